@@ -1,0 +1,121 @@
+"""The fully convolutional network of Sec. 3 that learns the structure I_s: one set of weights per image."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+from torch.nn import functional as F
+
+from edgefool.errors import UsageError
+
+MAPS = 24
+DILATIONS = (1, 2, 4, 8, 16, 32, 1)  # of the 3x3 convolutions; a 1x1 convolution follows
+_SLOPE = 0.2  # of the leaky ReLU
+_EPSILON = 1e-3  # of the normalisation
+
+# Sizes of one image's parameters, in the order in which they lie in its row.
+_LAYER = (("w0", 1), ("w1", 1), ("gain", MAPS), ("bias", MAPS))
+_KERNELS = tuple((MAPS, 3 if i == 0 else MAPS, 3, 3) for i in range(len(DILATIONS)))
+_LAST_KERNEL = (3, MAPS, 1, 1)
+PARAMETERS = sum(math.prod(k) + sum(n for _, n in _LAYER) for k in _KERNELS) + math.prod(_LAST_KERNEL) + 3
+
+
+def identity_parameters(seed: int, device: torch.device | str = "cpu") -> Tensor:
+    """Return the authors' start for one image, shape (P,) with P = `PARAMETERS` = 32,177.
+
+    The 3x3 convolutions pass their input on (identity kernels), normalisation is off (w0 = 1, w1 = 0) and the last
+    convolution is Xavier-uniform, drawn from ``seed`` on the CPU so that it is the same on every device.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    pieces = []
+    for kernel in _KERNELS:
+        weight = torch.zeros(kernel)
+        for channel in range(min(kernel[:2])):
+            weight[channel, channel, 1, 1] = 1
+        pieces += [weight, torch.ones(1), torch.zeros(1), torch.ones(MAPS), torch.zeros(MAPS)]
+    bound = math.sqrt(6 / (MAPS + 3))
+    pieces += [torch.empty(_LAST_KERNEL).uniform_(-bound, bound, generator=generator), torch.zeros(3)]
+    return torch.cat([piece.flatten() for piece in pieces]).to(device)
+
+
+def fcnn(parameters: Tensor, images: Tensor) -> Tensor:
+    """Apply to each image its own network: 3x3 convolutions, adaptive normalisation, leaky ReLU; then 1x1.
+
+    Adaptive normalisation is w0 · x + w1 · norm(x), with the mean and variance of each map of each image, so that
+    an image never sees its neighbours.
+
+    Parameters
+    ----------
+    parameters : Tensor
+        (N, P), a row per image, as `identity_parameters` makes them.
+    images : Tensor
+        (N, 3, H, W), RGB in [0, 1].
+
+    Returns
+    -------
+    Tensor
+        The structures I_s, (N, 3, H, W), unclipped.
+
+    Raises
+    ------
+    UsageError
+        If the shapes do not fit each other.
+
+    Examples
+    --------
+    >>> images = torch.rand(2, 3, 16, 16)
+    >>> fcnn(torch.stack([identity_parameters(0), identity_parameters(1)]), images).shape
+    torch.Size([2, 3, 16, 16])
+    """
+    if images.dim() != 4 or images.shape[1] != 3 or parameters.shape != (len(images), PARAMETERS):
+        raise UsageError(
+            f"fcnn takes images (N, 3, H, W) and parameters (N, {PARAMETERS}), "
+            f"not {tuple(images.shape)} and {tuple(parameters.shape)}"
+        )
+    if images.is_cuda:
+        return _grouped(parameters, images)
+    # Grouped convolutions are slow on CPUs; one image after the other also keeps its maps in the cache.
+    return torch.cat([_grouped(row[None], image[None]) for row, image in zip(parameters, images, strict=True)])
+
+
+def _grouped(parameters: Tensor, images: Tensor) -> Tensor:
+    """Run N networks as one with N groups, the images side by side in the channels."""
+    n, _, height, width = images.shape
+    layout = torch.contiguous_format if images.is_cuda else torch.channels_last
+    maps = images.reshape(1, n * 3, height, width).contiguous(memory_format=layout)
+    pieces = _split(parameters)
+    for kernel, dilation in zip(_KERNELS, DILATIONS, strict=True):
+        weight = next(pieces).reshape(n * kernel[0], *kernel[1:]).contiguous(memory_format=layout)
+        w0, w1, gain, bias = next(pieces), next(pieces), next(pieces), next(pieces)
+        maps = F.conv2d(maps, weight, padding=dilation, dilation=dilation, groups=n)
+        linear = w0.expand(n, MAPS).reshape(-1)
+        maps = _NormaliseAndActivate.apply(maps, linear, (w1 * gain).reshape(-1), (w1 * bias).reshape(-1))
+    weight = next(pieces).reshape(n * _LAST_KERNEL[0], *_LAST_KERNEL[1:])
+    return F.conv2d(maps, weight, next(pieces).reshape(-1), groups=n).reshape(n, 3, height, width)
+
+
+def _split(parameters: Tensor) -> Iterator[Tensor]:
+    sizes = [size for k in _KERNELS for size in (math.prod(k), *(n for _, n in _LAYER))]
+    return iter(parameters.split([*sizes, math.prod(_LAST_KERNEL), 3], 1))
+
+
+class _NormaliseAndActivate(torch.autograd.Function):
+    """leaky_relu(linear · x + gain · (x - mean) / std + bias) per map, in three passes over memory.
+
+    Autograd's own chain takes about ten, and on a CPU memory is what this network waits for
+    (`benchmarks/iteration.py`).
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, maps: Tensor, linear: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
+        rows = _rows(maps)
+        mean = _per_map(rows.mean(0), maps)
+        variance = (_per_map(rows.square().mean(0), maps) - mean.square()).clamp_min_(0)
+        inverse_std = (variance + _EPSILON).rsqrt_()
+        scale = linear + gain * inverse_std
+        shift = bias - gain * inverse_std * mean
+        output = F.leaky_relu_(_affine(rows, scale, shift, maps), _SLOPE)
+        ctx.save_for_backward(maps, output, linear, gain, mean, inverse_std)
+        return _like(output, maps)
