@@ -1,8 +1,10 @@
 """Files and bytes: every kind of photo is read rightly, every broken one is an ImageError and nothing else."""
 
+import contextlib
 import errno
 import io
 import os
+import zlib
 from pathlib import Path
 
 import cv2
@@ -100,8 +102,7 @@ def test_one_bit_is_black_and_white():
 def test_palette_and_its_transparency(kind):
     palette = np.array([[200, 30, 40], [10, 220, 30], [5, 6, 250]])
     indices = noise(channels=1) % 3
-    image = Image.fromarray(indices, "P") if False else Image.fromarray(indices).convert("L")
-    image = Image.frombytes("P", image.size, image.tobytes())
+    image = Image.frombytes("P", (WIDTH, HEIGHT), indices.tobytes())
     image.putpalette(palette.astype(np.uint8).tobytes())
     assert np.array_equal(levels(encoded(image, kind)), palette[indices])
     palette[1] = 255  # transparent, so the white below shows
@@ -125,15 +126,10 @@ def test_alpha_lies_on_white(kind):
 
 
 def test_grey_with_alpha_lies_on_white():
-    grey_alpha = noise(channels=2)
-    alpha = grey_alpha[..., 1] / 255
-    expected = grey_alpha[..., 0] * alpha + 255 * (1 - alpha)
-    actual = levels(encoded(Image.fromarray(grey_alpha, "LA") if False else _la(grey_alpha), "PNG"))
-    assert np.abs(actual - expected[..., None]).max() <= 1
-
-
-def _la(values: np.ndarray) -> Image.Image:
-    return Image.merge("LA", [Image.fromarray(np.ascontiguousarray(values[..., k])) for k in range(2)])
+    grey, alpha = noise(channels=1), np.ascontiguousarray(noise()[..., 1])
+    expected = grey * (alpha / 255) + 255 * (1 - alpha / 255)
+    data = encoded(Image.merge("LA", [Image.fromarray(grey), Image.fromarray(alpha)]), "PNG")
+    assert np.abs(levels(data) - expected[..., None]).max() <= 1
 
 
 def test_a_transparent_colour_of_a_png_is_white():
@@ -309,8 +305,6 @@ def test_smallest_image_is_read():
 
 def with_png_size(width: int, height: int) -> bytes:
     """Return a PNG whose header promises a size."""
-    import zlib
-
     header = b"IHDR" + width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 2, 0, 0, 0])
     return PNG[:12] + header + zlib.crc32(header).to_bytes(4, "big") + PNG[33:]
 
@@ -370,10 +364,8 @@ def test_mutated_files_are_read_or_refused(data, flips, kept):
     mutated = bytearray(data)
     for place, change in flips:
         mutated[int(place * len(mutated))] ^= change
-    try:
+    with contextlib.suppress(ImageError):
         assert levels(bytes(mutated[: int(kept * len(mutated))])).shape[2] == 3
-    except ImageError as error:
-        assert "\n" not in str(error)
 
 
 def test_suffixes_are_those_of_photos():
@@ -470,25 +462,27 @@ def no_space(*_: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt("Ctrl-C")
+
+
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
-@pytest.mark.parametrize("interruption", [no_space, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)])
+@pytest.mark.parametrize("interruption", [no_space, interrupt])
 def test_failing_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, failing, interruption):
     path = tmp_path / "image.png"
     path.write_bytes(b"old")
     monkeypatch.setattr(images_module.os, failing, interruption)
-    with pytest.raises((OSError, KeyboardInterrupt)) as caught:
+    with pytest.raises((OSError, KeyboardInterrupt), match=r"No space left|Ctrl-C"):
         write_atomically(path, b"new")
-    assert interruption is not no_space or caught.value.errno == errno.ENOSPC
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["image.png"]
 
 
-def test_a_killed_write_leaves_a_file_that_is_known(tmp_path, monkeypatch):
-    monkeypatch.setattr(images_module.os, "replace", lambda *_: os._exit(9))
-    if (child := os.fork()) == 0:
-        write_atomically(tmp_path / "image.png", b"new")
-    os.waitpid(child, 0)
-    assert os.listdir(tmp_path) == [f"image.png{PARTIAL_SUFFIX}"]
+def test_unfinished_files_are_known_by_their_name(tmp_path, monkeypatch):
+    unfinished = []
+    monkeypatch.setattr(images_module.os, "replace", lambda *_: unfinished.extend(os.listdir(tmp_path)))
+    write_atomically(tmp_path / "image.png", b"new")
+    assert unfinished == [f"image.png{PARTIAL_SUFFIX}"]
 
 
 def test_file_is_durable_before_it_gets_its_name(tmp_path, monkeypatch):

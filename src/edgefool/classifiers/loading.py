@@ -2,14 +2,15 @@
 
 import hashlib
 import importlib.util
+import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from edgefool.classifiers.catalogue import CATALOGUE, Entry
@@ -18,9 +19,8 @@ from edgefool.classifiers.vision import torchvision
 from edgefool.classifiers.weights import cache_folder, fetch, read_state_dict
 from edgefool.errors import UsageError, unknown
 
-_DATA = resources.files("edgefool.classifiers") / "data"
-_DATASETS = {entry.num_classes: entry.dataset for entry in CATALOGUE.values() if entry.url}
-"""The dataset that a number of classes stands for where nothing else is known."""
+_DATA = Path(__file__).parent / "data"
+_COUNTS = {entry.dataset: entry.num_classes for entry in CATALOGUE.values()}
 
 
 def load_classifier(
@@ -140,15 +140,17 @@ def _timm_recipe(name: str) -> _Recipe:
         net: nn.Module = timm.create_model(network, pretrained=False, num_classes=num_classes)
         return net
 
-    with torch.device("meta"):
-        images: Any = build(2).default_cfg
+    images: Any = _shell(build, 2).default_cfg
     size = images["input_size"][-1]
     return _Recipe(build, name, size, images["interpolation"], images["mean"], images["std"])
 
 
 def _torchvision(network: str) -> Callable[[int], nn.Module]:
+    # The two Inceptions as their published weights want them; their own initialisation is slow and not needed.
+    inception = {"transform_input": True, "init_weights": False} if network in ("googlenet", "inception_v3") else {}
+
     def build(num_classes: int) -> nn.Module:
-        net: nn.Module = torchvision.models.get_model(network, weights=None, num_classes=num_classes)
+        net: nn.Module = torchvision.models.get_model(network, weights=None, num_classes=num_classes, **inception)
         return net
 
     return build
@@ -166,7 +168,7 @@ def _own_weights(name: str, cache: Path, progress: bool) -> Path:
         raise UsageError(f"{name} needs a file with its weights (--weights FILE)")
     entry = CATALOGUE[name]
     if entry.url is None:
-        return Path(str(_DATA / f"{name.replace('-', '_')}.safetensors"))
+        return _DATA / f"{name.replace('-', '_')}.safetensors"
     return fetch(entry.url, entry.sha256, cache, progress=progress)
 
 
@@ -176,10 +178,18 @@ def _build(build: Callable[[int], nn.Module], count: int) -> nn.Module:
         return build(count)
 
 
+def _shell(build: Callable[[int], nn.Module], count: int) -> nn.Module:
+    """Build a network for its shapes only: without memory for its tensors, where it can be built so."""
+    try:
+        with torch.device("meta"):
+            return build(count)
+    except NotImplementedError:  # torchvision's RegNets compute with tensors while they are built
+        return _build(build, count)
+
+
 def _count_classes(build: Callable[[int], nn.Module], state: dict[str, Tensor]) -> int:
     """Return how many classes a checkpoint has: the rows of the last tensor whose shape depends on their number."""
-    with torch.device("meta"):
-        two, three = build(2).state_dict(), build(3).state_dict()
+    two, three = _shell(build, 2).state_dict(), _shell(build, 3).state_dict()
     head = [name for name in two if two[name].shape != three[name].shape][-1]
     return len(state[head]) if head in state and state[head].ndim else 1000
 
@@ -215,18 +225,19 @@ def _class_names(count: int, file: Path | str | None, dataset: str | None = None
         if len(names) != count:
             raise UsageError(f"{file} names {len(names)} classes; the classifier has {count}")
         return names
-    for source in (dataset, _DATASETS.get(count)):
-        names = _dataset_classes(source) if source else ()
-        if len(names) == count:
-            return names
+    for known in (dataset, "ImageNet", "Places365"):
+        if known and _COUNTS[known] == count:
+            return _dataset_classes(known)
     return tuple(str(index) for index in range(count))
 
 
 def _dataset_classes(dataset: str) -> tuple[str, ...]:
     if dataset == "ImageNet":
         return tuple(torchvision.models.ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
-    file = {"Places365": "places365_classes.txt", "Caltech-101": "caltech101_classes.txt"}[dataset]
-    return tuple((_DATA / file).read_text(encoding="utf-8").splitlines())
+    if dataset == "Places365":
+        return tuple((_DATA / "places365_classes.txt").read_text(encoding="utf-8").splitlines())
+    with safe_open(_DATA / "caltech101_resnet.safetensors", "pt") as file:
+        return tuple(json.loads(file.metadata()["classes"]))
 
 
 def _from_factory(name: str, classes: Path | str | None) -> Classifier:
@@ -235,7 +246,7 @@ def _from_factory(name: str, classes: Path | str | None) -> Classifier:
     net = _call_factory(path, function)
     net.eval()
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             logits = net(torch.zeros(1, 3, 224, 224))
     except Exception as error:
         raise UsageError(f"{name} cannot classify an image of 224 x 224: {_told(error)}") from error

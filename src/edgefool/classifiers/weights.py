@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pickle
+import warnings
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError
@@ -111,8 +112,11 @@ def _read_safetensors(path: Path) -> object:
 
 def _read_torch(path: Path) -> object:
     try:
-        # latin1 reads any string of Python 2 (the Places365 files).
-        return torch.load(path, map_location="cpu", weights_only=True, encoding="latin1")
+        with warnings.catch_warnings():
+            # torch says that the encoding has no effect; it has, in its old format.
+            warnings.filterwarnings("ignore", "pickle_load_args only works", UserWarning)
+            # latin1 reads any string of Python 2, in which the Places365 files were written.
+            return torch.load(path, map_location="cpu", weights_only=True, encoding="latin1")
     except Exception as error:  # a damaged file fails in as many ways as there are bytes
         if isinstance(error, pickle.UnpicklingError) and any(sign in str(error) for sign in _CODE):
             raise UsageError(

@@ -106,7 +106,10 @@ def _images(paths: Iterable[Path], complaint: str) -> list[Path]:
 
 def _natural_order(path: Path) -> tuple[list[list[str | int]], str]:
     def pieces(name: str) -> list[str | int]:
-        return [int(piece) if piece.isascii() and piece.isdigit() else piece for piece in re.split(r"([0-9]+)", name.casefold())]
+        return [
+            int(piece) if piece.isascii() and piece.isdigit() else piece
+            for piece in re.split(r"([0-9]+)", name.casefold())
+        ]
 
     return [pieces(part) for part in path.parts], str(path)
 
@@ -136,9 +139,7 @@ def _safe_name(stem: str) -> str:
 
 
 def _is_unsafe(character: str) -> bool:
-    # C: control and invisible characters, undecodable bytes; Zl, Zp: line ends.
-    category = unicodedata.category(character)
-    return category.startswith("C") or category in ("Zl", "Zp") or character in '<>:"/\\|?*'
+    return not character.isprintable() or character in '<>:"/\\|?*'
 
 
 def _unique_names(stems: Mapping[Path, str], taken: Mapping[Path, str]) -> dict[Path, str]:
@@ -167,4 +168,4 @@ def _with_digits(stem: str, path: Path) -> Iterator[str]:
 
 def _fold(name: str) -> str:
     """Return the same text for names that some file system takes for the same (case, composed characters)."""
-    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).upper().casefold())

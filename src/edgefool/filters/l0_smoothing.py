@@ -50,7 +50,9 @@ def l0_smooth(images: Tensor, lam: float = 0.02, kappa: float = 2.0, beta_max: f
     True
     """
     if images.dim() != 4 or not images.is_floating_point():
-        raise UsageError(f"l0_smooth takes floating-point images (N, C, H, W), not {images.dtype} {tuple(images.shape)}")
+        raise UsageError(
+            f"l0_smooth takes floating-point images (N, C, H, W), not {images.dtype} {tuple(images.shape)}"
+        )
     if not (lam > 0 and kappa > 1 and beta_max > 0):
         raise UsageError(f"l0_smooth needs lam > 0, kappa > 1 and beta_max > 0, not {lam}, {kappa} and {beta_max}")
 

@@ -1,0 +1,5 @@
+"""`python -m edgefool`."""
+
+from edgefool.cli import main
+
+main()

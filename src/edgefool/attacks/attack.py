@@ -1,0 +1,220 @@
+"""What all attacks share: their result, the margin loss and the loop over a batch that is kept full."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from itertools import chain
+from typing import ClassVar, Generic, NamedTuple, Self, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from edgefool.errors import UsageError
+from edgefool.images import check_images
+
+
+@dataclass(frozen=True)
+class AttackResult:
+    """What an attack did to N images.
+
+    Attributes
+    ----------
+    adversarial : Tensor
+        (N, 3, H, W), RGB on the 8-bit grid k / 255. Where the classifier was never misled: the last image tried.
+    original_class, adversarial_class : Tensor
+        (N,), int64: the classifier's decision on the original and on ``adversarial`` (Eq. 3).
+    success : Tensor
+        (N,), bool: they differ (Eq. 1).
+    success_float : Tensor
+        (N,), bool: the classifier was misled before rounding to 8 bits.
+    converged : Tensor
+        (N,), bool: the attack met its own stopping rule; else it ran out of iterations.
+    iterations, forward_passes, backward_passes : Tensor
+        (N,), int64: spent on the image; the passes are the classifier's.
+    seconds : Tensor
+        (N,), float64: the image's share of the wall time; shares add up to the total.
+    details : dict[str, Tensor]
+        What the attack itself reports, each (N, ...).
+    """
+
+    adversarial: Tensor
+    original_class: Tensor
+    adversarial_class: Tensor
+    success: Tensor
+    success_float: Tensor
+    converged: Tensor
+    iterations: Tensor
+    forward_passes: Tensor
+    backward_passes: Tensor
+    seconds: Tensor
+    details: dict[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.adversarial)
+
+    @classmethod
+    def join(cls, results: Sequence["AttackResult"]) -> Self:
+        """Put results of images of one size behind each other."""
+        names = [f.name for f in fields(cls) if f.name != "details"]
+        joined = {name: torch.cat([getattr(result, name) for result in results]) for name in names}
+        details = {key: torch.cat([result.details[key] for result in results]) for key in results[0].details}
+        return cls(**joined, details=details)
+
+
+class Sample(NamedTuple):
+    """One image to attack, (3, H, W) in [0, 1], and the seed of its own random numbers."""
+
+    image: Tensor
+    seed: int
+
+
+@dataclass
+class State:
+    """What the loop knows of an image while it is attacked; attacks add their own."""
+
+    image: Tensor
+    original_class: Tensor
+    index: int = -1
+    finished: bool = False
+    iterations: int = 0
+    forward_passes: int = 1  # the clean image's
+    backward_passes: int = 0
+    seconds: float = 0.0
+
+
+S = TypeVar("S", bound=State)
+
+
+class IterativeAttack(ABC, Generic[S]):
+    """An attack that takes steps with a batch of images, each of which may finish at any step.
+
+    Finished images leave the batch and waiting ones take their places. No image's result depends on its company.
+    """
+
+    name: ClassVar[str]
+    bytes_per_pixel: ClassVar[int]  # memory that one image takes in the batch, roughly
+
+    @abstractmethod
+    def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> list[S]:
+        """Prepare images (N, 3, H, W) for their first step."""
+
+    @abstractmethod
+    def step(self, classifier: nn.Module, active: list[S]) -> None:
+        """Take one iteration with every active image and mark the finished ones."""
+
+    @abstractmethod
+    def finish(self, classifier: nn.Module, state: S) -> AttackResult:
+        """Return the result of one finished image (N = 1)."""
+
+    def __call__(
+        self,
+        classifier: nn.Module,
+        images: Tensor,
+        *,
+        seeds: Sequence[int] | None = None,
+        batch_size: int = 16,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> AttackResult:
+        """Attack images.
+
+        Parameters
+        ----------
+        classifier : nn.Module
+            Maps images in [0, 1] to logits (N, D); `edgefool.load_classifier` makes one.
+        images : Tensor
+            (N, 3, H, W), RGB in [0, 1].
+        seeds : sequence of int, optional
+            One per image; by default 0, 1, 2, …
+        batch_size : int
+            How many images are attacked at a time.
+        progress : callable, optional
+            Called with the number of images done and N after each image.
+
+        Returns
+        -------
+        AttackResult
+            In the order of ``images``.
+
+        Raises
+        ------
+        UsageError
+            If ``images`` or ``seeds`` do not fit.
+        """
+        check_images(images)
+        seeds = range(len(images)) if seeds is None else seeds
+        if len(seeds) != len(images):
+            raise UsageError(f"there are {len(images)} images and {len(seeds)} seeds")
+        results: dict[int, AttackResult] = {}
+        samples = (Sample(image, seed) for image, seed in zip(images, seeds, strict=True))
+        for index, result in self.stream(classifier, samples, batch_size):
+            results[index] = result
+            if progress:
+                progress(len(results), len(images))
+        return AttackResult.join([results[index] for index in range(len(images))])
+
+    def stream(
+        self, classifier: nn.Module, samples: Iterable[Sample], batch_size: int = 16
+    ) -> Iterator[tuple[int, AttackResult]]:
+        """Attack samples as they come and yield (position, result with N = 1) as soon as an image is finished.
+
+        Only ``batch_size`` samples are held at a time; images of different sizes never share a batch.
+        """
+        waiting = _Waiting(samples)
+        active: list[S] = []
+        while True:
+            start = time.perf_counter()
+            newcomers = waiting.take(batch_size - len(active), active[0].image.shape if active else None)
+            if newcomers:
+                images = torch.stack([sample.image for _, sample in newcomers])
+                states = self.begin(classifier, images, [sample.seed for _, sample in newcomers])
+                for state, (index, _) in zip(states, newcomers, strict=True):
+                    state.index = index
+                active += states
+            if not active:
+                return
+            self.step(classifier, active)
+            share = (time.perf_counter() - start) / len(active)
+            for state in active:
+                state.seconds += share
+            finished = [state for state in active if state.finished]
+            active = [state for state in active if not state.finished]
+            for state in finished:
+                yield state.index, self.finish(classifier, state)
+
+
+class _Waiting:
+    """Samples that have not entered the batch yet, numbered in the order in which they come."""
+
+    def __init__(self, samples: Iterable[Sample]):
+        self._samples = iter(enumerate(samples))
+
+    def take(self, count: int, shape: torch.Size | None) -> list[tuple[int, Sample]]:
+        """Return up to ``count`` next samples of one shape."""
+        taken: list[tuple[int, Sample]] = []
+        while len(taken) < count and (item := next(self._samples, None)) is not None:
+            shape = shape or item[1].image.shape
+            if item[1].image.shape != shape:
+                self._samples = chain([item], self._samples)
+                break
+            taken.append(item)
+        return taken
+
+
+@torch.no_grad()
+def predict(classifier: nn.Module, images: Tensor) -> Tensor:
+    """Return the classes (N,) of images (N, 3, H, W), Eq. 3; raise `UsageError` if a logit is not a finite number."""
+    logits = classifier(images)
+    if not logits.isfinite().all():
+        raise UsageError("the classifier's logits for the original image are not finite numbers")
+    return logits.argmax(1)
+
+
+def margin(logits: Tensor, classes: Tensor) -> Tensor:
+    """Return z_y - max over i ≠ y of z_i, Eq. 8: (N, D) and (N,) to (N,); negative once the class has changed.
+
+    >>> margin(torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([0]))
+    tensor([1.])
+    """
+    others = logits.scatter(1, classes[:, None], -torch.inf)
+    return logits.gather(1, classes[:, None])[:, 0] - others.max(1).values

@@ -1,0 +1,33 @@
+"""Photos that come with scikit-image and scikit-learn, for trying things offline."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skimage import data
+from sklearn.datasets import load_sample_image
+
+from edgefool.images import encode_png, write_atomically
+
+DEMO_PHOTOS: dict[str, Callable[[], NDArray[np.uint8]]] = {
+    "cat": data.chelsea,
+    "coffee": data.coffee,
+    "astronaut": data.astronaut,
+    "rocket": data.rocket,
+    "motorcycle": lambda: data.stereo_motorcycle()[0],
+    "temple": lambda: load_sample_image("china.jpg"),
+    "flower": lambda: load_sample_image("flower.jpg"),
+}
+
+
+def write_demo_photos(folder: Path, names: list[str]) -> list[Path]:
+    """Write the named photos as PNG into ``folder``, those already there left alone, and return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.png" for name in names]
+    for name, path in zip(names, paths, strict=True):
+        if not path.exists():
+            pixels = torch.from_numpy(DEMO_PHOTOS[name]().copy()).permute(2, 0, 1)
+            write_atomically(path, encode_png(pixels.float() / 255))
+    return paths
