@@ -4,6 +4,7 @@ import contextlib
 import errno
 import io
 import os
+import struct
 import zlib
 from pathlib import Path
 
@@ -177,6 +178,29 @@ def test_16_bit_grey_is_scaled(data, expected):
     assert np.abs(difference).max() <= 0.51
 
 
+def test_12_bit_grey_is_scaled():
+    values = (GRADIENT >> 4).astype(int)
+    left, right = values[:, ::2], values[:, 1::2]
+    packed = np.stack([left >> 4, (left & 15) << 4 | right >> 8, right & 255], -1).astype(np.uint8).tobytes()
+    offset = 8 + 2 + 9 * 12 + 4
+    size = len(packed)
+    tags = [
+        (256, WIDTH),
+        (257, HEIGHT),
+        (258, 12),
+        (259, 1),
+        (262, 1),
+        (273, offset),
+        (277, 1),
+        (278, HEIGHT),
+        (279, size),
+    ]
+    header = struct.pack("<2sHIH", b"II", 42, 8, len(tags))
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags) + bytes(4)
+    difference = levels(header + directory + packed) - values[..., None] / 4095 * 255
+    assert np.abs(difference).max() <= 0.51
+
+
 def test_16_bit_colour():
     rgb = np.stack([GRADIENT, GRADIENT[::-1], GRADIENT[:, ::-1]], -1)
     assert np.abs(levels(tiff(rgb, photometric="rgb")) - rgb / 257).max() <= 1
@@ -283,6 +307,12 @@ def test_not_an_image(data):
     assert ("empty" if not data else "not an image") in refusal(data)
 
 
+@pytest.mark.parametrize("kind", ["EPS", "PCX", "PDF", "ICNS"])
+def test_images_that_are_no_photos(kind):
+    """Pillow could open these, EPS by running Ghostscript."""
+    assert "not an image" in refusal(encoded(Image.fromarray(noise(32, 32)), kind))
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF", "JPEG2000"])
 def test_truncated(kind):
     data = encoded(Image.fromarray(noise(64, 64)), kind)
@@ -321,7 +351,7 @@ def test_pixels_without_an_agreed_white(values):
 
 
 def test_missing_file(tmp_path):
-    assert "No such file" in refusal(tmp_path / "none.png")
+    assert "read: No such file" in refusal(tmp_path / "none.png")
 
 
 def test_folder(tmp_path):
@@ -339,7 +369,7 @@ def test_permission_denied(tmp_path, monkeypatch):
 
     (tmp_path / "secret.png").write_bytes(PNG)
     monkeypatch.setattr(Path, "open", refuse)
-    assert "Permission denied" in refusal(tmp_path / "secret.png")
+    assert "read: Permission denied" in refusal(tmp_path / "secret.png")
 
 
 WHOLE = [

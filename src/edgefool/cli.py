@@ -3,12 +3,12 @@
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, fields
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import click
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -28,8 +28,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console(soft_wrap=True, highlight=False)
+# Tables that go to a file or a pipe have no terminal to fit into.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
+_ClickError = typer.BadParameter.__mro__[2]  # newer versions of typer carry a click of their own
 
 
 class Listing(StrEnum):
@@ -53,10 +55,10 @@ def _run(arguments: Sequence[str] | None) -> int:
     except EdgeFoolError as error:
         err.print(f"error: {error}", markup=False)
         return 1
-    except click.ClickException as error:
-        err.print(f"error: {error.format_message()}", markup=False)
+    except _ClickError as error:
+        err.print(f"error: {error.format_message()}", markup=False)  # type: ignore[attr-defined]
         return 2
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         err.print("stopped; what is done is kept, repeat the command to go on")
         return 130
 
@@ -131,10 +133,11 @@ def show(what: Annotated[Listing, typer.Argument(help="What to list.")] = Listin
     if what is Listing.classifiers:
         from edgefool.classifiers import CATALOGUE
 
-        table = Table("name", "trained on", "classes", "weights", "licence", "about", box=None)
+        table = Table("name", "trained on", "classes", "weights", "about", box=None)
         for entry in CATALOGUE.values():
-            source = "in the package" if entry.url is None else "downloaded on first use"
-            table.add_row(entry.name, entry.dataset, str(entry.num_classes), source, entry.licence, entry.about)
+            source = "in the package" if entry.url is None else "downloaded"
+            table.add_row(entry.name, entry.dataset, str(entry.num_classes), source, f"{entry.about} ({entry.licence})")
+        table.columns[0].no_wrap = True
         out.print(table)
         out.print("\nYour own: torchvision:NAME or timm:NAME with --weights FILE, or path/to/file.py:factory")
         return
@@ -142,7 +145,7 @@ def show(what: Annotated[Listing, typer.Argument(help="What to list.")] = Listin
 
     table = Table("name", "field", "default", box=None)
     for name, method in METHODS.items():
-        for number, field in enumerate(method.__dataclass_fields__.values()):
+        for number, field in enumerate(fields(method)):
             table.add_row(name if number == 0 else "", field.name, str(field.default))
     out.print(table)
 
@@ -166,11 +169,10 @@ def _attack(
 
     find_photos(images)
     classifier = load_classifier(name, weights=weights, classes=classes, device=_parse_device(device))
-    constants = {field: getattr(attacker, field) for field in attacker.__dataclass_fields__}
     plan = Plan.model_validate(
         {
             "method": attacker.name,
-            "constants": constants,
+            "constants": asdict(attacker),
             "classifier": classifier.name,
             "fingerprint": classifier.fingerprint,
             "size": size,
@@ -184,7 +186,7 @@ def _attack(
     failed = sum(record.error is not None for record in records)
     converged = sum(record.converged for record in records)
     out.print(
-        f"{misled} of {len(records)} misled ({converged} under the method's own threshold), {failed} errors; in {folder}",
+        f"{misled} of {len(records)} misled ({converged} of them under τ), {failed} errors; in {folder}",
         markup=False,
     )
     return 1 if failed else 0
@@ -210,12 +212,11 @@ def _go(
     )
 
     from edgefool.datasets import find_photos
-    from edgefool.experiments import LocalRun
+    from edgefool.experiments import LocalRun, done_before
 
     before = run.records()
     photos = find_photos(images, {Path(record.source): record.image for record in before})
-    names = {photo.name for photo in photos}
-    done = {r.image: r for r in before if r.image in names and not (retry and r.error)}
+    done = done_before(photos, before, retry)
     waiting = [photo for photo in photos if photo.name not in done]
     columns = (
         TextColumn("{task.description}"),

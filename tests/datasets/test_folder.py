@@ -77,6 +77,11 @@ def test_pattern(album, pattern, expected):
     assert found(album, album / pattern) == expected
 
 
+def test_folder_called_like_an_image_matches_no_pattern(album):
+    (album / "folder.png").mkdir()
+    assert found(album, "*.png") == ["img1.png"]
+
+
 def test_inputs_keep_their_order(album):
     assert found(album, "img2.JPG", "b", "img1.png") == ["img2.JPG", "b/deep/img4.tif", "b/img3.webp", "img1.png"]
 

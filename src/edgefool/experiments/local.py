@@ -12,7 +12,7 @@ from torch import Tensor
 from edgefool.attacks import AttackResult, EdgeFool, Sample
 from edgefool.classifiers import Classifier
 from edgefool.datasets import Photo
-from edgefool.errors import ImageError
+from edgefool.errors import ImageError, UsageError
 from edgefool.experiments.plan import Plan
 from edgefool.experiments.run_folder import Record, RunFolder
 from edgefool.images import encode_png, read_image, resize_image
@@ -139,6 +139,25 @@ class LocalRun:
         probabilities = self._classifier(image.to(self._device)).softmax(1)[0]
         best = int(probabilities.argmax())
         return best, float(probabilities[best])
+
+
+def done_before(photos: Sequence[Photo], records: Sequence[Record], retry: bool = False) -> dict[str, Record]:
+    """Return the records of those photos that need not be attacked again, by name.
+
+    With ``retry`` photos that gave an error count as not done.
+
+    Raises
+    ------
+    UsageError
+        If a photo that was attacked has other bytes now.
+    """
+    known = {record.image: record for record in records if not (retry and record.error)}
+    done = {photo.name: known[photo.name] for photo in photos if photo.name in known}
+    for photo in photos:
+        record = done.get(photo.name)
+        if record and not record.error and hashlib.sha256(photo.path.read_bytes()).hexdigest() != record.sha256:
+            raise UsageError(f"{photo.path} has changed since this run attacked it; name a new folder")
+    return done
 
 
 def image_seed(seed: int, sha256: str) -> int:

@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -81,7 +82,7 @@ def make_attack(method: str, constants: Mapping[str, object]) -> EdgeFool:
     if method not in METHODS:
         raise unknown("method", method, METHODS)
     attack = METHODS[method]
-    names = list(attack.__dataclass_fields__)
+    names = [field.name for field in fields(attack)]
     for name in constants:
         if name not in names:
             raise unknown(f"field of {method}", name, names)
