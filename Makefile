@@ -14,8 +14,8 @@ test-slow: .venv/installed-dev
 	$(BIN)/python -m pytest -m slow
 
 bench: .venv/installed-dev
-	$(BIN)/python benchmarks/l0_smoothing.py
-	$(BIN)/python benchmarks/iteration.py
+	$(BIN)/python -m benchmarks.l0_smoothing
+	$(BIN)/python -m benchmarks.iteration
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

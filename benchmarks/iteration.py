@@ -1,10 +1,10 @@
 """One iteration of EdgeFool against its bare convolutions and its classifier alone."""
 
 import torch
-from timing import in_turns
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks.timing import in_turns
 from edgefool.attacks import EdgeFool
 from edgefool.classifiers import Classifier
 from edgefool.classifiers.vision import torchvision

@@ -3,8 +3,8 @@
 import cv2
 import torch
 from skimage import data
-from timing import in_turns
 
+from benchmarks.timing import in_turns
 from edgefool.filters import l0_smooth
 
 

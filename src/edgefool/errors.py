@@ -17,7 +17,7 @@ class ImageError(EdgeFoolError):
 
 
 class RunError(EdgeFoolError):
-    """A run folder cannot be used or written (exit code 1; the run can go on later)."""
+    """Something outside stands in the way: a full disk, no network, another process (exit code 1; try again later)."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:

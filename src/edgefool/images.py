@@ -30,7 +30,7 @@ PNG_COMPRESSION = 1
 """8 % larger than zlib's default 6 and 2.5 times as fast (photos of 224² and of 500x375)."""
 
 Image.init()
-# Photos only: some of Pillow's other readers start programs (EPS) or fetch what a file points to.
+# Photos only: among the other files that Pillow reads is EPS, for which it starts Ghostscript.
 IMAGE_FORMATS = tuple(
     sorted({"AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP"} & Image.OPEN.keys())
 )

@@ -187,7 +187,7 @@ class _Waiting:
     """Samples that have not entered the batch yet, numbered in the order in which they come."""
 
     def __init__(self, samples: Iterable[Sample]):
-        self._samples = iter(enumerate(samples))
+        self._samples: Iterator[tuple[int, Sample]] = iter(enumerate(samples))
 
     def take(self, count: int, shape: torch.Size | None) -> list[tuple[int, Sample]]:
         """Return up to ``count`` next samples of one shape."""
@@ -217,4 +217,5 @@ def margin(logits: Tensor, classes: Tensor) -> Tensor:
     tensor([1.])
     """
     others = logits.scatter(1, classes[:, None], -torch.inf)
-    return logits.gather(1, classes[:, None])[:, 0] - others.max(1).values
+    difference: Tensor = logits.gather(1, classes[:, None])[:, 0] - others.max(1).values
+    return difference

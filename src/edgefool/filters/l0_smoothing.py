@@ -83,7 +83,8 @@ def _quadratic_step(
     horizontal, vertical = edges
     divergence = horizontal.roll(1, -1).sub_(horizontal).add_(vertical.roll(1, -2)).sub_(vertical)
     solution = torch.fft.rfft2(divergence).mul_(beta).add_(spectrum).div_(laplacian * beta + 1)
-    return torch.fft.irfft2(solution, s=size)
+    smooth: Tensor = torch.fft.irfft2(solution, s=size)
+    return smooth
 
 
 def _laplacian_spectrum(height: int, width: int, like: Tensor) -> Tensor:

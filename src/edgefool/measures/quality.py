@@ -9,7 +9,7 @@ def psnr(images: Tensor, originals: Tensor) -> Tensor:
     """Return the peak signal-to-noise ratio of each image in decibels, (N, 3, H, W) in [0, 1] to (N,).
 
     >>> psnr(torch.full((1, 3, 16, 16), 0.1), torch.zeros(1, 3, 16, 16))
-    tensor([20.0000])
+    tensor([20.])
     """
     pairs = zip(images, originals, strict=True)
     return torch.stack([kornia.metrics.psnr(image, original, max_val=1.0) for image, original in pairs])

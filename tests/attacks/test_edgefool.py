@@ -1,0 +1,193 @@
+import copy
+import dataclasses
+import math
+
+import pytest
+import torch
+from pydantic import ValidationError
+from skimage import data
+from torch import nn
+from torch.nn import functional as F
+
+from edgefool.attacks import EdgeFool, Sample
+from edgefool.attacks.attack import margin
+from edgefool.errors import UsageError
+from edgefool.filters import enhance_details, fcnn, identity_parameters, l0_smooth
+from edgefool.images import round_to_8_bits
+
+
+def photos(count, size=32):
+    """Crops of scikit-image's cat, (N, 3, size, size) on the 8-bit grid."""
+    cat = torch.from_numpy(data.chelsea()).permute(2, 0, 1)[None].float() / 255
+    corners = [(40 + 13 * index, 60 + 29 * index) for index in range(count)]
+    crops = [cat[..., y : y + 160, x : x + 160] for y, x in corners]
+    return round_to_8_bits(torch.cat([F.interpolate(crop, (size, size), mode="bilinear") for crop in crops]))
+
+
+class Linear(nn.Module):
+    """Two classes, decided by the contrast of a checkerboard: what detail enhancement changes most."""
+
+    def __init__(self, size=32, threshold=0.0):
+        super().__init__()
+        board = torch.ones(size, size)
+        board[::2, ::2] = board[1::2, 1::2] = -1
+        self.register_buffer("board", board)
+        self.threshold = threshold
+
+    def forward(self, images):
+        score = 100 * (images.mean(1) * self.board).mean((1, 2)) - self.threshold
+        return torch.stack([score, -score], 1)
+
+
+QUICK = EdgeFool(tau=0.05, learning_rate=5e-3, max_iterations=400)
+
+
+def test_defaults_are_the_papers():
+    attack = EdgeFool()
+    assert (attack.alpha, attack.tau, attack.lam, attack.l0_kappa, attack.beta_max) == (10, 5e-4, 0.02, 2, 1e5)
+    assert (attack.v1, attack.v2, attack.v3, attack.kappa, attack.literal_sigmoid) == (56, 1, 15, 0, False)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        attack.alpha = 1
+
+
+@pytest.mark.parametrize(
+    "bad", [{"alpha": 0}, {"tau": -1}, {"max_iterations": 0}, {"l0_kappa": 1}, {"v1": 101}, {"alpha": math.nan}]
+)
+def test_refuses_values_out_of_range(bad):
+    with pytest.raises(ValidationError):
+        EdgeFool(**bad)
+
+
+def test_misleads_a_linear_classifier():
+    images, classifier = photos(3), Linear()
+    result = QUICK(classifier, images)
+    assert result.success.all()
+    assert result.converged.all()
+    assert (result.details["smoothing_loss"] < QUICK.tau).all()
+    assert torch.equal(classifier(result.adversarial).argmax(1), result.adversarial_class)
+    assert (result.adversarial_class != result.original_class).all()
+
+
+def test_result_is_the_papers_equations():
+    images, classifier = photos(2), Linear()
+    result = QUICK(classifier, images)
+    structure = result.details["structure"]
+    assert torch.equal(result.adversarial, round_to_8_bits(enhance_details(images, structure)))
+    losses = (structure - l0_smooth(images)).square().mean((1, 2, 3))
+    torch.testing.assert_close(result.details["smoothing_loss"].float(), losses, atol=1e-6, rtol=1e-4)
+
+
+def test_steps_are_those_of_torchs_adam_on_eq_5():
+    images, classifier = photos(1), Linear()
+    attack = EdgeFool(max_iterations=100)
+    state = attack.begin(classifier, images, [5])[0]
+    reference = nn.Parameter(identity_parameters(5))
+    adam = torch.optim.Adam([reference], lr=1e-3)
+    for _ in range(4):
+        attack.step(classifier, [state])
+        structure = fcnn(reference[None], images)
+        enhanced = enhance_details(images, structure)
+        logits = classifier(enhanced + (round_to_8_bits(enhanced) - enhanced).detach())
+        y = classifier(images).argmax(1)
+        loss = 10 * F.mse_loss(structure, l0_smooth(images)) + margin(logits, y).clamp_min(0).sum()
+        adam.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_([reference], 0.01)
+        adam.step()
+    torch.testing.assert_close(state.parameters, reference, atol=1e-5, rtol=0)
+
+
+def test_company_changes_nothing():
+    images, classifier = photos(8), Linear()
+    attack = EdgeFool(tau=1e-9, max_iterations=20)
+    together = attack(classifier, images, batch_size=8).details["structure"]
+    alone = torch.cat([attack(classifier, images[i : i + 1], seeds=[i]).details["structure"] for i in range(8)])
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=0)
+    others = torch.cat([images[:1], photos(9)[2:].flip(0)])
+    replaced = attack(classifier, others, batch_size=8).details["structure"]
+    assert torch.equal(replaced[0], together[0])
+
+
+def test_an_image_that_cannot_be_misled_is_a_failure():
+    result = EdgeFool(max_iterations=3)(Linear(threshold=1e6), photos(1))
+    assert not result.success.any()
+    assert not result.converged.any()
+    assert torch.equal(result.adversarial_class, result.original_class)
+    assert result.iterations.tolist() == [3]
+
+
+def test_misled_above_tau_keeps_the_iterate_of_lowest_smoothing_loss():
+    images, classifier = photos(1), Linear()
+    attack = EdgeFool(tau=1e-12, max_iterations=30)
+    state = attack.begin(classifier, images, [0])[0]
+    misled = []
+    while not state.finished:
+        before = copy.copy(state.parameters.detach().clone())
+        attack.step(classifier, [state])
+        structure = fcnn(before[None], images)
+        enhanced = round_to_8_bits(enhance_details(images, structure))
+        if classifier(enhanced).argmax(1) != state.original_class:
+            misled.append(F.mse_loss(structure, l0_smooth(images)).item())
+    result = attack.finish(classifier, state)
+    assert misled, "the test needs an image that is misled on the way"
+    assert not result.converged
+    assert result.success
+    assert result.details["smoothing_loss"].item() == pytest.approx(min(misled), rel=1e-4)
+
+
+def test_counts_passes():
+    class Counting(Linear):
+        calls = 0
+
+        def forward(self, images):
+            self.calls += len(images)
+            return super().forward(images)
+
+    classifier = Counting(threshold=1e6)
+    result = EdgeFool(max_iterations=5)(classifier, photos(2))
+    assert result.forward_passes.sum() == classifier.calls == 2 * (1 + 5 + 1)
+    assert result.backward_passes.tolist() == [4, 4]
+
+
+def test_seconds_add_up():
+    import time
+
+    start = time.perf_counter()
+    result = EdgeFool(max_iterations=5)(Linear(threshold=1e6), photos(3))
+    assert 0 < result.seconds.sum() <= time.perf_counter() - start
+
+
+def test_same_seed_same_result():
+    images, classifier = photos(1), Linear()
+    attack = EdgeFool(max_iterations=3)
+    first, second, other = (attack(classifier, images, seeds=[seed]).adversarial for seed in (1, 1, 2))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("options", [{"guide": True}, {"literal_sigmoid": True}, {"kappa": math.inf}])
+def test_other_readings_run(options):
+    attack = dataclasses.replace(EdgeFool(max_iterations=3), **options)
+    assert not torch.equal(
+        attack(Linear(threshold=1e6), photos(1)).adversarial,
+        EdgeFool(max_iterations=3)(Linear(threshold=1e6), photos(1)).adversarial,
+    ) or options == {"kappa": math.inf}
+
+
+def test_photos_of_different_sizes_in_one_stream():
+    class AnySize(nn.Module):
+        def forward(self, images):
+            return images.mean((2, 3))
+
+    samples = [Sample(photos(1, size)[0], 0) for size in (32, 24, 24)]
+    results = dict(EdgeFool(max_iterations=2).stream(AnySize(), samples, 2))
+    assert [results[index].adversarial.shape[-1] for index in range(3)] == [32, 24, 24]
+
+
+def test_logits_that_are_not_numbers_are_refused():
+    class Broken(nn.Module):
+        def forward(self, images):
+            return torch.full((len(images), 3), math.nan)
+
+    with pytest.raises(UsageError, match="not finite"):
+        EdgeFool()(Broken(), photos(1))
