@@ -13,7 +13,7 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     for size in ((224, 224), (451, 300)):
-        pixels = cv2.resize(data.chelsea(), size)
+        pixels = cv2.resize(data.chelsea(), size)  # type: ignore[no-untyped-call]
         images = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
         ours, theirs = in_turns(
             lambda images=images: l0_smooth(images),  # type: ignore[misc]

@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.console import Console
@@ -31,7 +31,7 @@ app = typer.Typer(
 # Tables that go to a file or a pipe have no terminal to fit into.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
-_ClickError = typer.BadParameter.__mro__[2]  # newer versions of typer carry a click of their own
+_ClickError = cast(type[Exception], typer.BadParameter.__mro__[2])  # newer versions of typer carry a click of their own
 
 
 class Listing(StrEnum):

@@ -11,9 +11,10 @@ from torch.nn import functional as F
 
 from edgefool.attacks import EdgeFool, Sample
 from edgefool.attacks.attack import margin
+from edgefool.classifiers import load_classifier
 from edgefool.errors import UsageError
 from edgefool.filters import enhance_details, fcnn, identity_parameters, l0_smooth
-from edgefool.images import round_to_8_bits
+from edgefool.images import read_image, resize_image, round_to_8_bits
 
 
 def photos(count, size=32):
@@ -191,3 +192,16 @@ def test_logits_that_are_not_numbers_are_refused():
 
     with pytest.raises(UsageError, match="not finite"):
         EdgeFool()(Broken(), photos(1))
+
+
+@pytest.mark.slow
+def test_company_changes_nothing_on_a_resnet(shared):
+    classifier = load_classifier("resnet18", weights=shared / "classifiers" / "resnet18.safetensors")
+    paths = sorted((shared / "images" / "nips2017").glob("*.png"))[:15]
+    images = torch.stack([resize_image(read_image(path), 224) for path in paths])
+    attack = EdgeFool(tau=1e-9, max_iterations=20)
+    together = attack(classifier, images[:8], batch_size=8)
+    alone = [attack(classifier, images[i : i + 1], seeds=[i]).details["structure"] for i in (0, 5)]
+    torch.testing.assert_close(together.details["structure"][[0, 5]], torch.cat(alone), atol=1e-4, rtol=0)
+    replaced = attack(classifier, torch.cat([images[:1], images[8:15]]), batch_size=8)
+    assert torch.equal(replaced.details["structure"][0], together.details["structure"][0])

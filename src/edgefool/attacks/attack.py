@@ -204,7 +204,7 @@ class _Waiting:
 @torch.no_grad()
 def predict(classifier: nn.Module, images: Tensor) -> Tensor:
     """Return the classes (N,) of images (N, 3, H, W), Eq. 3; raise `UsageError` if a logit is not a finite number."""
-    logits = classifier(images)
+    logits: Tensor = classifier(images)
     if not logits.isfinite().all():
         raise UsageError("the classifier's logits for the original image are not finite numbers")
     return logits.argmax(1)

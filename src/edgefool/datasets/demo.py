@@ -16,7 +16,7 @@ DEMO_PHOTOS: dict[str, Callable[[], NDArray[np.uint8]]] = {
     "coffee": data.coffee,
     "astronaut": data.astronaut,
     "rocket": data.rocket,
-    "motorcycle": lambda: data.stereo_motorcycle()[0],
+    "motorcycle": lambda: data.stereo_motorcycle()[0],  # type: ignore[no-untyped-call]
     "temple": lambda: load_sample_image("china.jpg"),
     "flower": lambda: load_sample_image("flower.jpg"),
 }

@@ -5,6 +5,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -126,7 +127,7 @@ class LocalRun:
         self._run.save(record, images)
         return record
 
-    def _names(self, photo: Photo) -> dict[str, str]:
+    def _names(self, photo: Photo) -> dict[str, Any]:
         return {
             "image": photo.name,
             "source": os.fsencode(photo.path).decode(errors="replace"),

@@ -66,8 +66,7 @@ class Plan(BaseModel):
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    constants = settings["constants"]
-    return {key: value for key, value in settings.items() if key != "constants"} | constants
+    return {key: value for key, value in settings.items() if key != "constants"} | dict(settings["constants"])
 
 
 def make_attack(method: str, constants: Mapping[str, object]) -> EdgeFool:

@@ -90,14 +90,15 @@ def _grouped(parameters: Tensor, images: Tensor) -> Tensor:
         w0, w1, gain, bias = next(pieces), next(pieces), next(pieces), next(pieces)
         maps = F.conv2d(maps, weight, padding=dilation, dilation=dilation, groups=n)
         linear = w0.expand(n, MAPS).reshape(-1)
-        maps = _NormaliseAndActivate.apply(maps, linear, (w1 * gain).reshape(-1), (w1 * bias).reshape(-1))
+        gain, bias = (w1 * gain).reshape(-1), (w1 * bias).reshape(-1)
+        maps = _NormaliseAndActivate.apply(maps, linear, gain, bias)  # type: ignore[no-untyped-call]
     weight = next(pieces).reshape(n * _LAST_KERNEL[0], *_LAST_KERNEL[1:])
     return F.conv2d(maps, weight, next(pieces).reshape(-1), groups=n).reshape(n, 3, height, width)
 
 
 def _split(parameters: Tensor) -> Iterator[Tensor]:
     sizes = [size for k in _KERNELS for size in (math.prod(k), *(n for _, n in _LAYER))]
-    return iter(parameters.split([*sizes, math.prod(_LAST_KERNEL), 3], 1))
+    return iter(torch.split(parameters, [*sizes, math.prod(_LAST_KERNEL), 3], 1))
 
 
 class _NormaliseAndActivate(torch.autograd.Function):
