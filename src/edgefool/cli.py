@@ -1,5 +1,7 @@
 """The command line: a thin skin over the package. Nothing heavy is imported before a command needs it."""
 
+import io
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -29,8 +31,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # Tables that go to a file or a pipe have no terminal to fit into.
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+out = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
+err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 _ClickError = cast(type[Exception], typer.BadParameter.__mro__[2])  # newer versions of typer carry a click of their own
 
 
@@ -43,24 +45,31 @@ class Listing(StrEnum):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 something failed, 2 wrong usage, 130 interrupted."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # where it cannot take a τ
     sys.exit(_run(arguments))
 
 
 def _run(arguments: Sequence[str] | None) -> int:
     try:
-        return int(app(args=arguments, standalone_mode=False) or 0)
+        code = int(app(args=arguments, standalone_mode=False) or 0)
     except UsageError as error:
-        err.print(f"error: {error}", markup=False)
-        return 2
-    except EdgeFoolError as error:
-        err.print(f"error: {error}", markup=False)
-        return 1
+        return _complain(str(error), 2)
+    except (EdgeFoolError, OSError) as error:
+        return _complain(str(error), 1)
     except _ClickError as error:
-        err.print(f"error: {error.format_message()}", markup=False)  # type: ignore[attr-defined]
-        return 2
+        return _complain(error.format_message(), 2)  # type: ignore[attr-defined]
     except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    if code == 130:  # newer versions of typer return it instead of passing the interruption on
         err.print("stopped; what is done is kept, repeat the command to go on")
-        return 130
+    return code
+
+
+def _complain(message: str, code: int) -> int:
+    if message:  # none where the help was shown instead
+        err.print(f"error: {_plain(message)}")
+    return code
 
 
 def _show_version(wanted: bool) -> None:
@@ -115,7 +124,7 @@ def demo(
     from edgefool.report import contact_sheet
 
     names = list(DEMO_PHOTOS) if everything else list(DEMO_PHOTOS)[:3]
-    photos = [str(path) for path in write_demo_photos(folder.with_name(folder.name + "-photos"), names)]
+    photos = [str(path) for path in write_demo_photos(Path(f"{os.path.realpath(folder)}-photos"), names)]
     code = _attack(photos, folder, make_attack("edgefool", {}), "caltech101-resnet", None, None, 224, "auto", 4, 0)
     run = RunFolder(folder)
     sheets = folder / "contact_sheets"
@@ -123,7 +132,7 @@ def demo(
     for record in run.records():
         if record.success:
             contact_sheet(run, record).savefig(sheets / f"{record.image}.png")
-    out.print(f"contact sheets (Fig. 3 of the paper): {sheets}", markup=False)
+    out.print(f"contact sheets (Fig. 3 of the paper): {_plain(str(sheets))}")
     return code
 
 
@@ -167,7 +176,7 @@ def _attack(
     from edgefool.datasets import find_photos
     from edgefool.experiments import Plan, open_run
 
-    find_photos(images)
+    _keep_apart(folder, images, [photo.path for photo in find_photos(images)])
     classifier = load_classifier(name, weights=weights, classes=classes, device=_parse_device(device))
     plan = Plan.model_validate(
         {
@@ -186,10 +195,18 @@ def _attack(
     failed = sum(record.error is not None for record in records)
     converged = sum(record.converged for record in records)
     out.print(
-        f"{misled} of {len(records)} misled ({converged} of them under τ), {failed} errors; in {folder}",
-        markup=False,
+        f"{misled} of {len(records)} misled ({converged} of them under τ), {failed} errors; in {_plain(str(folder))}",
     )
     return 1 if failed else 0
+
+
+def _keep_apart(folder: Path, images: list[str], photos: list[Path]) -> None:
+    """Refuse a run whose own images would be taken for photos when it goes on."""
+    home = Path(os.path.realpath(folder))
+    searched = [image for image in images if os.path.isdir(image) and home.is_relative_to(os.path.realpath(image))]
+    inside = [photo for photo in photos if photo.is_relative_to(home)]
+    if searched or inside:
+        raise UsageError(f"--out {folder} lies where photos are searched; name a folder outside")
 
 
 def _go(
@@ -212,10 +229,13 @@ def _go(
     )
 
     from edgefool.datasets import find_photos
-    from edgefool.experiments import LocalRun, done_before
+    from edgefool.experiments import LocalRun, done_before, source_text
 
     before = run.records()
-    photos = find_photos(images, {Path(record.source): record.image for record in before})
+    names = {record.source: record.image for record in before}
+    # A source is a path for people: where the path is not UTF-8, it does not lead back to the photo.
+    own = {photo.path: names[text] for photo in find_photos(images) if (text := source_text(photo.path)) in names}
+    photos = find_photos(images, {Path(source): name for source, name in names.items()} | own)
     done = done_before(photos, before, retry)
     waiting = [photo for photo in photos if photo.name not in done]
     columns = (
@@ -235,7 +255,7 @@ def _go(
             misled += record.success
             progress.update(task, advance=1, misled=misled)
             if record.error:
-                progress.console.print(f"{record.source}: {record.error}", markup=False)
+                progress.console.print(_plain(f"{record.source}: {record.error}"))
     return [done[photo.name] for photo in photos]
 
 
@@ -261,17 +281,18 @@ def _print_records(records: list["Record"], most: int = 50) -> None:
 
 
 def _plain(text: str) -> str:
-    """Keep untrusted text from being taken for markup or terminal control."""
-    from rich.markup import escape
-
-    return escape("".join(character if character.isprintable() else "?" for character in text))
+    """Keep untrusted text on its line and from controlling the terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _parse_size(text: str) -> int | str:
     if text == "native":
         return text
-    if not text.isdecimal() or not 16 <= int(text) <= 16384:
-        raise UsageError(f"--size {text}: a number of pixels from 16 to 16384, or native")
+    from edgefool.experiments.plan import MAX_SIDE
+    from edgefool.images import MIN_SIDE
+
+    if not text.isdecimal() or not MIN_SIDE <= int(text) <= MAX_SIDE:
+        raise UsageError(f"--size {text}: a number of pixels from {MIN_SIDE} to {MAX_SIDE}, or native")
     return int(text)
 
 
@@ -291,7 +312,7 @@ def _parse_device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.zeros(1, device=name)
+        torch.zeros(1, device=name).item()
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"--device {name}: not at hand here ({str(error).splitlines()[0]})") from error
     return name

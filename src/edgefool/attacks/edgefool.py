@@ -147,7 +147,7 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
             state.finished = state.converged or state.iterations >= self.max_iterations
             better = misled and (state.converged or state.best is None or loss < state.best.smoothing_loss)
             if better or state.finished:
-                iterate = Iterate(enhanced[i].detach(), rounded[i], structures[i].detach(), loss, predicted[i])
+                iterate = Iterate(_copy(enhanced[i]), _copy(rounded[i]), _copy(structures[i]), loss, predicted[i])
                 state.best = iterate if better else state.best
                 state.last = iterate
 
@@ -185,3 +185,8 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
                 "structure": iterate.structure[None],
             },
         )
+
+
+def _copy(image: Tensor) -> Tensor:
+    """Take one image out of a batch, so that it does not keep the batch in memory."""
+    return image.detach().clone()

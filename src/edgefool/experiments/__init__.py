@@ -1,6 +1,6 @@
 """Experiments: what to run, what was done, and what does it."""
 
-from edgefool.experiments.local import LocalRun, done_before, image_seed
+from edgefool.experiments.local import LocalRun, done_before, image_seed, source_text
 from edgefool.experiments.plan import Plan, make_attack
 from edgefool.experiments.run_folder import Record, RunFolder, load_records, open_run
 
@@ -14,4 +14,5 @@ __all__ = [
     "load_records",
     "make_attack",
     "open_run",
+    "source_text",
 ]

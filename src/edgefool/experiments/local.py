@@ -5,6 +5,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ class _Job:
     sha256: str
     image: Tensor
     seed: int
+    original: tuple[int, float]  # class and probability
 
 
 class LocalRun:
@@ -63,7 +65,12 @@ class LocalRun:
     def __iter__(self) -> Iterator[Record]:
         for index, result in self._attack.stream(self._classifier, self._samples(), self._batch_size):
             yield from self._drain()
-            yield self._save(self._jobs.pop(index), result)
+            job = self._jobs.pop(index)
+            try:
+                record = self._save(job, result)
+            except ImageError as error:
+                record = self._fail(job.photo, str(error), job.sha256)
+            yield record
         yield from self._drain()
 
     def _drain(self) -> Iterator[Record]:
@@ -74,28 +81,33 @@ class LocalRun:
         """Read photos as the attack asks for them; those that cannot be read become error records."""
         count = 0
         for photo in self._photos:
-            digest = None
             try:
-                data = photo.path.read_bytes()
-                digest = hashlib.sha256(data).hexdigest()
-                image = resize_image(read_image(data), None if self._plan.size == "native" else self._plan.size)
-                _check_memory(image, self._attack.bytes_per_pixel)
+                job = self._prepare(photo)
             except (ImageError, OSError) as error:
-                reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
-                record = Record(**self._names(photo), sha256=digest, error=reason)
-                self._run.save(record, {})
-                self._errors.append(record)
+                self._errors.append(self._fail(photo, str(error)))
                 continue
-            job = _Job(photo, digest, image, image_seed(self._plan.seed, digest))
             self._jobs[count] = job
             count += 1
-            yield Sample(image.to(self._device), job.seed)
+            yield Sample(job.image.to(self._device), job.seed)
+
+    def _prepare(self, photo: Photo) -> _Job:
+        image = resize_image(read_image(photo.path), None if self._plan.size == "native" else self._plan.size)
+        _check_memory(image, self._attack.bytes_per_pixel * self._batch_size)
+        sha256 = _sha256(photo.path)
+        return _Job(photo, sha256, image, image_seed(self._plan.seed, sha256), self._decide(image[None]))
+
+    def _fail(self, photo: Photo, reason: str, sha256: str | None = None) -> Record:
+        record = Record(**self._names(photo), sha256=sha256, error=reason)
+        self._run.save(record, {})
+        return record
 
     def _save(self, job: _Job, result: AttackResult) -> Record:
         """Judge the adversarial image as the file holds it and make it and its record durable."""
+        if not result.adversarial.isfinite().all():
+            raise ImageError("the attack diverged: its image has values that are not finite numbers")
         original, png = job.image[None], encode_png(result.adversarial[0].cpu())
         adversarial = read_image(png)[None]
-        before, after = self._decide(original), self._decide(adversarial)
+        before, after = job.original, self._decide(adversarial)
         record = Record(
             **self._names(job.photo),
             sha256=job.sha256,
@@ -130,14 +142,21 @@ class LocalRun:
     def _names(self, photo: Photo) -> dict[str, Any]:
         return {
             "image": photo.name,
-            "source": os.fsencode(photo.path).decode(errors="replace"),
+            "source": source_text(photo.path),
             "method": self._plan.method,
             "classifier": self._plan.classifier,
         }
 
     @torch.no_grad()
     def _decide(self, image: Tensor) -> tuple[int, float]:
-        probabilities = self._classifier(image.to(self._device)).softmax(1)[0]
+        """Return the class of an image (1, 3, H, W) and its probability (Eqs. 2 and 3)."""
+        try:
+            probabilities = self._classifier(image.to(self._device)).softmax(1)[0]
+        except Exception as error:  # the classifier may be anybody's code
+            size, reason = f"{image.shape[3]} x {image.shape[2]}", str(error).partition("\n")[0]
+            raise ImageError(f"the classifier cannot take {size} pixels: {reason}") from error
+        if not probabilities.isfinite().all():
+            raise ImageError("the classifier's logits for it are not finite numbers")
         best = int(probabilities.argmax())
         return best, float(probabilities[best])
 
@@ -156,9 +175,14 @@ def done_before(photos: Sequence[Photo], records: Sequence[Record], retry: bool 
     done = {photo.name: known[photo.name] for photo in photos if photo.name in known}
     for photo in photos:
         record = done.get(photo.name)
-        if record and not record.error and hashlib.sha256(photo.path.read_bytes()).hexdigest() != record.sha256:
+        if record and not record.error and _has_changed(photo, record):
             raise UsageError(f"{photo.path} has changed since this run attacked it; name a new folder")
     return done
+
+
+def source_text(path: Path) -> str:
+    r"""Return a path as records hold it: bytes that are not UTF-8 become ``\xff``."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def image_seed(seed: int, sha256: str) -> int:
@@ -167,12 +191,24 @@ def image_seed(seed: int, sha256: str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _has_changed(photo: Photo, record: Record) -> bool:
+    try:
+        return _sha256(photo.path) != record.sha256
+    except OSError:  # what cannot be read cannot be attacked again either
+        return False
+
+
 def _check_memory(image: Tensor, bytes_per_pixel: int) -> None:
-    """Refuse an image that would have the process killed."""
+    """Refuse an image that, in a batch of its like, would have the process killed."""
     need = image.shape[1] * image.shape[2] * bytes_per_pixel
     have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if need > 0.8 * have:
         raise ImageError(
             f"{image.shape[2]} x {image.shape[1]} pixels need about {need / 2**30:.0f} GiB of memory and this machine "
-            f"has {have / 2**30:.0f}; use --size"
+            f"has {have / 2**30:.0f}; use a smaller --batch-size or --size"
         )

@@ -1,5 +1,6 @@
 """What to run, validated before anything runs."""
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
@@ -11,8 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from edgefool.attacks import METHODS, EdgeFool
 from edgefool.errors import RunError, UsageError, unknown
+from edgefool.images import MAX_PIXELS, MIN_SIDE
 
-Size = Annotated[int, Field(ge=16, le=16384)] | Literal["native"]
+MAX_SIDE = math.isqrt(MAX_PIXELS)
+Size = Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE)] | Literal["native"]
 
 
 class Plan(BaseModel):
@@ -52,8 +55,12 @@ class Plan(BaseModel):
         """Read a plan that `to_toml` wrote; raise `RunError` if it is damaged."""
         try:
             return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
-            raise RunError(f"cannot read the plan {path}: {str(error).splitlines()[0]}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            raise RunError(f"the plan {path} is damaged: {name}: {first['msg']}") from error
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise RunError(f"cannot read the plan {path}: {error}") from error
 
     def differences(self, other: "Plan") -> list[str]:
         """Return a line for each setting in which ``other`` differs: name, its value here, its value there."""

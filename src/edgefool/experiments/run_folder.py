@@ -12,12 +12,15 @@ from pathlib import Path
 
 import pandas as pd
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgefool.errors import RunError, UsageError
 from edgefool.experiments.plan import Plan
 from edgefool.images import PARTIAL_SUFFIX, write_atomically
 
+# All that a run holds that was killed before its plan was written.
+_FIRST_FILES = (".lock", f"plan.toml{PARTIAL_SUFFIX}")
+_DTYPES: dict[object, str] = {int | None: "Int64", float | None: "float64", bool: "bool"}
 _PACKAGES = ("edgefool", "torch", "torchvision", "kornia", "numpy", "pillow")
 
 
@@ -103,10 +106,21 @@ class RunFolder:
         return self.path.joinpath(kind, *parts, f"{name}.png")
 
     def records(self) -> list[Record]:
-        """Return the latest record of each image, in the order of their first records."""
+        """Return the latest record of each image, in the order of their first records.
+
+        Raises
+        ------
+        RunError
+            If a line is damaged.
+        """
         latest: dict[tuple[str, str, str], Record] = {}
-        for line in _whole_lines(self._records):
-            record = Record.model_validate_json(line)
+        for number, line in enumerate(_whole_lines(self._records), 1):
+            try:
+                record = Record.model_validate_json(line)
+            except ValidationError as error:
+                raise RunError(
+                    f"line {number} of {self._records} is damaged; delete it to have its photo attacked again"
+                ) from error
             latest[record.image, record.method, record.classifier] = record
         return list(latest.values())
 
@@ -140,7 +154,7 @@ def open_run(path: Path, plan: Plan, command: str = "") -> Iterator[RunFolder]:
         if path.exists() and not path.is_dir():
             raise UsageError(f"{path} is a file; --out needs a folder")
         settings = path / "plan.toml"
-        if path.exists() and not settings.exists() and any(p.name != ".lock" for p in path.iterdir()):
+        if path.exists() and not settings.exists() and any(p.name not in _FIRST_FILES for p in path.iterdir()):
             raise UsageError(f"{path} is not a run and not empty; name a new folder")
         path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path / ".lock", timeout=0)
@@ -151,10 +165,11 @@ def open_run(path: Path, plan: Plan, command: str = "") -> Iterator[RunFolder]:
     try:
         with _explain(path):
             if not settings.exists():
-                write_atomically(path / "environment.json", json.dumps(_environment(command), indent=2).encode())
                 write_atomically(settings, plan.to_toml().encode())
             elif differences := Plan.read(settings).differences(plan):
                 raise UsageError(f"{path} was made with other settings ({'; '.join(differences)}); name a new folder")
+            if not (environment := path / "environment.json").exists():
+                write_atomically(environment, json.dumps(_environment(command), indent=2).encode())
             for leftover in path.rglob(f"*{PARTIAL_SUFFIX}"):
                 leftover.unlink()
             _cut_half_line(path / "records.jsonl")
@@ -166,15 +181,20 @@ def open_run(path: Path, plan: Plan, command: str = "") -> Iterator[RunFolder]:
 def load_records(path: Path | str) -> pd.DataFrame:
     """Return the records of a run, a row per image, with the columns of `Record`.
 
+    Integers are of pandas' type Int64, which keeps them whole next to images that have none.
+
     Raises
     ------
     UsageError
         If the folder is not a run.
+    RunError
+        If a record is damaged.
     """
     if not (Path(path) / "plan.toml").is_file():
         raise UsageError(f"{path} is not a run folder (it has no plan.toml)")
     rows = [record.model_dump() for record in RunFolder(Path(path)).records()]
-    return pd.DataFrame(rows, columns=list(Record.model_fields))
+    types = {name: _DTYPES.get(field.annotation, "object") for name, field in Record.model_fields.items()}
+    return pd.DataFrame(rows, columns=list(types)).astype(types)
 
 
 def slug(name: str) -> str:

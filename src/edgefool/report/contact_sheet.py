@@ -37,7 +37,8 @@ def contact_sheet(run: RunFolder, record: Record) -> Figure:
         "adversarial": adversarial,
     }
     height, width = original.shape[1:]
-    figure = Figure(figsize=(13, 13 / 5 * height / width + 0.75), layout="constrained", dpi=110)
+    aspect = min(height / width, 4)  # of a panel; no sheet becomes a strip that matplotlib refuses
+    figure = Figure(figsize=(13, 13 / 5 * aspect + 0.75), layout="constrained", dpi=110)
     axes = figure.subplots(1, len(panels))
     for axis, (title, panel) in zip(axes, panels.items(), strict=True):
         axis.imshow(panel.permute(1, 2, 0).numpy())
@@ -45,8 +46,11 @@ def contact_sheet(run: RunFolder, record: Record) -> Figure:
         axis.set_xticks([])
         axis.set_yticks([])
         axis.spines[:].set_visible(False)
-    axes[0].set_xlabel(_decision(record.original_name, record.original_probability), fontsize=11)
-    axes[-1].set_xlabel(_decision(record.adversarial_name, record.adversarial_probability), fontsize=11)
+    for axis, decision in (
+        (axes[0], _decision(record.original_name, record.original_probability)),
+        (axes[-1], _decision(record.adversarial_name, record.adversarial_probability)),
+    ):
+        axis.set_xlabel(decision, fontsize=11, parse_math=False)
     return figure
 
 
@@ -56,5 +60,5 @@ def _viewable(lightness: Tensor) -> Tensor:
 
 
 def _decision(name: str | None, probability: float | None) -> str:
-    text = str(name).replace("_", " ").replace("$", r"\$")
+    text = "".join(character if character.isprintable() else " " for character in str(name).replace("_", " "))
     return f"{text}  {probability:.0%}"

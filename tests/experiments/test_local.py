@@ -1,0 +1,321 @@
+"""What the executor writes down of good photos, of bad ones, and in whatever company."""
+
+import io
+import os
+import shutil
+import struct
+import zlib
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from edgefool.classifiers import load_classifier
+from edgefool.datasets import Photo
+from edgefool.errors import UsageError
+from edgefool.experiments import Record, done_before, image_seed, load_records, source_text
+from edgefool.images import read_image, resize_image
+from edgefool.measures import psnr, ssim
+
+PROMISED = [
+    "image",
+    "method",
+    "classifier",
+    "original_class",
+    "original_probability",
+    "adversarial_class",
+    "adversarial_probability",
+    "success",
+    "converged",
+    "iterations",
+    "seconds",
+    "smoothing_loss",
+    "psnr",
+    "ssim",
+    "error",
+]
+
+
+@pytest.fixture
+def photos(tmp_path, make_photo):
+    """Return six photos, of which the tiny attack misleads some and not all."""
+    return [make_photo(tmp_path / "photos" / f"{seed}.png", seed) for seed in range(6)]
+
+
+def numbers(run: Path) -> pd.DataFrame:
+    """Return records in the order of their names, without what each run measures anew."""
+    return load_records(run).drop(columns="seconds").sort_values("image", ignore_index=True)
+
+
+# Good photos
+
+
+def test_records_say_what_the_files_hold(tmp_path, tiny, photos, attack):
+    code, stdout, stderr = attack(*photos, "--out", tmp_path / "run")
+    assert code == 0
+    frame = load_records(tmp_path / "run")
+    assert set(PROMISED) <= set(frame)
+    assert frame["image"].tolist() == [photo.stem for photo in photos]
+    assert 0 < frame["success"].sum() < 6, "the test needs both"
+    assert frame["success"].dtype == frame["converged"].dtype == bool
+    assert frame["original_class"].dtype == frame["seed"].dtype == "Int64"
+    assert frame["error"].isna().all()
+    assert (frame["seconds"] > 0).all()
+    assert frame["iterations"].between(1, 3).all()
+    assert f"{frame['success'].sum()} of 6 misled" in stdout
+    assert "6/6" in stderr
+    classifier = load_classifier(f"{tiny}:factory")
+    for photo, row in zip(photos, frame.itertuples(), strict=True):
+        original = resize_image(read_image(photo), 32)
+        kept = read_image(tmp_path / "run/originals" / f"{row.image}.png")
+        assert torch.equal(kept, original)
+        probabilities = classifier(original[None]).softmax(1)[0]
+        assert row.original_class == probabilities.argmax()
+        assert row.original_probability == pytest.approx(probabilities.max().item(), rel=1e-4)
+        file = tmp_path / "run/images/edgefool/classifier-factory" / f"{row.image}.png"
+        structure = tmp_path / "run/structure/edgefool/classifier-factory" / f"{row.image}.png"
+        assert file.exists() == structure.exists() == row.success == (row.adversarial_class != row.original_class)
+        assert not row.converged or (row.success and row.smoothing_loss < 0.01)
+        if row.success:
+            adversarial = read_image(file)
+            probabilities = classifier(adversarial[None]).softmax(1)[0]
+            assert row.adversarial_class == probabilities.argmax()
+            assert row.adversarial_probability == pytest.approx(probabilities.max().item(), rel=1e-4)
+            assert row.psnr == pytest.approx(float(psnr(adversarial[None], original[None])), rel=1e-5)
+            assert row.ssim == pytest.approx(float(ssim(adversarial[None], original[None])), rel=1e-5)
+
+
+def test_classifier_that_is_never_misled_leaves_no_image(tmp_path, tiny, photos, attack):
+    code, stdout, _ = attack(*photos[:2], "--out", tmp_path / "run", "--classifier", f"{tiny}:stubborn")
+    assert code == 0
+    assert "0 of 2 misled (0 of them under τ), 0 errors" in stdout
+    frame = load_records(tmp_path / "run")
+    assert not frame[["success", "success_float", "converged"]].any(axis=None)
+    assert frame["iterations"].tolist() == [3, 3]
+    assert not (tmp_path / "run/images").exists()
+
+
+def test_batch_and_order_change_nothing(tmp_path, photos, attack):
+    """Beyond round-off: the numbers agree to 1e-3 and the images to a grey level."""
+    for name, given, batch_size in [("alone", photos, 1), ("four", photos, 4), ("back", photos[::-1], 4)]:
+        attack(*given, "--out", tmp_path / name, "--batch-size", batch_size)
+    alone = numbers(tmp_path / "alone")
+    for name in ("four", "back"):
+        pd.testing.assert_frame_equal(numbers(tmp_path / name), alone, rtol=1e-3, atol=1e-3)
+        for file in (tmp_path / "alone").rglob("*.png"):
+            other = read_image(tmp_path / name / file.relative_to(tmp_path / "alone"))
+            assert (other - read_image(file)).abs().max() <= 1.01 / 255
+
+
+def test_seeds_differ_between_photos_and_runs(tmp_path, photos, attack):
+    attack(*photos[:2], "--out", tmp_path / "run")
+    attack(*photos[:2], "--out", tmp_path / "other", "--seed", 1)
+    seeds = [*load_records(tmp_path / "run")["seed"], *load_records(tmp_path / "other")["seed"]]
+    assert len(set(seeds)) == 4
+    sha256 = load_records(tmp_path / "run")["sha256"]
+    assert seeds == [image_seed(seed, digest) for seed in (0, 1) for digest in sha256]
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_native_sizes_in_one_run(tmp_path, make_photo, attack):
+    sizes = [(36, 32), (36, 32), (20, 50), (36, 32), (16, 16), (51, 33)]
+    given = [make_photo(tmp_path / f"{k}.png", k, *size) for k, size in enumerate(sizes)]
+    assert attack(*given, "--out", tmp_path / "run", "--size", "native")[0] == 0
+    frame = load_records(tmp_path / "run").sort_values("image")
+    assert list(zip(frame["width"], frame["height"], strict=True)) == sizes
+    for photo, size in zip(given, sizes, strict=True):
+        with Image.open(tmp_path / "run/originals" / photo.name) as image:
+            assert image.size == size
+
+
+# Bad photos
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    )
+
+
+def damaged(good: bytes) -> dict[str, bytes]:
+    pixel = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(pixel, "PNG")
+    middle = len(good) // 2
+    return {
+        "bomb": png_of_size(60_000, 60_000),
+        "corrupt": good[:middle] + bytes(byte ^ 255 for byte in good[middle : middle + 40]) + good[middle + 40 :],
+        "empty": b"",
+        "pixel": pixel.getvalue(),
+        "text": b"To whom it may concern\n",
+        "truncated": good[:middle],
+    }
+
+
+def test_bad_photos_never_stop_the_others(tmp_path, photos, attack):
+    bad = damaged(photos[0].read_bytes())
+    for name, data in bad.items():
+        (tmp_path / "photos" / f"{name}.png").write_bytes(data)
+    (tmp_path / "photos" / "gone.png").symlink_to("nowhere.png")
+    os.mkfifo(tmp_path / "photos" / "pipe.png")
+    attack(*photos, "--out", tmp_path / "good")
+    code, stdout, stderr = attack(tmp_path / "photos", "--out", tmp_path / "run")
+    assert code == 1
+    assert "8 errors" in stdout
+    frame = load_records(tmp_path / "run").set_index("image")
+    errors = frame["error"].dropna()
+    assert sorted(errors.index) == sorted([*bad, "gone", "pipe"])
+    assert not errors.str.contains("\n").any()
+    assert frame["seed"].dtype == "Int64", "as a float it would be another seed"
+    assert frame["seed"].isna().sum() == frame["psnr"].isna().sum() == 8
+    assert "empty" in errors["empty"]
+    assert "1x1" in errors["pixel"]
+    assert "100,000,000" in errors["bomb"]
+    assert "not an image" in errors["text"]
+    assert "No such file" in errors["gone"]
+    assert "not a regular file" in errors["pipe"]
+    assert not frame.loc[errors.index, "success"].any()
+    for name, error in errors.items():
+        assert f"photos/{name}.png: {error}" in stderr or name == "gone"
+    columns = ["image", "adversarial_class", "success"]
+    good = numbers(tmp_path / "run")
+    good = good[good["error"].isna()].reset_index(drop=True)
+    pd.testing.assert_frame_equal(good[columns], numbers(tmp_path / "good")[columns])
+
+
+def test_errors_are_tried_again_on_request_only(tmp_path, photos, make_photo, attack):
+    photos[1].write_bytes(b"")
+    assert attack(*photos[:2], "--out", tmp_path / "run")[0] == 1
+    make_photo(photos[1], 1)
+    assert attack(*photos[:2], "--out", tmp_path / "run")[0] == 1
+    assert attack(*photos[:2], "--out", tmp_path / "run", "--retry")[0] == 0
+    frame = load_records(tmp_path / "run")
+    assert sorted(frame["image"]) == ["0", "1"]
+    assert frame["error"].isna().all()
+    assert len((tmp_path / "run/records.jsonl").read_text().splitlines()) == 3
+
+
+def test_photo_without_permission(tmp_path, photos, attack, monkeypatch):
+    """Root may read everything, so the refusal is made up."""
+    genuine = Path.open
+
+    def refuse(path, *arguments, **keywords):
+        if path.name == "0.png" and path.parent.name == "photos":
+            raise PermissionError(13, "Permission denied", str(path))
+        return genuine(path, *arguments, **keywords)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert attack(*photos[:2], "--out", tmp_path / "run")[0] == 1
+    errors = load_records(tmp_path / "run").set_index("image")["error"]
+    assert errors["0"] == "cannot be read: Permission denied"
+    assert errors.isna()["1"]
+
+
+def test_all_photos_bad(tmp_path, attack):
+    (tmp_path / "a.png").touch()
+    assert attack(tmp_path / "a.png", "--out", tmp_path / "run")[0] == 1
+    assert attack(tmp_path / "a.png", "--out", tmp_path / "run")[0] == 1
+    assert len(load_records(tmp_path / "run")) == 1
+
+
+def test_classifier_that_refuses_some_sizes(tmp_path, tiny, make_photo, attack):
+    given = [make_photo(tmp_path / f"{height}.png", height, 36, height) for height in (32, 40, 48, 56)]
+    code, *_ = attack(*given, "--out", tmp_path / "run", "--size", "native", "--classifier", f"{tiny}:choosy")
+    assert code == 1
+    errors = load_records(tmp_path / "run").set_index("image")["error"]
+    assert errors["40"] == "the classifier cannot take 36 x 40 pixels: no 40, please"
+    assert errors["48"] == "the classifier's logits for it are not finite numbers"
+    assert errors.isna()[["32", "56"]].all()
+
+
+def test_attack_that_diverges_is_an_error_of_its_photo(tmp_path, photos, attack):
+    code, *_ = attack(*photos, "--out", tmp_path / "run", "--set", "learning_rate=1e30")
+    assert code == 1
+    frame = load_records(tmp_path / "run")
+    assert len(frame) == 6
+    assert frame["error"].dropna().str.startswith("the attack diverged").all()
+    assert frame["error"].notna().any()
+
+
+def test_image_too_large_for_the_memory(tmp_path, photos, attack, monkeypatch):
+    genuine = os.sysconf
+    monkeypatch.setattr(
+        os, "sysconf", lambda name: 2500 * 32 * 32 * 2 // 4096 if name == "SC_PHYS_PAGES" else genuine(name)
+    )
+    assert attack(photos[0], "--out", tmp_path / "run", "--batch-size", 2)[0] == 1
+    assert "use a smaller --batch-size or --size" in load_records(tmp_path / "run")["error"][0]
+    assert attack(photos[0], "--out", tmp_path / "run", "--batch-size", 1, "--retry")[0] == 0
+
+
+# Going on
+
+
+def test_photos_can_be_added(tmp_path, photos, attack):
+    run = tmp_path / "run"
+    attack(*photos[:2], "--out", run)
+    before = (run / "records.jsonl").read_bytes()
+    assert attack(*photos[::-1], "--out", run)[0] == 0
+    assert (run / "records.jsonl").read_bytes().startswith(before)
+    assert sorted(load_records(run)["image"]) == [photo.stem for photo in photos]
+
+
+def test_same_file_names_do_not_overwrite_each_other(tmp_path, make_photo, attack):
+    given = [make_photo(tmp_path / folder / "cat.png", seed) for seed, folder in enumerate(["a", "b"])]
+    for _ in range(2):
+        assert attack(*given, "--out", tmp_path / "run")[0] == 0
+    third = make_photo(tmp_path / "c" / "cat.png", 2)
+    assert attack(*given, third, "--out", tmp_path / "run")[0] == 0
+    frame = load_records(tmp_path / "run")
+    assert frame["image"].nunique() == len(frame) == 3
+    assert frame["source"].tolist() == [str(path) for path in [*given, third]]
+    assert frame["sha256"].nunique() == 3
+    assert len(list((tmp_path / "run/originals").iterdir())) == 3
+
+
+def test_changed_photo_is_refused(tmp_path, photos, make_photo, attack):
+    attack(*photos[:2], "--out", tmp_path / "run")
+    make_photo(photos[1], 77)
+    code, _, stderr = attack(*photos[:2], "--out", tmp_path / "run")
+    assert code == 2
+    assert f"{photos[1]} has changed since this run attacked it; name a new folder" in stderr
+    assert attack(photos[0], "--out", tmp_path / "run")[0] == 0
+
+
+def test_photo_that_is_done_need_not_be_readable(tmp_path, photos):
+    moved = tmp_path / "photos" / "moved.png"
+    record = Record(image="moved", source=str(moved), sha256="00", method="edgefool", classifier="tiny")
+    assert done_before([Photo(moved, "moved")], [record]) == {"moved": record}
+    shutil.copy(photos[0], moved)
+    with pytest.raises(UsageError, match="has changed"):
+        done_before([Photo(moved, "moved")], [record])
+
+
+def test_other_classifier_of_the_same_name_is_refused(tmp_path, tiny, photos, attack):
+    attack(photos[0], "--out", tmp_path / "run")
+    tiny.write_text(tiny.read_text().replace("manual_seed(0)", "manual_seed(1)"))
+    code, _, stderr = attack(photos[0], "--out", tmp_path / "run")
+    assert code == 2
+    assert "fingerprint" in stderr
+
+
+def test_source_text_tells_names_that_are_not_utf8_apart():
+    one, other = (Path(os.fsdecode(b"/photos/caf\xc3\xa9" + byte)) for byte in (b"\xff", b"\xfe"))
+    assert source_text(one) == "/photos/café\\xff"
+    assert source_text(other) == "/photos/café\\xfe"
+
+
+def test_photo_whose_name_is_not_utf8_is_done_once(tmp_path, photos, attack):
+    name = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xff.png"))
+    try:
+        shutil.copy(photos[0], name)
+    except OSError:
+        pytest.skip("this file system takes only UTF-8 names")
+    for _ in range(2):
+        assert attack(name, "--out", tmp_path / "run")[0] == 0
+    frame = load_records(tmp_path / "run")
+    assert frame["source"].tolist() == [f"{tmp_path}/caf\\xff.png"]

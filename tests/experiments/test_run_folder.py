@@ -1,0 +1,363 @@
+"""A run keeps its promises: one plan, one process, nothing lost, nothing twice, nothing half-written."""
+
+import errno
+import io
+import json
+import math
+import multiprocessing
+import os
+import random
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgefool import cli
+from edgefool.classifiers import load_classifier
+from edgefool.errors import RunError, UsageError
+from edgefool.experiments import Plan, Record, RunFolder, load_records, open_run
+from edgefool.experiments.run_folder import slug
+from edgefool.images import read_image
+
+PLAN = Plan(method="edgefool", constants={"alpha": 10.0}, classifier="tiny", fingerprint="00", size=32, seed=0)
+
+
+def record(image: str = "cat", **fields: object) -> Record:
+    return Record(image=image, source=f"/photos/{image}.png", method="edgefool", classifier="tiny", **fields)
+
+
+# Opening
+
+
+def test_new_run_holds_its_plan_and_versions(tmp_path):
+    with open_run(tmp_path / "a" / "run", PLAN, "edgefool attack x") as run:
+        assert run.path == tmp_path / "a" / "run"
+    assert Plan.read(run.path / "plan.toml") == PLAN
+    environment = json.loads((run.path / "environment.json").read_text())
+    assert environment["command"] == "edgefool attack x"
+    assert {"edgefool", "torch", "torchvision"} <= environment["versions"].keys()
+
+
+def test_run_goes_on_with_the_same_plan_only(tmp_path):
+    for _ in range(2):
+        with open_run(tmp_path / "run", PLAN):
+            pass
+    other = PLAN.model_copy(update={"size": 64, "constants": {"alpha": 5.0}})
+    message = r"other settings \(size: 32 there, 64 now; alpha: 10.0 there, 5.0 now\); name a new folder"
+    with pytest.raises(UsageError, match=message), open_run(tmp_path / "run", other):
+        pass
+    with open_run(tmp_path / "run", PLAN):  # refusing gave the lock back
+        pass
+
+
+def test_run_is_for_one_process(tmp_path):
+    busy = pytest.raises(RunError, match="another process is working in")
+    with open_run(tmp_path / "run", PLAN), busy, open_run(tmp_path / "run", PLAN):
+        pass
+    with open_run(tmp_path / "run", PLAN):
+        pass
+
+
+@pytest.mark.parametrize("name", ["photo.png", "environment.json", "records.jsonl"])
+def test_folder_that_is_not_a_run_is_left_alone(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(UsageError, match="is not a run and not empty; name a new folder"), open_run(tmp_path, PLAN):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_file_is_not_a_run(tmp_path):
+    (tmp_path / "run").touch()
+    with pytest.raises(UsageError, match="is a file; --out needs a folder"), open_run(tmp_path / "run", PLAN):
+        pass
+    with pytest.raises(RunError, match="cannot write"), open_run(tmp_path / "run" / "deeper", PLAN):
+        pass
+
+
+def test_leftovers_of_a_kill_are_removed(tmp_path):
+    with open_run(tmp_path / "run", PLAN) as run:
+        run.save(record("cat"), {run.image_path("originals", "cat"): b"png"})
+    (tmp_path / "run/originals/dog.png.partial").write_bytes(b"half")
+    with (tmp_path / "run/records.jsonl").open("ab") as file:
+        file.write(b'{"image":"dog","sou')
+    assert len(load_records(tmp_path / "run")) == 1
+    with open_run(tmp_path / "run", PLAN) as run:
+        run.save(record("dog"), {})
+    assert not list(run.path.rglob("*.partial"))
+    assert [record.image for record in run.records()] == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("leftovers", [[], [".lock"], [".lock", "plan.toml.partial"]])
+def test_run_killed_before_its_plan_was_written_goes_on(tmp_path, leftovers):
+    for name in leftovers:
+        (tmp_path / name).touch()
+    with open_run(tmp_path, PLAN):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "environment.json", "plan.toml"]
+
+
+def test_run_killed_before_its_versions_were_written_goes_on(tmp_path):
+    (tmp_path / "plan.toml").write_text(PLAN.to_toml())
+    with open_run(tmp_path, PLAN):
+        pass
+    assert "torch" in json.loads((tmp_path / "environment.json").read_text())["versions"]
+
+
+# Records
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(st.lists(st.tuples(TEXT, TEXT, st.floats(allow_nan=False))))
+def test_records_come_back(tmp_path_factory, values):
+    run = RunFolder(tmp_path_factory.mktemp("run"))
+    records = [record(f"{k}{name}", error=error, psnr=psnr) for k, (name, error, psnr) in enumerate(values)]
+    for one in records:
+        run.save(one, {})
+    assert run.records() == records
+
+
+def test_latest_record_of_an_image_counts(tmp_path):
+    run = RunFolder(tmp_path)
+    for one in [record("cat", error="no"), record("dog"), record("cat", success=True)]:
+        run.save(one, {})
+    assert run.records() == [record("cat", success=True), record("dog")]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 40, b'{"image": "cat"}', b"\xff\xfe", b"{]"])
+def test_damaged_record_is_told(tmp_path, damage):
+    run = RunFolder(tmp_path)
+    run.save(record("cat"), {})
+    with (tmp_path / "records.jsonl").open("ab") as file:
+        file.write(damage + b"\n")
+    run.save(record("dog"), {})
+    with pytest.raises(RunError, match=r"^line 2 of .*records.jsonl is damaged; delete it[^\n]*$"):
+        run.records()
+
+
+def test_load_records_of_new_and_missing_runs(tmp_path):
+    with open_run(tmp_path / "run", PLAN):
+        pass
+    frame = load_records(str(tmp_path / "run"))
+    assert frame.empty
+    assert list(frame) == list(Record.model_fields)
+    assert (frame["iterations"].dtype, frame["psnr"].dtype, frame["success"].dtype) == ("Int64", "float64", "bool")
+    with pytest.raises(UsageError, match="is not a run folder"):
+        load_records(tmp_path)
+
+
+def test_load_records_has_a_row_per_image(tmp_path):
+    with open_run(tmp_path, PLAN) as run:
+        run.save(record("cat", success=True, psnr=math.inf, original_class=3), {})
+        run.save(record("dog", error="damaged"), {})
+    frame = load_records(tmp_path)
+    assert frame["image"].tolist() == ["cat", "dog"]
+    assert frame["success"].dtype == bool
+    assert frame["psnr"][0] == math.inf
+    assert frame["error"].isna().tolist() == [True, False]
+
+
+@given(st.text())
+def test_slug_is_one_plain_folder(name):
+    assert slug(name) == slug(slug(name))
+    assert not set(slug(name)) & set('/\\:*?"<>|\n\0')
+    assert slug(name).strip(".")
+
+
+# Faults: whatever write fails, the run stops with one line and goes on later
+
+FAULTS = [
+    (os, "fsync", errno.ENOSPC, lambda *_: True),
+    (os, "replace", errno.ENOSPC, lambda *_: True),
+    (os, "mkdir", errno.EACCES, lambda path, *_: not os.path.exists(path)),
+    (io, "open", errno.EACCES, lambda _, mode, *__: mode in ("wb", "ab")),
+]
+
+
+@pytest.mark.parametrize(("module", "function", "code", "counts"), FAULTS, ids=[fault[1] for fault in FAULTS])
+def test_run_survives_every_failing_write(tmp_path, monkeypatch, make_photo, attack, module, function, code, counts):
+    photo = make_photo(tmp_path / "cat.png")
+    assert attack(photo, "--out", tmp_path / "good")[0] == 0
+    genuine = getattr(module, function)
+    for number in range(100):
+        out, left = tmp_path / f"run{number}", [number]
+
+        def fail(*arguments, left=left, **keywords):
+            if counts(*arguments):
+                left[0] -= 1
+                if left[0] == -1:
+                    raise OSError(code, os.strerror(code), str(arguments[0]))
+            return genuine(*arguments, **keywords)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module, function, fail)
+            exit_code, _, stderr = attack(photo, "--out", out)
+        if left[0] >= 0:
+            break
+        errors = [line for line in stderr.splitlines() if "error: " in line]
+        assert exit_code == 1
+        assert len(errors) == 1
+        assert os.strerror(code) in errors[0]
+        assert "repeat the command" in errors[0]
+        assert "Traceback" not in stderr
+        assert attack(photo, "--out", out)[0] == 0
+        assert_same_run(out, tmp_path / "good")
+    assert number >= 3
+    assert exit_code == 0
+
+
+def test_full_disk_in_the_middle_of_a_line(tmp_path, tiny, make_photo, attack, child):
+    """The kernel cuts a record's line short, as a full disk does."""
+    for seed in range(8):
+        make_photo(tmp_path / "photos" / f"{seed}.png", seed)
+    assert attack(tmp_path / "photos", "--out", tmp_path / "good", "--batch-size", 1)[0] == 0
+    sizes = [path.stat().st_size for path in (tmp_path / "good").rglob("*.png")]
+    limit = (tmp_path / "good/records.jsonl").stat().st_size - 100
+    assert limit > max(sizes), "images, not records, would hit the limit"
+    command = arguments(tmp_path / "photos", tmp_path / "run", tiny)
+    limited = f"""
+import resource
+from edgefool.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+main({command})
+"""
+    assert child(exec, limited, {}).exitcode == 1
+    records = (tmp_path / "run/records.jsonl").read_bytes()
+    assert len(records) == limit
+    assert not records.endswith(b"\n")
+    assert len(load_records(tmp_path / "run")) == 7
+    assert child(cli.main, command).exitcode == 0
+    assert_same_run(tmp_path / "run", tmp_path / "good")
+
+
+# Kills
+
+
+@pytest.fixture
+def child(monkeypatch):
+    """Return what runs a function in a process of its own, forked from one that has imported the package.
+
+    Forking from a process that does nothing else is a fresh start without the seconds of imports; with ``wait`` the
+    process is killed (SIGKILL) after that many seconds, if it still runs.
+    """
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["edgefool.cli", "edgefool.classifiers.loading", "edgefool.experiments", "rich.progress"]
+    )
+
+    def run(function, *arguments, wait=None):
+        process = context.Process(target=function, args=arguments)
+        process.start()
+        process.join(wait)
+        process.kill()
+        process.join()
+        return process
+
+    return run
+
+
+def arguments(photos: Path, out: Path, tiny: Path) -> list[str]:
+    return [
+        *("attack", str(photos), "--out", str(out), "--classifier", f"{tiny}:factory", "--size", "32"),
+        *("--set", "max_iterations=3", "--set", "tau=0.01", "--batch-size", "1"),
+    ]
+
+
+def test_killed_twenty_times_at_random_moments(tmp_path, tiny, make_photo, child):
+    for seed in range(8):
+        make_photo(tmp_path / "photos" / f"{seed}.png", seed)
+    good = tmp_path / "good"
+    child(cli.main, arguments(tmp_path / "photos", good, tiny))  # the server starts here
+    start = time.perf_counter()
+    child(cli.main, arguments(tmp_path / "photos", tmp_path / "timed", tiny))
+    whole = time.perf_counter() - start
+
+    moments, kills, runs, in_the_middle = random.Random(0), 0, 0, 0
+    while kills < 20:
+        runs += 1
+        command = arguments(tmp_path / "photos", tmp_path / f"run{runs}", tiny)
+        while kills < 20:
+            code = child(cli.main, command, wait=moments.uniform(0, whole)).exitcode
+            assert code in (0, -9)
+            if code == 0:
+                break
+            kills += 1
+            in_the_middle += 0 < len(finished(tmp_path / f"run{runs}")) < 8
+        assert child(cli.main, command).exitcode == 0
+        assert_same_run(tmp_path / f"run{runs}", good)
+        assert_true(tmp_path / f"run{runs}", tiny)
+    assert in_the_middle >= 3, "the kills came too early or too late to mean anything"
+
+
+def test_killed_at_every_write(tmp_path, tiny, make_photo, child):
+    for seed in range(2):
+        make_photo(tmp_path / "photos" / f"{seed}.png", seed)
+    child(cli.main, arguments(tmp_path / "photos", tmp_path / "good", tiny))
+    command = arguments(tmp_path / "photos", tmp_path / "run", tiny)
+    deadly = """
+import os, signal
+from edgefool.cli import main
+left = {number}
+def die_after(genuine):
+    def call(*arguments, **keywords):
+        global left
+        left -= 1
+        result = genuine(*arguments, **keywords)
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    return call
+os.fsync, os.replace, os.mkdir = die_after(os.fsync), die_after(os.replace), die_after(os.mkdir)
+main({command})
+"""
+    codes = [-9]
+    while codes[-1] == -9 and len(codes) < 40:
+        codes.append(child(exec, deadly.format(number=len(codes) - 1, command=command), {}).exitcode)
+        assert codes[-1] in (0, -9)
+    assert codes.count(-9) > 5
+    assert codes[-1] == 0
+    assert_same_run(tmp_path / "run", tmp_path / "good")
+    assert_true(tmp_path / "run", tiny)
+
+
+def finished(run: Path) -> list[bytes]:
+    path = run / "records.jsonl"
+    return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+
+
+def assert_same_run(run: Path, good: Path) -> None:
+    """Nothing twice, nothing lost, nothing half-written, and the same results as without any disturbance."""
+    lines = finished(run)
+    assert (run / "records.jsonl").read_bytes().endswith(b"\n")
+    assert len(lines) == len({json.loads(line)["image"] for line in lines})
+    ours, theirs = (
+        load_records(path).drop(columns="seconds").sort_values("image", ignore_index=True) for path in (run, good)
+    )
+    pd.testing.assert_frame_equal(ours, theirs)
+    assert tree(run) == tree(good)
+
+
+def tree(run: Path) -> dict[str, bytes]:
+    told = {".lock", "environment.json", "records.jsonl"}
+    return {
+        str(path.relative_to(run)): path.read_bytes()
+        for path in run.rglob("*")
+        if path.is_file() and path.name not in told
+    }
+
+
+def assert_true(run: Path, tiny: Path) -> None:
+    """Every PNG is classified as its record says."""
+    classifier = load_classifier(f"{tiny}:factory")
+    folder = RunFolder(run)
+    for one in folder.records():
+        adversarial = folder.image_path("images", one.image, one)
+        original = read_image(folder.image_path("originals", one.image))[None]
+        assert int(classifier(original).argmax()) == one.original_class
+        assert adversarial.exists() == one.success
+        if one.success:
+            assert int(classifier(read_image(adversarial)[None]).argmax()) == one.adversarial_class

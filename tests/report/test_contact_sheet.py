@@ -1,0 +1,102 @@
+"""The contact sheet shows what the files hold."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from edgefool.experiments import Record, RunFolder, load_records
+from edgefool.images import encode_png, write_atomically
+from edgefool.report import contact_sheet
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    """Return what draws a sheet for made-up images and class names."""
+
+    def draw(original: str = "tabby", adversarial: str = "beaver", height: int = 32, width: int = 48):
+        run = RunFolder(tmp_path)
+        record = Record(
+            image="cat",
+            source="/cat.png",
+            method="edgefool",
+            classifier="tiny",
+            original_name=original,
+            original_probability=0.512,
+            adversarial_name=adversarial,
+            adversarial_probability=0.999,
+            success=True,
+        )
+        images = torch.rand(3, 3, height, width, generator=torch.Generator().manual_seed(0))
+        for kind, image in zip(["originals", "structure", "images"], images, strict=True):
+            path = run.image_path(kind, "cat", None if kind == "originals" else record)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, encode_png(image))
+        figure = contact_sheet(run, record)
+        file = io.BytesIO()
+        figure.savefig(file)
+        return figure, np.asarray(Image.open(file)), images
+
+    return draw
+
+
+def test_five_panels_with_decisions_under_both_ends(drawn):
+    figure, pixels, images = drawn()
+    assert [axis.get_title() for axis in figure.axes] == [
+        "original",
+        "structure $I_s$",
+        "details $I_d^L$",
+        "enhanced details",
+        "adversarial",
+    ]
+    assert [axis.get_xlabel() for axis in figure.axes] == ["tabby  51%", "", "", "", "beaver  100%"]
+    shown = [axis.get_images()[0].get_array() for axis in figure.axes]
+    for panel, image in zip([shown[0], shown[1], shown[4]], images, strict=True):
+        assert np.abs(panel - image.permute(1, 2, 0).numpy()).max() <= 0.51 / 255
+    assert pixels.std() > 10
+
+
+def test_details_are_differences_of_lightness(drawn):
+    from skimage.color import rgb2lab
+
+    figure, _, images = drawn()
+    lightness = [rgb2lab((image * 255).round().div(255).permute(1, 2, 0).numpy())[..., 0] for image in images]
+    for axis, part in [(figure.axes[2], lightness[0]), (figure.axes[3], lightness[2])]:
+        expected = np.clip(0.5 + (part - lightness[1]) / 100, 0, 1)
+        shown = axis.get_images()[0].get_array()
+        assert np.abs(shown - expected[..., None]).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    "name", ["$x^", "$\\frac{1}{$", "a_b$c$", "\\", "line\nbreak\t\x1b\0\x07", "{}%s", "", "x" * 300]
+)
+def test_class_names_are_plain_text(drawn, name):
+    figure, *_ = drawn(name, name)
+    label = figure.axes[0].xaxis.get_label()
+    assert not label.get_parse_math()
+    assert label.get_text().isprintable()
+    assert label.get_text().endswith("  51%")
+
+
+@pytest.mark.parametrize("name", ["日本語", "😀", "\u202egpj"])
+@pytest.mark.filterwarnings("ignore:Glyph:UserWarning")
+def test_class_names_in_letters_that_the_font_lacks(drawn, name):
+    drawn(name)
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 900), (900, 16)])
+def test_long_images(drawn, height, width):
+    _, pixels, _ = drawn(height=height, width=width)
+    assert max(pixels.shape) < 10_000
+
+
+def test_run_of_the_tiny_attack(tmp_path, make_photo, attack):
+    photos = [make_photo(tmp_path / f"{seed}.png", seed) for seed in range(3)]
+    attack(*photos, "--out", tmp_path / "run")
+    assert load_records(tmp_path / "run")["success"].any()
+    run = RunFolder(tmp_path / "run")
+    for record in run.records():
+        if record.success:
+            assert len(contact_sheet(run, record).axes) == 5
