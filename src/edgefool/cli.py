@@ -100,7 +100,7 @@ def attack(
     constants: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a constant of the method.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Photos attacked at a time.")] = 4,
     seed: Annotated[int, typer.Option(help="Of all random numbers.")] = 0,
     retry: Annotated[bool, typer.Option("--retry", help="Try the photos again that gave an error.")] = False,

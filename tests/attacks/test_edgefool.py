@@ -194,6 +194,19 @@ def test_logits_that_are_not_numbers_are_refused():
         EdgeFool()(Broken(), photos(1))
 
 
+def test_an_attack_that_diverges_stops_and_does_not_count_as_misled():
+    class NumbersRunOut(Linear):
+        calls = 0
+
+        def forward(self, images):
+            self.calls += 1
+            return super().forward(images) * (math.nan if self.calls > 3 else 1.0)
+
+    result = EdgeFool()(NumbersRunOut(threshold=1e6), photos(1))
+    assert result.iterations.tolist() == [3]
+    assert not result.success.any()
+
+
 @pytest.mark.slow
 def test_company_changes_nothing_on_a_resnet(shared):
     classifier = load_classifier("resnet18", weights=shared / "classifiers" / "resnet18.safetensors")

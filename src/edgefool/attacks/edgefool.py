@@ -105,7 +105,7 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
         labs = rgb_to_lab(images)
         states = []
         for image, lab, target, y, seed in zip(images, labs, targets, predict(classifier, images), seeds, strict=True):
-            parameters = nn.Parameter(identity_parameters(seed, images.device).to(images.dtype))
+            parameters = nn.Parameter(identity_parameters(int(seed), images.device).to(images.dtype))
             optimiser = torch.optim.Adam([parameters], lr=self.learning_rate)
             states.append(EdgeFoolState(image, y, lab=lab, target=target, parameters=parameters, optimiser=optimiser))
         return states
@@ -137,14 +137,15 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
     def _judge(
         self, active: list[EdgeFoolState], enhanced: Tensor, structures: Tensor, losses: Tensor, logits: Tensor
     ) -> None:
-        predicted = logits.argmax(1)
+        predicted, valid = logits.argmax(1), (logits.isfinite().all(1) & losses.isfinite()).tolist()
         rounded = round_to_8_bits(enhanced.detach())
         for i, (state, loss) in enumerate(zip(active, losses.tolist(), strict=True)):
             state.iterations += 1
             state.forward_passes += 1
-            misled = bool(predicted[i] != state.original_class)
+            misled = valid[i] and bool(predicted[i] != state.original_class)
             state.converged = misled and loss < self.tau
-            state.finished = state.converged or state.iterations >= self.max_iterations
+            diverged = not valid[i]
+            state.finished = state.converged or diverged or state.iterations >= self.max_iterations
             better = misled and (state.converged or state.best is None or loss < state.best.smoothing_loss)
             if better or state.finished:
                 iterate = Iterate(_copy(enhanced[i]), _copy(rounded[i]), _copy(structures[i]), loss, predicted[i])
@@ -173,7 +174,7 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
             adversarial=iterate.rounded[None],
             original_class=state.original_class[None],
             adversarial_class=iterate.adversarial_class[None],
-            success=(iterate.adversarial_class != state.original_class)[None],
+            success=one(state.best is not None, torch.bool),
             success_float=float_class != state.original_class,
             converged=one(state.converged, torch.bool),
             iterations=one(state.iterations, torch.int64),
