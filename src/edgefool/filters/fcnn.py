@@ -112,11 +112,13 @@ class _NormaliseAndActivate(torch.autograd.Function):
     def forward(ctx: Any, maps: Tensor, linear: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
         rows, pixels = _rows(maps), maps[0, 0].numel()
         mean = _sum(rows, len(linear)) / pixels
-        variance = (_sum(rows.square(), len(linear)) / pixels - mean.square()).clamp_min_(0)
+        output = rows * rows  # its memory is used again below: fresh pages cost as much as the arithmetic
+        variance = (_sum(output, len(linear)) / pixels - mean.square()).clamp_min_(0)
         inverse_std = (variance + _EPSILON).rsqrt_()
         scale = linear + gain * inverse_std
         shift = bias - gain * inverse_std * mean
-        output = F.leaky_relu_(torch.addcmul(_spread(shift, rows), rows, _spread(scale, rows)), _SLOPE)
+        torch.addcmul(_spread(shift, rows), rows, _spread(scale, rows), out=output)
+        F.leaky_relu_(output, _SLOPE)
         ctx.save_for_backward(maps, output, linear, gain, mean, inverse_std)
         return _maps(output, maps)
 
@@ -126,12 +128,13 @@ class _NormaliseAndActivate(torch.autograd.Function):
         rows, pixels = _rows(maps), maps[0, 0].numel()
         gradient = torch.ops.aten.leaky_relu_backward(_rows(gradients[0]), output, _SLOPE, True)
         d_bias = _sum(gradient, len(linear))
-        d_linear = _sum(gradient * rows, len(linear))
+        d_maps = gradient * rows
+        d_linear = _sum(d_maps, len(linear))
         d_gain = inverse_std * (d_linear - mean * d_bias)
         on_gradient = linear + gain * inverse_std
         on_maps = -gain * inverse_std.square() * d_gain / pixels
         constant = -gain * inverse_std * d_bias / pixels - on_maps * mean
-        d_maps = torch.addcmul(_spread(constant, rows), rows, _spread(on_maps, rows))
+        torch.addcmul(_spread(constant, rows), rows, _spread(on_maps, rows), out=d_maps)
         d_maps.addcmul_(gradient, _spread(on_gradient, rows))
         return _maps(d_maps, maps), d_linear, d_gain, d_bias
 
