@@ -3,7 +3,7 @@
 import math
 
 import torch
-from kornia.color import lab_to_rgb, rgb_to_lab
+from kornia.color import lab_to_rgb, rgb_to_lab, rgb_to_linear_rgb, rgb_to_xyz
 from torch import Tensor
 
 from edgefool.errors import UsageError
@@ -61,10 +61,16 @@ def enhance_lab(
     lab: Tensor, structure: Tensor, v1: float = V1, v2: float = V2, v3: float = V3, *, literal: bool = False
 ) -> Tensor:
     """Do what `enhance_details` does, with the images already in CIELAB: (N, 3, H, W), L in [0, 100]."""
-    smooth = rgb_to_lab(structure)[:, :1]
+    smooth = _lightness(structure)
     base = _sigmoid((smooth - v1) / 100, v2, literal) * 100 + v1
     details = _sigmoid((lab[:, :1] - smooth) / 100, v3, literal) * 100
     return lab_to_rgb(torch.cat([base + details, lab[:, 1:]], 1))
+
+
+def _lightness(images: Tensor) -> Tensor:
+    """Return L of CIELAB alone, (N, 1, H, W): a third of the cube roots of kornia's `rgb_to_lab`."""
+    y = rgb_to_xyz(rgb_to_linear_rgb(images))[:, 1:2]
+    return 116 * torch.where(y > 0.008856, y.clamp_min(0.008856) ** (1 / 3), 7.787 * y + 4 / 29) - 16
 
 
 def _sigmoid(a: Tensor, b: float, literal: bool) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.grad import conv2d_input, conv2d_weight
 
 from edgefool.errors import UsageError
 
@@ -14,6 +15,7 @@ MAPS = 24
 DILATIONS = (1, 2, 4, 8, 16, 32, 1)  # of the 3x3 convolutions; a 1x1 convolution follows
 _SLOPE = 0.2  # of the leaky ReLU
 _EPSILON = 1e-3  # of the normalisation
+_WIDEST = 16  # dilation that CPUs' convolutions take without help, see `_WideConvolution`
 
 # Sizes of one image's parameters, in the order in which they lie in its row.
 _LAYER = (("w0", 1), ("w1", 1), ("gain", MAPS), ("bias", MAPS))
@@ -88,7 +90,10 @@ def _grouped(parameters: Tensor, images: Tensor) -> Tensor:
     for kernel, dilation in zip(_KERNELS, DILATIONS, strict=True):
         weight = next(pieces).reshape(n * kernel[0], *kernel[1:]).contiguous(memory_format=torch.channels_last)
         w0, w1, gain, bias = next(pieces), next(pieces), next(pieces), next(pieces)
-        maps = F.conv2d(maps, weight, padding=dilation, dilation=dilation, groups=n)
+        if dilation > _WIDEST and not maps.is_cuda:
+            maps = _WideConvolution.apply(maps, weight, dilation)  # type: ignore[no-untyped-call]
+        else:
+            maps = F.conv2d(maps, weight, padding=dilation, dilation=dilation, groups=n)
         linear = w0.expand(n, MAPS).reshape(-1)
         gain, bias = (w1 * gain).reshape(-1), (w1 * bias).reshape(-1)
         maps = _NormaliseAndActivate.apply(maps, linear, gain, bias)  # type: ignore[no-untyped-call]
@@ -99,6 +104,37 @@ def _grouped(parameters: Tensor, images: Tensor) -> Tensor:
 def _split(parameters: Tensor) -> Iterator[Tensor]:
     sizes = [size for k in _KERNELS for size in (math.prod(k), *(n for _, n in _LAYER))]
     return iter(torch.split(parameters, [*sizes, math.prod(_LAST_KERNEL), 3], 1))
+
+
+class _WideConvolution(torch.autograd.Function):
+    """A dilated 3x3 convolution of one image whose weight gradient is fast at any dilation.
+
+    Above a dilation of 28 columns oneDNN leaves its kernels: 26 ms instead of 2.6 ms for 24 maps of 224 x 224 on
+    2 cores. Even and odd columns, as two images with half that dilation, hold the same sums: 5.6 ms with the copies.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, weight: Tensor, dilation: int) -> Tensor:
+        ctx.save_for_backward(maps, weight)
+        ctx.dilation = dilation
+        return F.conv2d(maps, weight, padding=dilation, dilation=dilation)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        maps, weight = ctx.saved_tensors
+        d = ctx.dilation
+        d_maps = conv2d_input(maps.shape, weight, gradients[0], padding=d, dilation=d)  # type: ignore[no-untyped-call]
+        d_weight = conv2d_weight(  # type: ignore[no-untyped-call]
+            _even_and_odd(maps), weight.shape, _even_and_odd(gradients[0]), padding=(d, d // 2), dilation=(d, d // 2)
+        )
+        return d_maps, d_weight, None
+
+
+def _even_and_odd(maps: Tensor) -> Tensor:
+    """Return the even and the odd columns of (1, M, H, W) as (2, M, H, (W + 1) // 2), a last one of zeros if needed."""
+    columns = F.pad(maps, (0, maps.shape[3] % 2)).permute(0, 2, 3, 1)
+    _, height, width, count = columns.shape
+    return columns.reshape(height, width // 2, 2, count).permute(2, 0, 1, 3).contiguous().permute(0, 3, 1, 2)
 
 
 class _NormaliseAndActivate(torch.autograd.Function):
