@@ -6,7 +6,7 @@ from torch import nn
 
 from edgefool.errors import UsageError
 from edgefool.filters import fcnn, identity_parameters
-from edgefool.filters.fcnn import DILATIONS, MAPS, PARAMETERS, _NormaliseAndActivate
+from edgefool.filters.fcnn import DILATIONS, MAPS, PARAMETERS, _NormaliseAndActivate, _WideConvolution
 
 
 class AdaptiveNorm(nn.Module):
@@ -93,3 +93,11 @@ def test_neighbours_change_nothing():
 def test_refuses_shapes_that_do_not_fit(rows, shape):
     with pytest.raises(UsageError):
         fcnn(torch.zeros(rows, PARAMETERS), torch.rand(shape))
+
+
+def test_gradient_of_the_wide_convolution_at_an_odd_width():
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.randn(1, 2, 5, 7, dtype=torch.float64, generator=generator).requires_grad_()
+    weight = torch.randn(2, 2, 3, 3, dtype=torch.float64, generator=generator).requires_grad_()
+    assert torch.autograd.gradcheck(_WideConvolution.apply, (maps, weight, 2))
+    assert torch.autograd.gradcheck(_WideConvolution.apply, (maps, weight, 4))
