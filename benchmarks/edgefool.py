@@ -1,26 +1,33 @@
-"""EdgeFool against a real ResNet-18: how many photos are misled, converge and keep their colours."""
+"""EdgeFool against a real classifier, beside the authors' procedure on the same photos."""
 
 import argparse
 import csv
 import os
+import time
 from pathlib import Path
 
 import torch
 from kornia.color import rgb_to_lab
 
+from benchmarks import authors
 from edgefool.attacks import EdgeFool, Sample
 from edgefool.classifiers import load_classifier
 from edgefool.images import encode_png, read_image, resize_image
 
 
 def main() -> None:
-    """Attack the first photos of the list and print a line for each and the totals."""
+    """Attack the first photos of the list, some also in the authors' way; print a line for each and the totals."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--classifier", default="resnet18", help="a name of the catalogue")
     parser.add_argument("--images", type=int, default=20)
-    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--batch-size", type=int, default=1)
+    parser.add_argument("--start", default="smoother", choices=["smoother", "identity"])
+    parser.add_argument("--authors", type=int, default=0, help="how many of the photos also in the authors' way")
+    parser.add_argument("--max-iterations", type=int, default=5000, help="in the authors' way")
     arguments = parser.parse_args()
     shared = Path(os.environ.get("EDGEFOOL_SHARED", Path(__file__).resolve().parents[2] / "shared"))
-    classifier = load_classifier("resnet18", weights=shared / "classifiers" / "resnet18.safetensors")
+    weights = shared / "classifiers" / f"{arguments.classifier}.safetensors"
+    classifier = load_classifier(arguments.classifier, weights=weights)
     folder = shared / "images" / "nips2017"
     with (folder / "labels.csv").open() as file:
         names = [row["file"] for row in csv.DictReader(file)][: arguments.images]
@@ -28,8 +35,10 @@ def main() -> None:
 
     misled = converged = 0
     colours = torch.zeros(2)
+    seconds, iterations = torch.zeros(len(images)), torch.zeros(len(images))
     samples = [Sample(image, seed) for seed, image in enumerate(images)]
-    for index, result in EdgeFool().stream(classifier, samples, arguments.batch_size):
+    attack = EdgeFool(start=arguments.start)
+    for index, result in attack.stream(classifier, samples, arguments.batch_size):
         original = images[index][None]
         reread = read_image(encode_png(result.adversarial[0]))[None]
         with torch.no_grad():
@@ -38,6 +47,7 @@ def main() -> None:
         converged += success and bool(result.converged)
         change = (rgb_to_lab(reread) - rgb_to_lab(original)).abs().mean((0, 2, 3))[1:]
         colours += change
+        seconds[index], iterations[index] = float(result.seconds), float(result.iterations)
         print(
             f"{names[index]} misled {success} converged {bool(result.converged)} iterations {int(result.iterations)} "
             f"L_s {float(result.details['smoothing_loss']):.6f} |Δa| {change[0]:.2f} |Δb| {change[1]:.2f} "
@@ -46,6 +56,22 @@ def main() -> None:
         )
     count = len(images)
     print(f"misled {misled}/{count}, also under τ {converged}/{count}, mean |Δa| and |Δb| {colours / count}")
+    print(f"iterations: median {iterations.median():.0f}, 90th percentile {iterations.quantile(0.9):.0f}")
+    print(f"seconds: median {seconds.median():.2f}, mean {seconds.mean():.2f}", flush=True)
+
+    theirs = torch.zeros(min(arguments.authors, count))
+    for index in range(len(theirs)):
+        start = time.perf_counter()
+        outcome = authors.attack(classifier, images[index][None], index, arguments.max_iterations)
+        theirs[index] = time.perf_counter() - start
+        print(
+            f"{names[index]} the authors' way: misled {outcome.misled} converged {outcome.converged} "
+            f"iterations {outcome.iterations} {theirs[index]:.1f} s, {theirs[index] / seconds[index]:.0f} times ours",
+            flush=True,
+        )
+    if len(theirs):
+        ratio = theirs.median() / seconds[: len(theirs)].median()
+        print(f"median seconds of these {len(theirs)} photos: {ratio:.0f} times ours")
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ def attack(
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")] = Path("edgefool-demo"),
-    everything: Annotated[bool, typer.Option("--all", help="All seven photos instead of three.")] = False,
+    everything: Annotated[bool, typer.Option("--all/--three", help="All seven photos or three.")] = True,
 ) -> int:
     """Attack photos that come with scikit-image and scikit-learn, offline, and draw a contact sheet of each."""
     from edgefool.datasets.demo import DEMO_PHOTOS, write_demo_photos
@@ -155,7 +155,7 @@ def show(what: Annotated[Listing, typer.Argument(help="What to list.")] = Listin
     table = Table("name", "field", "default", box=None)
     for name, method in METHODS.items():
         for number, field in enumerate(fields(method)):
-            table.add_row(name if number == 0 else "", field.name, str(field.default))
+            table.add_row(name if number == 0 else "", field.name, str(getattr(method(), field.name)))
     out.print(table)
 
 

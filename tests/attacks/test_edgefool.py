@@ -59,9 +59,18 @@ def test_refuses_values_out_of_range(bad):
         EdgeFool(**bad)
 
 
-def test_misleads_a_linear_classifier():
+def test_the_learning_rate_follows_the_start():
+    assert EdgeFool().learning_rate == 2e-3
+    assert EdgeFool(start="identity").learning_rate == 1e-3
+    assert EdgeFool(learning_rate=0.5).learning_rate == 0.5
+    with pytest.raises(ValidationError, match="start"):
+        EdgeFool(start="middle")
+
+
+@pytest.mark.parametrize("attack", [QUICK, dataclasses.replace(QUICK, start="identity")])
+def test_misleads_a_linear_classifier(attack):
     images, classifier = photos(3), Linear()
-    result = QUICK(classifier, images)
+    result = attack(classifier, images)
     assert result.success.all()
     assert result.converged.all()
     assert (result.details["smoothing_loss"] < QUICK.tau).all()
@@ -80,7 +89,7 @@ def test_result_is_the_papers_equations():
 
 def test_steps_are_those_of_torchs_adam_on_eq_5():
     images, classifier = photos(1), Linear()
-    attack = EdgeFool(max_iterations=100)
+    attack = EdgeFool(start="identity", max_iterations=100)
     state = attack.begin(classifier, images, [5])[0]
     reference = nn.Parameter(identity_parameters(5))
     adam = torch.optim.Adam([reference], lr=1e-3)
@@ -95,7 +104,7 @@ def test_steps_are_those_of_torchs_adam_on_eq_5():
         loss.backward()
         nn.utils.clip_grad_norm_([reference], 0.01)
         adam.step()
-    torch.testing.assert_close(state.parameters, reference, atol=1e-5, rtol=0)
+    torch.testing.assert_close(state.learner.parameters, reference, atol=1e-5, rtol=0)
 
 
 def test_company_changes_nothing():
@@ -123,7 +132,7 @@ def test_misled_above_tau_keeps_the_iterate_of_lowest_smoothing_loss():
     state = attack.begin(classifier, images, [0])[0]
     misled = []
     while not state.finished:
-        before = copy.copy(state.parameters.detach().clone())
+        before = copy.copy(state.learner.parameters.detach().clone())
         attack.step(classifier, [state])
         structure = fcnn(before[None], images)
         enhanced = round_to_8_bits(enhance_details(images, structure))
@@ -160,7 +169,7 @@ def test_seconds_add_up():
 
 def test_same_seed_same_result():
     images, classifier = photos(1), Linear()
-    attack = EdgeFool(max_iterations=3)
+    attack = EdgeFool(start="identity", max_iterations=3)
     first, second, other = (attack(classifier, images, seeds=[seed]).adversarial for seed in (1, 1, 2))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
@@ -180,7 +189,7 @@ def test_kappa_decides_how_far_the_margin_is_pushed():
         state = attack.begin(classifier, photos(1), [0])[0]
         while not state.finished:
             attack.step(classifier, [state])
-        rounded = round_to_8_bits(enhance_details(photos(1), fcnn(state.parameters.detach()[None], photos(1))))
+        rounded = round_to_8_bits(enhance_details(photos(1), fcnn(state.learner.parameters.detach()[None], photos(1))))
         margins.append(margin(classifier(rounded), state.original_class[None]).item())
     assert margins[1] < margins[0] - 1
 

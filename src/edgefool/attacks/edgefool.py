@@ -2,22 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass as plain_dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from kornia.color import rgb_to_lab
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from edgefool.attacks.attack import AttackResult, IterativeAttack, State, margin, predict
+from edgefool.attacks.learner import FromIdentity, FromSmoother, Learner
 from edgefool.filters.detail_enhancement import V1, V2, V3, enhance_lab
-from edgefool.filters.fcnn import fcnn, identity_parameters
+from edgefool.filters.fcnn import fcnn
 from edgefool.filters.guided_filter import guided_filter
 from edgefool.filters.l0_smoothing import l0_smooth
 from edgefool.images import round_to_8_bits
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+LEARNERS: dict[str, type[Learner]] = {"smoother": FromSmoother, "identity": FromIdentity}
 
 
 @plain_dataclass
@@ -37,8 +39,7 @@ class EdgeFoolState(State):
 
     lab: Tensor
     target: Tensor
-    parameters: nn.Parameter
-    optimiser: torch.optim.Adam
+    learner: Learner
     best: Iterate | None = None
     last: Iterate | None = None
     converged: bool = False
@@ -48,7 +49,7 @@ class EdgeFoolState(State):
 class EdgeFool(IterativeAttack[EdgeFoolState]):
     """Enhance the details of images so that a classifier gets them wrong (Secs. 2 and 3 of the paper).
 
-    For each image a network learns the structure I_s by Adam on Eq. 5, α L_s + L_adv, until the detail-enhanced
+    For each image a network learns the structure I_s by steps on Eq. 5, α L_s + L_adv, until the detail-enhanced
     image misleads the classifier and L_s < τ. The classifier always sees that image rounded to 8 bits, as the file
     will hold it; the rounding's gradient is taken as that of the identity.
 
@@ -60,10 +61,14 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
         Threshold τ of the smoothing loss, in squared units of [0, 1] images.
     kappa : float
         L_adv is max(margin, -κ), in logits. Infinity is Eq. 8 as printed, which was measured not to reach τ.
+    start : "smoother" or "identity"
+        Where each network starts and how it learns. ``"smoother"``: from a network trained as a general L0 filter,
+        by Muon for its 3 x 3 kernels and Adam for the rest, on gradients scaled to length 1. ``"identity"``, the
+        paper's: from identity kernels and a random last layer, by Adam; needs tens of times the iterations.
     learning_rate : float
-        Of Adam.
+        By default 2e-3 from the smoother (of Muon; Adam's is a quarter of it) and 1e-3 from the identity.
     max_gradient_norm : float
-        Each network's gradient is scaled down to this L2 norm (authors' code).
+        From the identity each network's gradient is scaled down to this L2 norm (authors' code).
     max_iterations : int
         An image that is misled but not under τ by then keeps its misled iterate of lowest L_s.
     lam, l0_kappa, beta_max : float
@@ -87,7 +92,8 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
     alpha: Positive = 10.0
     tau: Positive = 5e-4
     kappa: Annotated[float, Field(ge=0)] = 0.0
-    learning_rate: Positive = 1e-3
+    start: Literal["smoother", "identity"] = "smoother"
+    learning_rate: Positive = Field(default=None, validate_default=True)
     max_gradient_norm: Positive = 0.01
     max_iterations: Annotated[int, Field(ge=1)] = 5000
     lam: Positive = 0.02
@@ -99,22 +105,33 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
     literal_sigmoid: bool = False
     guide: bool = False
 
+    @field_validator("learning_rate", mode="before")
+    @classmethod
+    def _choose_learning_rate(cls, value: object, info: ValidationInfo) -> object:
+        learner = LEARNERS.get(info.data.get("start", ""))  # none where the start was refused
+        return learner.default_rate if value is None and learner else value
+
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> list[EdgeFoolState]:
         """Smooth the images, convert them to Lab and start their networks."""
         targets = l0_smooth(images, self.lam, self.l0_kappa, self.beta_max)
         labs = rgb_to_lab(images)
-        states = []
-        for image, lab, target, y, seed in zip(images, labs, targets, predict(classifier, images), seeds, strict=True):
-            parameters = nn.Parameter(identity_parameters(int(seed), images.device).to(images.dtype))
-            optimiser = torch.optim.Adam([parameters], lr=self.learning_rate)
-            states.append(EdgeFoolState(image, y, lab=lab, target=target, parameters=parameters, optimiser=optimiser))
-        return states
+        return [
+            EdgeFoolState(image, y, lab=lab, target=target, learner=self._learner(image, int(seed)))
+            for image, lab, target, y, seed in zip(
+                images, labs, targets, predict(classifier, images), seeds, strict=True
+            )
+        ]
+
+    def _learner(self, image: Tensor, seed: int) -> Learner:
+        if self.start == "identity":
+            return FromIdentity(image, seed, self.learning_rate, self.max_gradient_norm)
+        return FromSmoother(image, self.learning_rate)
 
     def step(self, classifier: nn.Module, active: list[EdgeFoolState]) -> None:
         """Judge the images of the networks as they are, then train those networks that are not finished."""
         images = torch.stack([state.image for state in active])
         classes = torch.stack([state.original_class for state in active])
-        structures = fcnn(torch.stack([state.parameters for state in active]), images)
+        structures = fcnn(torch.stack([state.learner.parameters for state in active]), images)
         if self.guide:
             structures = guided_filter(structures, images).clamp(0, 1)
         targets = torch.stack([state.target for state in active])
@@ -129,10 +146,11 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
         if unfinished:
             adversarial_losses = margin(logits, classes).clamp_min(-self.kappa)
             losses = self.alpha * smoothing_losses + adversarial_losses  # Eq. 5
-            parameters = [active[index].parameters for index in unfinished]
+            parameters = [active[index].learner.parameters for index in unfinished]
             gradients = torch.autograd.grad(losses[unfinished].sum(), parameters)
             for index, gradient in zip(unfinished, gradients, strict=True):
-                self._update(active[index], gradient)
+                active[index].learner.learn(gradient)
+                active[index].backward_passes += 1
 
     def _judge(
         self, active: list[EdgeFoolState], enhanced: Tensor, structures: Tensor, losses: Tensor, logits: Tensor
@@ -151,12 +169,6 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
                 iterate = Iterate(_copy(enhanced[i]), _copy(rounded[i]), _copy(structures[i]), loss, predicted[i])
                 state.best = iterate if better else state.best
                 state.last = iterate
-
-    def _update(self, state: EdgeFoolState, gradient: Tensor) -> None:
-        state.backward_passes += 1
-        norm = torch.linalg.vector_norm(gradient)
-        state.parameters.grad = gradient * (self.max_gradient_norm / (norm + 1e-6)).clamp(max=1)
-        state.optimiser.step()
 
     @torch.no_grad()
     def finish(self, classifier: nn.Module, state: EdgeFoolState) -> AttackResult:

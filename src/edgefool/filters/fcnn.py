@@ -13,15 +13,15 @@ from edgefool.errors import UsageError
 
 MAPS = 24
 DILATIONS = (1, 2, 4, 8, 16, 32, 1)  # of the 3x3 convolutions; a 1x1 convolution follows
-_SLOPE = 0.2  # of the leaky ReLU
-_EPSILON = 1e-3  # of the normalisation
+SLOPE = 0.2  # of the leaky ReLU
+EPSILON = 1e-3  # of the normalisation
 _WIDEST = 16  # dilation that CPUs' convolutions take without help, see `_WideConvolution`
 
 # Sizes of one image's parameters, in the order in which they lie in its row.
 _LAYER = (("w0", 1), ("w1", 1), ("gain", MAPS), ("bias", MAPS))
-_KERNELS = tuple((MAPS, 3 if i == 0 else MAPS, 3, 3) for i in range(len(DILATIONS)))
+KERNELS = tuple((MAPS, 3 if i == 0 else MAPS, 3, 3) for i in range(len(DILATIONS)))
 _LAST_KERNEL = (3, MAPS, 1, 1)
-PARAMETERS = sum(math.prod(k) + sum(n for _, n in _LAYER) for k in _KERNELS) + math.prod(_LAST_KERNEL) + 3
+PARAMETERS = sum(math.prod(k) + sum(n for _, n in _LAYER) for k in KERNELS) + math.prod(_LAST_KERNEL) + 3
 
 
 def identity_parameters(seed: int, device: torch.device | str = "cpu") -> Tensor:
@@ -32,7 +32,7 @@ def identity_parameters(seed: int, device: torch.device | str = "cpu") -> Tensor
     """
     generator = torch.Generator().manual_seed(seed)
     pieces = []
-    for kernel in _KERNELS:
+    for kernel in KERNELS:
         weight = torch.zeros(kernel)
         for channel in range(min(kernel[:2])):
             weight[channel, channel, 1, 1] = 1
@@ -86,8 +86,8 @@ def _grouped(parameters: Tensor, images: Tensor) -> Tensor:
     """Run N networks as one with N groups, the images side by side in the channels."""
     n, _, height, width = images.shape
     maps = images.reshape(1, n * 3, height, width).contiguous(memory_format=torch.channels_last)
-    pieces = _split(parameters)
-    for kernel, dilation in zip(_KERNELS, DILATIONS, strict=True):
+    pieces = split_parameters(parameters)
+    for kernel, dilation in zip(KERNELS, DILATIONS, strict=True):
         weight = next(pieces).reshape(n * kernel[0], *kernel[1:]).contiguous(memory_format=torch.channels_last)
         w0, w1, gain, bias = next(pieces), next(pieces), next(pieces), next(pieces)
         if dilation > _WIDEST and not maps.is_cuda:
@@ -101,8 +101,9 @@ def _grouped(parameters: Tensor, images: Tensor) -> Tensor:
     return F.conv2d(maps, weight, next(pieces).reshape(-1), groups=n).reshape(n, 3, height, width)
 
 
-def _split(parameters: Tensor) -> Iterator[Tensor]:
-    sizes = [size for k in _KERNELS for size in (math.prod(k), *(n for _, n in _LAYER))]
+def split_parameters(parameters: Tensor) -> Iterator[Tensor]:
+    """Cut rows (N, P) into kernel, w0, w1, gain and bias of each layer, then the last convolution's kernel and bias."""
+    sizes = [size for k in KERNELS for size in (math.prod(k), *(n for _, n in _LAYER))]
     return iter(torch.split(parameters, [*sizes, math.prod(_LAST_KERNEL), 3], 1))
 
 
@@ -150,11 +151,11 @@ class _NormaliseAndActivate(torch.autograd.Function):
         mean = _sum(rows, len(linear)) / pixels
         output = rows * rows  # its memory is used again below: fresh pages cost as much as the arithmetic
         variance = (_sum(output, len(linear)) / pixels - mean.square()).clamp_min_(0)
-        inverse_std = (variance + _EPSILON).rsqrt_()
+        inverse_std = (variance + EPSILON).rsqrt_()
         scale = linear + gain * inverse_std
         shift = bias - gain * inverse_std * mean
         torch.addcmul(_spread(shift, rows), rows, _spread(scale, rows), out=output)
-        F.leaky_relu_(output, _SLOPE)
+        F.leaky_relu_(output, SLOPE)
         ctx.save_for_backward(maps, output, linear, gain, mean, inverse_std)
         return _maps(output, maps)
 
@@ -162,7 +163,7 @@ class _NormaliseAndActivate(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         maps, output, linear, gain, mean, inverse_std = ctx.saved_tensors
         rows, pixels = _rows(maps), maps[0, 0].numel()
-        gradient = torch.ops.aten.leaky_relu_backward(_rows(gradients[0]), output, _SLOPE, True)
+        gradient = torch.ops.aten.leaky_relu_backward(_rows(gradients[0]), output, SLOPE, True)
         d_bias = _sum(gradient, len(linear))
         d_maps = gradient * rows
         d_linear = _sum(d_maps, len(linear))
