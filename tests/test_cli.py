@@ -331,7 +331,7 @@ def test_python_and_command_line_agree(tmp_path, tiny, photo, attack):
     (row,) = load_records(tmp_path / "run").itertuples()
     image = package.resize_image(package.read_image(photo), 32)[None]
     classifier = package.load_classifier(f"{tiny}:factory")
-    result = package.EdgeFool(max_iterations=3, tau=0.01)(classifier, image, seeds=[int(row.seed)])
+    result = package.EdgeFool(start="identity", max_iterations=3, tau=0.01)(classifier, image, seeds=[int(row.seed)])
     assert int(result.adversarial_class) == row.adversarial_class
     assert float(result.details["smoothing_loss"]) == pytest.approx(row.smoothing_loss, rel=1e-4)
     if row.success:

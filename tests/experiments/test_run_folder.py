@@ -263,7 +263,7 @@ def child(monkeypatch):
 def arguments(photos: Path, out: Path, tiny: Path) -> list[str]:
     return [
         *("attack", str(photos), "--out", str(out), "--classifier", f"{tiny}:factory", "--size", "32"),
-        *("--set", "max_iterations=3", "--set", "tau=0.01", "--batch-size", "1"),
+        *("--set", "start=identity", "--set", "max_iterations=3", "--set", "tau=0.01", "--batch-size", "1"),
     ]
 
 
