@@ -46,9 +46,8 @@ def network() -> nn.Sequential:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an image, (1, 3, H, W)."""
+    """What became of an image."""
 
-    adversarial: Tensor
     misled: bool
     converged: bool
     iterations: int
@@ -62,7 +61,7 @@ def attack(classifier: nn.Module, image: Tensor, seed: int, max_iterations: int)
     target = l0_smooth(image)
     with torch.no_grad():
         original = classifier(image).argmax(1)
-    adversarial, misled = image, False
+    misled = False
     for iteration in range(1, max_iterations + 1):
         structure = net(image)
         smoothing_loss = F.mse_loss(structure, target)
@@ -70,9 +69,9 @@ def attack(classifier: nn.Module, image: Tensor, seed: int, max_iterations: int)
         rounded = enhanced + (round_to_8_bits(enhanced) - enhanced).detach()
         logits = classifier(rounded)
         if (logits.argmax(1) != original).item():
-            adversarial, misled = rounded.detach(), True
+            misled = True
             if smoothing_loss.item() < TAU:
-                return Outcome(adversarial, misled, True, iteration)
+                return Outcome(misled, True, iteration)
         own = logits.gather(1, original[:, None])
         others = logits.scatter(1, original[:, None], -torch.inf)
         hinge = (own[:, 0] - others.max(1).values).clamp_min(0)
@@ -80,4 +79,4 @@ def attack(classifier: nn.Module, image: Tensor, seed: int, max_iterations: int)
         torch.autograd.backward(ALPHA * smoothing_loss + hinge.sum())
         nn.utils.clip_grad_norm_(net.parameters(), 0.01)
         optimiser.step()
-    return Outcome(adversarial, misled, False, max_iterations)
+    return Outcome(misled, False, max_iterations)

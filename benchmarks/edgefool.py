@@ -2,14 +2,13 @@
 
 import argparse
 import csv
-import os
 import time
-from pathlib import Path
 
 import torch
 from kornia.color import rgb_to_lab
 
 from benchmarks import authors
+from benchmarks.shared import SHARED
 from edgefool.attacks import EdgeFool, Sample
 from edgefool.classifiers import load_classifier
 from edgefool.images import encode_png, read_image, resize_image
@@ -25,10 +24,9 @@ def main() -> None:
     parser.add_argument("--authors", type=int, default=0, help="how many of the photos also in the authors' way")
     parser.add_argument("--max-iterations", type=int, default=5000, help="in the authors' way")
     arguments = parser.parse_args()
-    shared = Path(os.environ.get("EDGEFOOL_SHARED", Path(__file__).resolve().parents[2] / "shared"))
-    weights = shared / "classifiers" / f"{arguments.classifier}.safetensors"
+    weights = SHARED / "classifiers" / f"{arguments.classifier}.safetensors"
     classifier = load_classifier(arguments.classifier, weights=weights)
-    folder = shared / "images" / "nips2017"
+    folder = SHARED / "images" / "nips2017"
     with (folder / "labels.csv").open() as file:
         names = [row["file"] for row in csv.DictReader(file)][: arguments.images]
     images = [resize_image(read_image(folder / name), 224) for name in names]

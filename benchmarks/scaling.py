@@ -2,16 +2,15 @@
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from benchmarks.shared import SHARED
 from edgefool.attacks import EdgeFool
 from edgefool.classifiers import load_classifier
 from edgefool.images import read_image, resize_image
@@ -59,9 +58,8 @@ def slope(points: np.ndarray) -> float:
 
 def measure(name: str, iterations: int, count: int, batch: int, side: int) -> tuple[float, float]:
     """Return the seconds and the process's peak memory in GB."""
-    shared = Path(os.environ.get("EDGEFOOL_SHARED", Path(__file__).resolve().parents[2] / "shared"))
-    classifier = load_classifier(name, weights=shared / "classifiers" / f"{name}.safetensors")
-    photos = sorted((shared / "images" / "nips2017").glob("*.png"))[:count]
+    classifier = load_classifier(name, weights=SHARED / "classifiers" / f"{name}.safetensors")
+    photos = sorted((SHARED / "images" / "nips2017").glob("*.png"))[:count]
     images = torch.stack([resize_image(read_image(photo), side) for photo in photos])
     attack = EdgeFool(tau=1e-12, max_iterations=iterations)
     attack(classifier, images[:1], batch_size=1)  # what happens only once

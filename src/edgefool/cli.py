@@ -154,8 +154,9 @@ def show(what: Annotated[Listing, typer.Argument(help="What to list.")] = Listin
 
     table = Table("name", "field", "default", box=None)
     for name, method in METHODS.items():
+        defaults = method()
         for number, field in enumerate(fields(method)):
-            table.add_row(name if number == 0 else "", field.name, str(getattr(method(), field.name)))
+            table.add_row(name if number == 0 else "", field.name, str(getattr(defaults, field.name)))
     out.print(table)
 
 

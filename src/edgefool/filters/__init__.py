@@ -4,5 +4,6 @@ from edgefool.filters.detail_enhancement import enhance_details
 from edgefool.filters.fcnn import fcnn, identity_parameters
 from edgefool.filters.guided_filter import guided_filter
 from edgefool.filters.l0_smoothing import l0_smooth
+from edgefool.filters.smoother import smoother_parameters
 
-__all__ = ["enhance_details", "fcnn", "guided_filter", "identity_parameters", "l0_smooth"]
+__all__ = ["enhance_details", "fcnn", "guided_filter", "identity_parameters", "l0_smooth", "smoother_parameters"]
