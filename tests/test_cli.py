@@ -307,7 +307,7 @@ def test_demo_draws_sheets_and_goes_on(tmp_path, edgefool, monkeypatch):
     assert code == 0
     assert "of 7 misled" in stdout
     frame = load_records("edgefool-demo")
-    assert frame["image"].tolist() == list(DEMO_PHOTOS)
+    assert set(frame["image"]) == set(DEMO_PHOTOS)
     sheets = [path.stem for path in Path("edgefool-demo/contact_sheets").iterdir()]
     assert sorted(sheets) == sorted(frame["image"][frame["success"]])
     records = Path("edgefool-demo/records.jsonl")

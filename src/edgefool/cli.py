@@ -18,7 +18,7 @@ from rich.table import Table
 from edgefool.errors import EdgeFoolError, UsageError
 
 if TYPE_CHECKING:
-    from edgefool.attacks import EdgeFool
+    from edgefool.attacks import Attack
     from edgefool.classifiers import Classifier
     from edgefool.experiments import Plan, Record, RunFolder
 
@@ -101,7 +101,9 @@ def attack(
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a constant of the method.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, help="Photos attacked at a time.")] = 4,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Photos attacked at a time.", show_default="by the free memory")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of all random numbers.")] = 0,
     retry: Annotated[bool, typer.Option("--retry", help="Try the photos again that gave an error.")] = False,
 ) -> int:
@@ -125,7 +127,7 @@ def demo(
 
     names = list(DEMO_PHOTOS) if everything else list(DEMO_PHOTOS)[:3]
     photos = [str(path) for path in write_demo_photos(Path(f"{os.path.realpath(folder)}-photos"), names)]
-    code = _attack(photos, folder, make_attack("edgefool", {}), "caltech101-resnet", None, None, 224, "auto", 4, 0)
+    code = _attack(photos, folder, make_attack("edgefool", {}), "caltech101-resnet", None, None, 224, "auto", None, 0)
     run = RunFolder(folder)
     sheets = folder / "contact_sheets"
     sheets.mkdir(exist_ok=True)
@@ -163,13 +165,13 @@ def show(what: Annotated[Listing, typer.Argument(help="What to list.")] = Listin
 def _attack(
     images: list[str],
     folder: Path,
-    attacker: "EdgeFool",
+    attacker: "Attack",
     name: str,
     weights: Path | None,
     classes: Path | None,
     size: int | str,
     device: str,
-    batch_size: int,
+    batch_size: int | None,
     seed: int,
     retry: bool = False,
 ) -> int:
@@ -215,8 +217,8 @@ def _go(
     run: "RunFolder",
     images: list[str],
     classifier: "Classifier",
-    attacker: "EdgeFool",
-    batch_size: int,
+    attacker: "Attack",
+    batch_size: int | None,
     retry: bool,
 ) -> list["Record"]:
     """Attack the photos that are not done yet, under a progress bar, and return the records of all of them."""

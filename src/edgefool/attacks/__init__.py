@@ -1,8 +1,8 @@
 """Attacks: one paper, one file."""
 
-from edgefool.attacks.attack import AttackResult, IterativeAttack, Sample
+from edgefool.attacks.attack import Attack, AttackResult, Sample
 from edgefool.attacks.edgefool import EdgeFool
 
-METHODS: dict[str, type[EdgeFool]] = {attack.name: attack for attack in (EdgeFool,)}
+METHODS: dict[str, type[Attack]] = {attack.name: attack for attack in (EdgeFool,)}
 
-__all__ = ["METHODS", "AttackResult", "EdgeFool", "IterativeAttack", "Sample"]
+__all__ = ["METHODS", "Attack", "AttackResult", "EdgeFool", "Sample"]

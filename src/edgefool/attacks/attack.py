@@ -4,14 +4,13 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from itertools import chain
-from typing import ClassVar, Generic, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from edgefool.errors import UsageError
-from edgefool.images import check_images
+from edgefool.images import check_images, round_to_8_bits
 
 
 @dataclass(frozen=True)
@@ -69,14 +68,19 @@ class Sample(NamedTuple):
     seed: int
 
 
-@dataclass
+@dataclass(kw_only=True)
 class State:
-    """What the loop knows of an image while it is attacked; attacks add their own."""
+    """What the loop knows of an image while it is attacked; attacks add their own.
+
+    ``adversarial`` is what the attack has to offer once it is finished, before rounding to 8 bits.
+    """
 
     image: Tensor
     original_class: Tensor
-    index: int = -1
+    adversarial: Tensor = field(init=False)
+    index: int = field(init=False)
     finished: bool = False
+    converged: bool = False
     iterations: int = 0
     forward_passes: int = 1  # the clean image's
     backward_passes: int = 0
@@ -86,6 +90,7 @@ class State:
 S = TypeVar("S", bound=State)
 
 
+@dataclass(frozen=True)
 class IterativeAttack(ABC, Generic[S]):
     """An attack that takes steps with a batch of images, each of which may finish at any step.
 
@@ -103,9 +108,9 @@ class IterativeAttack(ABC, Generic[S]):
     def step(self, classifier: nn.Module, active: list[S]) -> None:
         """Take one iteration with every active image and mark the finished ones."""
 
-    @abstractmethod
-    def finish(self, classifier: nn.Module, state: S) -> AttackResult:
-        """Return the result of one finished image (N = 1)."""
+    def details(self, state: S) -> dict[str, Tensor]:
+        """Return what the attack itself reports of a finished image; every image has the same names."""
+        return {}
 
     def __call__(
         self,
@@ -154,50 +159,93 @@ class IterativeAttack(ABC, Generic[S]):
         return AttackResult.join([results[index] for index in range(len(images))])
 
     def stream(
-        self, classifier: nn.Module, samples: Iterable[Sample], batch_size: int = 16
+        self,
+        classifier: nn.Module,
+        samples: Iterable[Sample],
+        batch_size: int | Callable[[torch.Size], int] = 16,
     ) -> Iterator[tuple[int, AttackResult]]:
         """Attack samples as they come and yield (position, result with N = 1) as soon as an image is finished.
 
-        Only ``batch_size`` samples are held at a time; images of different sizes never share a batch.
+        Only ``batch_size`` samples are held at a time, or as many as it says for images (3, H, W); images of
+        different sizes never share a batch.
         """
         waiting = _Waiting(samples)
         active: list[S] = []
         while True:
             start = time.perf_counter()
-            newcomers = waiting.take(batch_size - len(active), active[0].image.shape if active else None)
-            if newcomers:
+            shape = active[0].image.shape if active else waiting.shape()
+            if shape is None:
+                return
+            room = (batch_size(shape) if callable(batch_size) else batch_size) - len(active)
+            if newcomers := waiting.take(room, shape):
                 images = torch.stack([sample.image for _, sample in newcomers])
                 states = self.begin(classifier, images, [sample.seed for _, sample in newcomers])
                 for state, (index, _) in zip(states, newcomers, strict=True):
                     state.index = index
                 active += states
-            if not active:
-                return
             self.step(classifier, active)
             share = (time.perf_counter() - start) / len(active)
             for state in active:
                 state.seconds += share
             finished = [state for state in active if state.finished]
             active = [state for state in active if not state.finished]
-            for state in finished:
-                yield state.index, self.finish(classifier, state)
+            if finished:
+                yield from zip([state.index for state in finished], self._judge(classifier, finished), strict=True)
+
+    def _judge(self, classifier: nn.Module, finished: list[S]) -> list[AttackResult]:
+        """Ask the classifier for the final images, as they are and as their files will hold them."""
+        start = time.perf_counter()
+        floats = torch.stack([state.adversarial for state in finished])
+        rounded = round_to_8_bits(floats)
+        original = torch.stack([state.original_class for state in finished])
+        with torch.no_grad():
+            logits = classifier(torch.cat([floats, rounded]))
+        classes = logits.argmax(1).view(2, -1)
+        misled = (classes != original) & logits.isfinite().all(1).view(2, -1)
+        share = (time.perf_counter() - start) / len(finished)
+
+        def one(value: float, dtype: torch.dtype) -> Tensor:
+            return torch.tensor([value], dtype=dtype, device=floats.device)
+
+        return [
+            AttackResult(
+                adversarial=rounded[i : i + 1],
+                original_class=original[i : i + 1],
+                adversarial_class=classes[1, i : i + 1],
+                success=misled[1, i : i + 1],
+                success_float=misled[0, i : i + 1],
+                converged=one(state.converged, torch.bool),
+                iterations=one(state.iterations, torch.int64),
+                forward_passes=one(state.forward_passes + 2, torch.int64),
+                backward_passes=one(state.backward_passes, torch.int64),
+                seconds=one(state.seconds + share, torch.float64),
+                details=self.details(state),
+            )
+            for i, state in enumerate(finished)
+        ]
+
+
+Attack: TypeAlias = IterativeAttack[Any]
 
 
 class _Waiting:
     """Samples that have not entered the batch yet, numbered in the order in which they come."""
 
     def __init__(self, samples: Iterable[Sample]):
-        self._samples: Iterator[tuple[int, Sample]] = iter(enumerate(samples))
+        self._samples = enumerate(samples)
+        self._next: tuple[int, Sample] | None = None
 
-    def take(self, count: int, shape: torch.Size | None) -> list[tuple[int, Sample]]:
-        """Return up to ``count`` next samples of one shape."""
+    def shape(self) -> torch.Size | None:
+        """Return the shape of the next sample, None if there is none."""
+        self._next = self._next or next(self._samples, None)
+        return self._next[1].image.shape if self._next else None
+
+    def take(self, count: int, shape: torch.Size) -> list[tuple[int, Sample]]:
+        """Return up to ``count`` next samples, as long as they have this shape."""
         taken: list[tuple[int, Sample]] = []
-        while len(taken) < count and (item := next(self._samples, None)) is not None:
-            shape = shape or item[1].image.shape
-            if item[1].image.shape != shape:
-                self._samples = chain([item], self._samples)
-                break
-            taken.append(item)
+        while len(taken) < count and self.shape() == shape and self._next:
+            taken.append(self._next)
+            self._next = None
         return taken
 
 

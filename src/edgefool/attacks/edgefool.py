@@ -1,7 +1,9 @@
 """EdgeFool: an adversarial image enhancement filter (Shamsabadi, Oh and Cavallaro, ICASSP 2020)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass as plain_dataclass
+from dataclasses import field as plain_field
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -10,8 +12,8 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from edgefool.attacks.attack import AttackResult, IterativeAttack, State, margin, predict
-from edgefool.attacks.learner import FromIdentity, FromSmoother, Learner
+from edgefool.attacks.attack import IterativeAttack, State, margin, predict
+from edgefool.attacks.learner import FromIdentity, FromSmoother, Learner, Weights
 from edgefool.filters.detail_enhancement import V1, V2, V3, enhance_lab
 from edgefool.filters.fcnn import fcnn
 from edgefool.filters.guided_filter import guided_filter
@@ -22,27 +24,16 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 LEARNERS: dict[str, type[Learner]] = {"smoother": FromSmoother, "identity": FromIdentity}
 
 
-@plain_dataclass
-class Iterate:
-    """An adversarial image on the way: what is kept of the best one."""
-
-    enhanced: Tensor
-    rounded: Tensor
-    structure: Tensor
-    smoothing_loss: float
-    adversarial_class: Tensor
-
-
 @plain_dataclass(kw_only=True)
 class EdgeFoolState(State):
-    """An image, its target I_g, its network and the best iterate so far."""
+    """An image, its target I_g and its network; of the best iterate so far I_s and L_s."""
 
     lab: Tensor
     target: Tensor
-    learner: Learner
-    best: Iterate | None = None
-    last: Iterate | None = None
-    converged: bool = False
+    weights: Weights
+    misled: bool = False
+    structure: Tensor = plain_field(init=False)
+    smoothing_loss: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -114,24 +105,31 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> list[EdgeFoolState]:
         """Smooth the images, convert them to Lab and start their networks."""
         targets = l0_smooth(images, self.lam, self.l0_kappa, self.beta_max)
-        labs = rgb_to_lab(images)
+        classes, labs, learner = predict(classifier, images), rgb_to_lab(images), self._learner
         return [
-            EdgeFoolState(image, y, lab=lab, target=target, learner=self._learner(image, int(seed)))
-            for image, lab, target, y, seed in zip(
-                images, labs, targets, predict(classifier, images), seeds, strict=True
+            EdgeFoolState(
+                image=image,
+                original_class=classes[i],
+                lab=labs[i],
+                target=targets[i],
+                weights=learner.start(image, int(seeds[i])),
             )
+            for i, image in enumerate(images)
         ]
 
-    def _learner(self, image: Tensor, seed: int) -> Learner:
+    @property
+    def _learner(self) -> Learner:
         if self.start == "identity":
-            return FromIdentity(image, seed, self.learning_rate, self.max_gradient_norm)
-        return FromSmoother(image, self.learning_rate)
+            return FromIdentity(self.learning_rate, self.max_gradient_norm)
+        return FromSmoother(self.learning_rate)
 
     def step(self, classifier: nn.Module, active: list[EdgeFoolState]) -> None:
         """Judge the images of the networks as they are, then train those networks that are not finished."""
         images = torch.stack([state.image for state in active])
         classes = torch.stack([state.original_class for state in active])
-        structures = fcnn(torch.stack([state.learner.parameters for state in active]), images)
+        # A tensor for each network: no gradients are computed for those that are finished.
+        parameters = [state.weights.parameters.detach().requires_grad_() for state in active]
+        structures = fcnn(torch.stack(parameters), images)
         if self.guide:
             structures = guided_filter(structures, images).clamp(0, 1)
         targets = torch.stack([state.target for state in active])
@@ -141,65 +139,37 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
         rounded = enhanced + (round_to_8_bits(enhanced) - enhanced).detach()
         logits = classifier(rounded)
 
-        self._judge(active, enhanced, structures, smoothing_losses, logits)
+        self._keep_the_best(active, enhanced.detach(), structures.detach(), smoothing_losses.detach(), logits.detach())
         unfinished = [index for index, state in enumerate(active) if not state.finished]
         if unfinished:
             adversarial_losses = margin(logits, classes).clamp_min(-self.kappa)
             losses = self.alpha * smoothing_losses + adversarial_losses  # Eq. 5
-            parameters = [active[index].learner.parameters for index in unfinished]
-            gradients = torch.autograd.grad(losses[unfinished].sum(), parameters)
-            for index, gradient in zip(unfinished, gradients, strict=True):
-                active[index].learner.learn(gradient)
+            gradients = torch.autograd.grad(losses[unfinished].sum(), [parameters[index] for index in unfinished])
+            self._learner.learn([active[index].weights for index in unfinished], torch.stack(gradients))
+            for index in unfinished:
                 active[index].backward_passes += 1
 
-    def _judge(
+    def _keep_the_best(
         self, active: list[EdgeFoolState], enhanced: Tensor, structures: Tensor, losses: Tensor, logits: Tensor
     ) -> None:
-        predicted, valid = logits.argmax(1), (logits.isfinite().all(1) & losses.isfinite()).tolist()
-        rounded = round_to_8_bits(enhanced.detach())
-        for i, (state, loss) in enumerate(zip(active, losses.tolist(), strict=True)):
+        """Keep the converged iterate, else the misled one of lowest L_s, else the last; mark who is finished."""
+        classes = torch.stack([state.original_class for state in active])
+        valid = logits.isfinite().all(1) & losses.isfinite()
+        misled = valid & (logits.argmax(1) != classes)
+        values = torch.stack([losses.double(), valid, misled]).tolist()  # the step's only wait for the device
+        for i, (state, loss, is_valid, is_misled) in enumerate(zip(active, *values, strict=True)):
             state.iterations += 1
             state.forward_passes += 1
-            misled = valid[i] and bool(predicted[i] != state.original_class)
-            state.converged = misled and loss < self.tau
-            diverged = not valid[i]
-            state.finished = state.converged or diverged or state.iterations >= self.max_iterations
-            better = misled and (state.converged or state.best is None or loss < state.best.smoothing_loss)
-            if better or state.finished:
-                iterate = Iterate(_copy(enhanced[i]), _copy(rounded[i]), _copy(structures[i]), loss, predicted[i])
-                state.best = iterate if better else state.best
-                state.last = iterate
+            state.converged = bool(is_misled) and loss < self.tau
+            state.finished = state.converged or not is_valid or state.iterations >= self.max_iterations
+            better = is_misled and (state.converged or not state.misled or loss < state.smoothing_loss)
+            if better or (state.finished and not state.misled):
+                # Copies, as views would keep the whole batch in memory.
+                state.adversarial, state.structure = enhanced[i].clone(), structures[i].clone()
+                state.smoothing_loss = loss
+            state.misled = state.misled or bool(is_misled)
 
-    @torch.no_grad()
-    def finish(self, classifier: nn.Module, state: EdgeFoolState) -> AttackResult:
-        """Return the converged iterate, else the misled one of lowest L_s, else the last."""
-        iterate = state.best or state.last
-        if iterate is None:
-            raise RuntimeError("finish was called before step")
-        device = state.image.device
-        float_class = classifier(iterate.enhanced[None]).argmax(1)
-
-        def one(value: float, dtype: torch.dtype) -> Tensor:
-            return torch.tensor([value], dtype=dtype, device=device)
-
-        return AttackResult(
-            adversarial=iterate.rounded[None],
-            original_class=state.original_class[None],
-            adversarial_class=iterate.adversarial_class[None],
-            success=one(state.best is not None, torch.bool),
-            success_float=float_class != state.original_class,
-            converged=one(state.converged, torch.bool),
-            iterations=one(state.iterations, torch.int64),
-            forward_passes=one(state.forward_passes + 1, torch.int64),
-            backward_passes=one(state.backward_passes, torch.int64),
-            seconds=one(state.seconds, torch.float64),
-            details={
-                "smoothing_loss": one(iterate.smoothing_loss, torch.float64),
-                "structure": iterate.structure[None],
-            },
-        )
-
-
-def _copy(image: Tensor) -> Tensor:
-    """Take one image out of a batch, so that it does not keep the batch in memory."""
-    return image.detach().clone()
+    def details(self, state: EdgeFoolState) -> dict[str, Tensor]:
+        """Return L_s and I_s."""
+        loss = torch.tensor([state.smoothing_loss], dtype=torch.float64, device=state.image.device)
+        return {"smoothing_loss": loss, "structure": state.structure[None]}

@@ -1,67 +1,94 @@
-"""One image's network in training: where its weights start and how they learn."""
+"""The networks of a batch in training: where their weights start and how they learn."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from edgefool.attacks.optimisers import Moments, adam, orthogonalise
 from edgefool.filters.fcnn import MAPS, identity_parameters, split_parameters
 from edgefool.filters.smoother import smoother_parameters
 
 
+@dataclass
+class Weights:
+    """The weights of one image's network, (P,), and the optimiser's memory of their gradients."""
+
+    parameters: Tensor
+    moments: Moments
+
+
+@dataclass(frozen=True)
 class Learner(ABC):
-    """The weights of one image's network, (P,), and the rule by which they follow their gradient."""
+    """Where networks start and the rule by which they follow their gradients, each on its own."""
 
     default_rate: ClassVar[float]
-    parameters: nn.Parameter
+    rate: float
 
     @abstractmethod
-    def learn(self, gradient: Tensor) -> None:
-        """Take one step down the gradient, shape (P,)."""
+    def start(self, image: Tensor, seed: int) -> Weights:
+        """Return the weights for one image."""
+
+    @abstractmethod
+    def step(self, gradients: Tensor, moments: Sequence[Moments]) -> Tensor:
+        """Return what to subtract from the weights, for gradients (N, P)."""
+
+    def learn(self, weights: Sequence[Weights], gradients: Tensor) -> None:
+        """Take one step down the gradients, shape (N, P), a row for each network."""
+        rows = torch.stack([w.parameters for w in weights]) - self.step(gradients, [w.moments for w in weights])
+        for w, row in zip(weights, rows, strict=True):
+            w.parameters = row
 
 
+@dataclass(frozen=True)
 class FromIdentity(Learner):
     """The paper's: identity kernels and a random last layer; Adam on gradients cut to a length (authors' code)."""
 
     default_rate = 1e-3
+    max_gradient_norm: float
 
-    def __init__(self, image: Tensor, seed: int, rate: float, max_gradient_norm: float):
-        self.parameters = nn.Parameter(identity_parameters(seed, image.device).to(image.dtype))
-        self._optimiser = torch.optim.Adam([self.parameters], lr=rate)
-        self._max_gradient_norm = max_gradient_norm
+    def start(self, image: Tensor, seed: int) -> Weights:
+        """Draw the last layer from the seed."""
+        parameters = identity_parameters(seed, image.device).to(image.dtype)
+        return Weights(parameters, Moments.like(parameters))
 
-    def learn(self, gradient: Tensor) -> None:
-        """Take a step of Adam."""
-        norm = torch.linalg.vector_norm(gradient)
-        self.parameters.grad = gradient * (self._max_gradient_norm / (norm + 1e-6)).clamp(max=1)
-        self._optimiser.step()
+    def step(self, gradients: Tensor, moments: Sequence[Moments]) -> Tensor:
+        """Return steps of Adam."""
+        norms = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
+        return self.rate * adam(gradients * (self.max_gradient_norm / (norms + 1e-6)).clamp(max=1), moments)
 
 
+@dataclass(frozen=True)
 class FromSmoother(Learner):
-    """From a trained L0 filter: Muon for the 3x3 kernels and Adam for the rest.
+    """From a trained L0 filter: Muon for the 3x3 kernels and Adam at a quarter of its rate for the rest.
 
     The gradients are scaled to length 1: that of L_adv is a hundred times that of L_s, and once the classifier is
     misled the optimisers' memory of it would lead L_s astray for as long as it lasts.
     """
 
     default_rate = 2e-3
+    momentum: ClassVar[float] = 0.5
 
-    def __init__(self, image: Tensor, rate: float):
-        self.parameters = nn.Parameter(smoother_parameters(image.device).to(image.dtype))
-        # Muon takes matrices: these share the memory of the parameters.
-        pieces = split_parameters(self.parameters.detach()[None])
-        self._pieces = [nn.Parameter(p.view(MAPS, -1) if p.shape[1] > MAPS * MAPS else p[0]) for p in pieces]
-        kernels = [piece for piece in self._pieces if piece.dim() == 2]
-        others = [piece for piece in self._pieces if piece.dim() == 1]
-        self._muon = torch.optim.Muon(kernels, lr=rate, momentum=0.5, weight_decay=0)
-        self._adam = torch.optim.Adam(others, lr=rate / 4, betas=(0.5, 0.9))
+    def start(self, image: Tensor, seed: int) -> Weights:
+        """Take the shipped filter; nothing is random."""
+        parameters = smoother_parameters(image.device).to(image.dtype)
+        return Weights(parameters, Moments.like(parameters))
 
-    def learn(self, gradient: Tensor) -> None:
-        """Take a step of Muon and of Adam."""
-        gradient = gradient / torch.linalg.vector_norm(gradient).clamp_min(1e-12)
-        sizes = [piece.numel() for piece in self._pieces]
-        for piece, part in zip(self._pieces, torch.split(gradient, sizes), strict=True):
-            piece.grad = part.view_as(piece)
-        self._muon.step()  # type: ignore[no-untyped-call]
-        self._adam.step()
+    def step(self, gradients: Tensor, moments: Sequence[Moments]) -> Tensor:
+        """Return steps of Muon (with Nesterov's momentum) and of Adam."""
+        gradients = gradients / torch.linalg.vector_norm(gradients, dim=1, keepdim=True).clamp_min(1e-12)
+        by_adam = self.rate / 4 * adam(gradients, moments, betas=(self.momentum, 0.9))
+        ahead = gradients.lerp(torch.stack([m.mean for m in moments]), self.momentum)
+        steps = [
+            self.rate * orthogonalise(way.view(len(way), MAPS, -1)).flatten(1) if _is_kernel(way) else step
+            for way, step in zip(split_parameters(ahead), split_parameters(by_adam), strict=True)
+        ]
+        return torch.cat(steps, 1)
+
+
+def _is_kernel(piece: Tensor) -> bool:
+    """Tell the 3x3 kernels from the other pieces of `split_parameters` by their size."""
+    return piece.shape[1] > MAPS * MAPS

@@ -3,22 +3,30 @@
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from edgefool.attacks import AttackResult, EdgeFool, Sample
+from edgefool.attacks import Attack, AttackResult, Sample
 from edgefool.classifiers import Classifier
 from edgefool.datasets import Photo
 from edgefool.errors import ImageError, UsageError
+from edgefool.experiments.memory import BatchSize, free_memory
 from edgefool.experiments.plan import Plan
 from edgefool.experiments.run_folder import Record, RunFolder
 from edgefool.images import encode_png, read_image, resize_image
 from edgefool.measures import psnr, ssim
+
+A = TypeVar("A")
+B = TypeVar("B")
+_THREADS = min(os.cpu_count() or 1, 8)
+_MOST_UNSAVED = 4 * _THREADS  # images whose attack is over; they wait in memory
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,9 @@ class _Job:
 
 
 class LocalRun:
-    """The photos of a run, attacked one batch after the other; iterate to get each record once it is durable.
+    """The photos of a run, attacked as a full batch; iterate to get each record once it is durable.
+
+    Other threads read photos ahead of the attack and judge and write its images behind it.
 
     Parameters
     ----------
@@ -44,7 +54,7 @@ class LocalRun:
     classifier, attack
         What the plan names.
     batch_size
-        How many images are attacked at a time.
+        How many images are attacked at a time; by default as many as the free memory takes.
     """
 
     def __init__(
@@ -53,8 +63,8 @@ class LocalRun:
         run: RunFolder,
         photos: Sequence[Photo],
         classifier: Classifier,
-        attack: EdgeFool,
-        batch_size: int = 4,
+        attack: Attack,
+        batch_size: int | None = None,
     ):
         self._plan, self._run, self._photos = plan, run, photos
         self._classifier, self._attack, self._batch_size = classifier, attack, batch_size
@@ -63,38 +73,40 @@ class LocalRun:
         self._errors: deque[Record] = deque()
 
     def __iter__(self) -> Iterator[Record]:
-        for index, result in self._attack.stream(self._classifier, self._samples(), self._batch_size):
+        batch_size = self._batch_size or BatchSize(self._attack, self._classifier, self._device)
+        saving: deque[Future[Record]] = deque()
+        with ThreadPoolExecutor(_THREADS, "edgefool") as pool:
+            for index, result in self._attack.stream(self._classifier, self._samples(pool), batch_size):
+                saving.append(pool.submit(self._save, self._jobs.pop(index), result))
+                while saving and (saving[0].done() or len(saving) > _MOST_UNSAVED):
+                    yield saving.popleft().result()
+                yield from self._drain()
+            yield from (record.result() for record in saving)
             yield from self._drain()
-            job = self._jobs.pop(index)
-            try:
-                record = self._save(job, result)
-            except ImageError as error:
-                record = self._fail(job.photo, str(error), job.sha256)
-            yield record
-        yield from self._drain()
 
     def _drain(self) -> Iterator[Record]:
         while self._errors:
             yield self._errors.popleft()
 
-    def _samples(self) -> Iterator[Sample]:
-        """Read photos as the attack asks for them; those that cannot be read become error records."""
-        count = 0
-        for photo in self._photos:
-            try:
-                job = self._prepare(photo)
-            except (ImageError, OSError) as error:
-                self._errors.append(self._fail(photo, str(error)))
-                continue
-            self._jobs[count] = job
-            count += 1
-            yield Sample(job.image.to(self._device), job.seed)
+    def _samples(self, pool: ThreadPoolExecutor) -> Iterator[Sample]:
+        """Hand photos over as the attack asks for them; those that cannot be read become error records."""
+        numbers = count()
+        for reading in _ahead(pool, self._read, self._photos):
+            job = reading.result()
+            if isinstance(job, Record):
+                self._errors.append(job)
+            else:
+                self._jobs[next(numbers)] = job
+                yield Sample(job.image.to(self._device), job.seed)
 
-    def _prepare(self, photo: Photo) -> _Job:
-        image = resize_image(read_image(photo.path), None if self._plan.size == "native" else self._plan.size)
-        _check_memory(image, self._attack.bytes_per_pixel * self._batch_size)
-        sha256 = _sha256(photo.path)
-        return _Job(photo, sha256, image, image_seed(self._plan.seed, sha256), self._decide(image[None]))
+    def _read(self, photo: Photo) -> _Job | Record:
+        try:
+            image = resize_image(read_image(photo.path), None if self._plan.size == "native" else self._plan.size)
+            _check_memory(image, self._attack.bytes_per_pixel * (self._batch_size or 1), self._device)
+            sha256 = _sha256(photo.path)
+            return _Job(photo, sha256, image, image_seed(self._plan.seed, sha256), self._decide(image[None]))
+        except (ImageError, OSError) as error:
+            return self._fail(photo, str(error))
 
     def _fail(self, photo: Photo, reason: str, sha256: str | None = None) -> Record:
         record = Record(**self._names(photo), sha256=sha256, error=reason)
@@ -102,7 +114,15 @@ class LocalRun:
         return record
 
     def _save(self, job: _Job, result: AttackResult) -> Record:
-        """Judge the adversarial image as the file holds it and make it and its record durable."""
+        try:
+            record, images = self._judge(job, result)
+        except ImageError as error:
+            return self._fail(job.photo, str(error), job.sha256)
+        self._run.save(record, images)
+        return record
+
+    def _judge(self, job: _Job, result: AttackResult) -> tuple[Record, dict[Path, bytes]]:
+        """Judge the adversarial image as the file will hold it; return its record and all its files."""
         if not result.adversarial.isfinite().all():
             raise ImageError("the attack diverged: its image has values that are not finite numbers")
         original, png = job.image[None], encode_png(result.adversarial[0].cpu())
@@ -136,8 +156,7 @@ class LocalRun:
             structure = result.details["structure"][0].cpu().clamp(0, 1)
             images[self._run.image_path("structure", record.image, record)] = encode_png(structure)
             images[self._run.image_path("images", record.image, record)] = png
-        self._run.save(record, images)
-        return record
+        return record, images
 
     def _names(self, photo: Photo) -> dict[str, Any]:
         return {
@@ -203,12 +222,21 @@ def _has_changed(photo: Photo, record: Record) -> bool:
         return False
 
 
-def _check_memory(image: Tensor, bytes_per_pixel: int) -> None:
+def _check_memory(image: Tensor, bytes_per_pixel: int, device: torch.device) -> None:
     """Refuse an image that, in a batch of its like, would have the process killed."""
-    need = image.shape[1] * image.shape[2] * bytes_per_pixel
-    have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if need > 0.8 * have:
+    need, have = image.shape[1] * image.shape[2] * bytes_per_pixel, free_memory(device)
+    if need > have:
         raise ImageError(
-            f"{image.shape[2]} x {image.shape[1]} pixels need about {need / 2**30:.0f} GiB of memory and this machine "
-            f"has {have / 2**30:.0f}; use a smaller --batch-size or --size"
+            f"{image.shape[2]} x {image.shape[1]} pixels need about {need / 2**30:.1f} GiB of memory and "
+            f"{have / 2**30:.1f} are free; use a smaller --batch-size or --size"
         )
+
+
+def _ahead(pool: ThreadPoolExecutor, function: Callable[[A], B], items: Iterable[A]) -> Iterator[Future[B]]:
+    """Have the pool call a function for items, some ahead of the consumer, and return what it makes of them."""
+    futures: deque[Future[B]] = deque()
+    for item in items:
+        futures.append(pool.submit(function, item))
+        if len(futures) > _THREADS:
+            yield futures.popleft()
+    yield from futures

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from edgefool.attacks import METHODS, EdgeFool
+from edgefool.attacks import METHODS, Attack
 from edgefool.errors import RunError, UsageError, unknown
 from edgefool.images import MAX_PIXELS, MIN_SIDE
 
@@ -76,7 +76,7 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key != "constants"} | dict(settings["constants"])
 
 
-def make_attack(method: str, constants: Mapping[str, object]) -> EdgeFool:
+def make_attack(method: str, constants: Mapping[str, object]) -> Attack:
     """Return the attack with these constants; strings are converted (``--set alpha=5``).
 
     Raises

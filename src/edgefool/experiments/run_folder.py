@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from threading import Lock
 
 import pandas as pd
 from filelock import FileLock, Timeout
@@ -96,6 +97,7 @@ class RunFolder:
     def __init__(self, path: Path):
         self.path = path
         self._records = path / "records.jsonl"
+        self._lock = Lock()
 
     def image_path(self, kind: str, name: str, record: Record | None = None) -> Path:
         """Return where the PNG of an image is.
@@ -125,7 +127,7 @@ class RunFolder:
         return list(latest.values())
 
     def save(self, record: Record, images: Mapping[Path, bytes]) -> None:
-        """Make the images and then the record durable.
+        """Make the images and then the record durable; threads may call this together.
 
         Raises
         ------
@@ -136,7 +138,8 @@ class RunFolder:
             for path, data in images.items():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(path, data)
-            _append(self._records, record.model_dump_json().encode() + b"\n")
+            with self._lock:
+                _append(self._records, record.model_dump_json().encode() + b"\n")
 
 
 @contextmanager

@@ -1,0 +1,66 @@
+"""How many images an attack can take at a time."""
+
+from collections.abc import Callable
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+from edgefool.attacks import Attack
+
+# More bring no speed: on a CPU an image fills the cores, on a GPU this many do.
+_MOST = {"cpu": 4, "cuda": 128}
+_USABLE = 0.8  # of the memory that is free
+
+
+class BatchSize:
+    """Chooses the batch for images of a shape from the memory that is free when it is first asked.
+
+    Parameters
+    ----------
+    attack, classifier
+        What needs the memory.
+    device
+        Where.
+    """
+
+    def __init__(self, attack: Attack, classifier: nn.Module, device: torch.device):
+        self._attack, self._classifier, self._device = attack, classifier, device
+        self._known: dict[torch.Size, int] = {}
+
+    def __call__(self, shape: torch.Size) -> int:
+        """Return how many images (3, H, W) fit, at least 1."""
+        if shape not in self._known:
+            fitting = int(free_memory(self._device) // self.need(shape))
+            self._known[shape] = max(1, min(fitting, _MOST.get(self._device.type, 1)))
+        return self._known[shape]
+
+    def need(self, shape: torch.Size) -> int:
+        """Return the bytes that one image (3, H, W) takes, roughly."""
+        image = torch.zeros(1, *shape, device=self._device, requires_grad=True)
+        owned = {tensor.untyped_storage().data_ptr() for tensor in self._classifier.state_dict().values()}
+        kept = saved_bytes(lambda: self._classifier(image), owned)
+        return int(1.2 * kept) + self._attack.bytes_per_pixel * shape[1] * shape[2]
+
+
+def saved_bytes(function: Callable[[], object], owned: set[int]) -> int:
+    """Return the bytes that a forward pass keeps for its backward pass, but for the storages ``owned``."""
+    storages: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        result = function()  # alive until the end, so that no storage is counted in another's place
+    del result
+    return sum(size for pointer, size in storages.items() if pointer not in owned)
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes of a device's memory that may be used."""
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(_USABLE * (torch.cuda.mem_get_info(device)[0] + unused))
+    return int(_USABLE * psutil.virtual_memory().available)
