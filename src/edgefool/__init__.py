@@ -10,20 +10,52 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgefool.attacks import AttackResult, EdgeFool
+    from edgefool.attacks import (
+        CW,
+        NFGSM,
+        PFGSM,
+        AttackResult,
+        DeepFool,
+        EdgeFool,
+        Enhance,
+        SemanticAdv,
+        SparseFool,
+    )
     from edgefool.classifiers import Classifier, load_classifier
     from edgefool.experiments import load_records
     from edgefool.images import read_image, resize_image
 
-__all__ = ["AttackResult", "Classifier", "EdgeFool", "load_classifier", "load_records", "read_image", "resize_image"]
+__all__ = [
+    "CW",
+    "NFGSM",
+    "PFGSM",
+    "AttackResult",
+    "Classifier",
+    "DeepFool",
+    "EdgeFool",
+    "Enhance",
+    "SemanticAdv",
+    "SparseFool",
+    "load_classifier",
+    "load_records",
+    "read_image",
+    "resize_image",
+]
 
 __version__ = version("edgefool")
 
 # Resolved on first use, so that the command line answers `--help` without waiting for torch.
 _HOMES = {
+    "CW": "attacks",
+    "NFGSM": "attacks",
+    "PFGSM": "attacks",
     "AttackResult": "attacks",
     "Classifier": "classifiers",
+    "DeepFool": "attacks",
     "EdgeFool": "attacks",
+    "Enhance": "attacks",
+    "SemanticAdv": "attacks",
+    "SparseFool": "attacks",
     "load_classifier": "classifiers",
     "load_records": "experiments",
     "read_image": "images",

@@ -198,8 +198,10 @@ def _attack(
     failed = sum(record.error is not None for record in records)
     converged = sum(record.converged for record in records)
     out.print(
-        f"{misled} of {len(records)} misled ({converged} of them under τ), {failed} errors; in {_plain(str(folder))}",
+        f"{misled} of {len(records)} misled, {converged} of them converged, {failed} errors; in {_plain(str(folder))}"
     )
+    if lost := sum(record.lost_gradient for record in records):
+        out.print(f"{lost} met a gradient that was zero or not finite; see lost_gradient in the records")
     return 1 if failed else 0
 
 
@@ -263,7 +265,7 @@ def _go(
 
 
 def _print_records(records: list["Record"], most: int = 50) -> None:
-    table = Table("image", "original", "adversarial", "misled", "under τ", "iterations", "seconds", "PSNR", box=None)
+    table = Table("image", "original", "adversarial", "misled", "converged", "iterations", "seconds", "PSNR", box=None)
     for record in records[:most]:
         if record.error:
             table.add_row(_plain(record.image), "", "", f"error: {_plain(record.error)}")

@@ -93,7 +93,7 @@ def test_records_say_what_the_files_hold(tmp_path, tiny, photos, attack):
 def test_classifier_that_is_never_misled_leaves_no_image(tmp_path, tiny, photos, attack):
     code, stdout, _ = attack(*photos[:2], "--out", tmp_path / "run", "--classifier", f"{tiny}:stubborn")
     assert code == 0
-    assert "0 of 2 misled (0 of them under τ), 0 errors" in stdout
+    assert "0 of 2 misled, 0 of them converged, 0 errors" in stdout
     frame = load_records(tmp_path / "run")
     assert not frame[["success", "success_float", "converged"]].any(axis=None)
     assert frame["iterations"].tolist() == [3, 3]

@@ -1,5 +1,6 @@
 """What all attacks share: their result, the margin loss and the loop over a batch that is kept full."""
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,6 +30,8 @@ class AttackResult:
         (N,), bool: the classifier was misled before rounding to 8 bits.
     converged : Tensor
         (N,), bool: the attack met its own stopping rule; else it ran out of iterations.
+    lost_gradient : Tensor
+        (N,), bool: a gradient was zero, so that the attack had nothing to follow, or not finite, so that it stopped.
     iterations, forward_passes, backward_passes : Tensor
         (N,), int64: spent on the image; the passes are the classifier's.
     seconds : Tensor
@@ -43,6 +46,7 @@ class AttackResult:
     success: Tensor
     success_float: Tensor
     converged: Tensor
+    lost_gradient: Tensor
     iterations: Tensor
     forward_passes: Tensor
     backward_passes: Tensor
@@ -72,7 +76,7 @@ class Sample(NamedTuple):
 class State:
     """What the loop knows of an image while it is attacked; attacks add their own.
 
-    ``adversarial`` is what the attack has to offer once it is finished, before rounding to 8 bits.
+    ``adversarial`` is what the attack has to offer, before rounding to 8 bits; first the image itself.
     """
 
     image: Tensor
@@ -81,10 +85,14 @@ class State:
     index: int = field(init=False)
     finished: bool = False
     converged: bool = False
+    lost_gradient: bool = False
     iterations: int = 0
     forward_passes: int = 1  # the clean image's
     backward_passes: int = 0
     seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.adversarial = self.image
 
 
 S = TypeVar("S", bound=State)
@@ -215,6 +223,7 @@ class IterativeAttack(ABC, Generic[S]):
                 success=misled[1, i : i + 1],
                 success_float=misled[0, i : i + 1],
                 converged=one(state.converged, torch.bool),
+                lost_gradient=one(state.lost_gradient, torch.bool),
                 iterations=one(state.iterations, torch.int64),
                 forward_passes=one(state.forward_passes + 2, torch.int64),
                 backward_passes=one(state.backward_passes, torch.int64),
@@ -250,12 +259,44 @@ class _Waiting:
 
 
 @torch.no_grad()
-def predict(classifier: nn.Module, images: Tensor) -> Tensor:
-    """Return the classes (N,) of images (N, 3, H, W), Eq. 3; raise `UsageError` if a logit is not a finite number."""
+def clean_logits(classifier: nn.Module, images: Tensor) -> Tensor:
+    """Return the logits (N, D) of original images, whose largest tell their classes y (Eq. 3).
+
+    Raises
+    ------
+    UsageError
+        If a logit is not a finite number.
+    """
     logits: Tensor = classifier(images)
     if not logits.isfinite().all():
         raise UsageError("the classifier's logits for the original image are not finite numbers")
-    return logits.argmax(1)
+    return logits
+
+
+def image_gradients(losses: Tensor, images: Tensor, states: Sequence[State], *, retain_graph: bool = False) -> Tensor:
+    """Return the gradient of each image's loss, shape (N, 3, H, W), and count a backward pass of the unfinished ones.
+
+    A gradient that is zero is noted in the image's state. One that is not finite is noted, too, finishes the image
+    and is returned as zeros, so that the other images go on.
+    """
+    if losses.requires_grad:
+        (gradients,) = torch.autograd.grad(
+            losses.sum(), images, retain_graph=retain_graph, allow_unused=True, materialize_grads=True
+        )
+    else:  # a classifier whose logits do not depend on the image at all
+        gradients = torch.zeros_like(images)
+    largest = gradients.abs().flatten(1).amax(1)
+    for state, size in zip(states, largest.tolist(), strict=True):
+        if not state.finished:
+            state.backward_passes += 1
+            state.lost_gradient = state.lost_gradient or not 0 < size < math.inf
+            state.finished = not math.isfinite(size)
+    return torch.where(largest.isfinite()[:, None, None, None], gradients, 0)
+
+
+def project(images: Tensor, originals: Tensor, epsilon: float) -> Tensor:
+    """Bring images to within an L∞ distance of their originals and to [0, 1]."""
+    return images.clamp(originals - epsilon, originals + epsilon).clamp(0, 1)
 
 
 def margin(logits: Tensor, classes: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from edgefool.attacks.attack import IterativeAttack, State, margin, predict
+from edgefool.attacks.attack import IterativeAttack, State, clean_logits, margin
 from edgefool.attacks.learner import FromIdentity, FromSmoother, Learner, Weights
 from edgefool.filters.detail_enhancement import V1, V2, V3, enhance_lab
 from edgefool.filters.fcnn import fcnn
@@ -105,7 +105,7 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> list[EdgeFoolState]:
         """Smooth the images, convert them to Lab and start their networks."""
         targets = l0_smooth(images, self.lam, self.l0_kappa, self.beta_max)
-        classes, labs, learner = predict(classifier, images), rgb_to_lab(images), self._learner
+        classes, labs, learner = clean_logits(classifier, images).argmax(1), rgb_to_lab(images), self._learner
         return [
             EdgeFoolState(
                 image=image,
@@ -160,6 +160,7 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
         for i, (state, loss, is_valid, is_misled) in enumerate(zip(active, *values, strict=True)):
             state.iterations += 1
             state.forward_passes += 1
+            state.lost_gradient = not is_valid
             state.converged = bool(is_misled) and loss < self.tau
             state.finished = state.converged or not is_valid or state.iterations >= self.max_iterations
             better = is_misled and (state.converged or not state.misled or loss < state.smoothing_loss)

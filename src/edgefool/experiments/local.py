@@ -143,18 +143,20 @@ class LocalRun:
             success=before[0] != after[0],
             success_float=bool(result.success_float),
             converged=bool(result.converged) and before[0] != after[0],
+            lost_gradient=bool(result.lost_gradient),
             iterations=int(result.iterations),
             forward_passes=int(result.forward_passes),
             backward_passes=int(result.backward_passes),
             seconds=float(result.seconds),
-            smoothing_loss=float(result.details["smoothing_loss"]),
+            smoothing_loss=float(result.details["smoothing_loss"]) if "smoothing_loss" in result.details else None,
             psnr=float(psnr(adversarial, original)),
             ssim=float(ssim(adversarial, original)),
         )
         images = {self._run.image_path("originals", job.photo.name): encode_png(job.image)}
         if record.success:
-            structure = result.details["structure"][0].cpu().clamp(0, 1)
-            images[self._run.image_path("structure", record.image, record)] = encode_png(structure)
+            if "structure" in result.details:
+                structure = result.details["structure"][0].cpu().clamp(0, 1)
+                images[self._run.image_path("structure", record.image, record)] = encode_png(structure)
             images[self._run.image_path("images", record.image, record)] = png
         return record, images
 

@@ -49,7 +49,9 @@ class Record(BaseModel):
     success_float : bool
         They differ before rounding to 8 bits.
     converged : bool
-        The attack met its own stopping rule.
+        The attack met its own stopping rule, and the file misleads.
+    lost_gradient : bool
+        A gradient was zero or not finite; see `edgefool.attacks.AttackResult`.
     iterations, forward_passes, backward_passes : int
         Spent on the image.
     seconds : float
@@ -81,6 +83,7 @@ class Record(BaseModel):
     success: bool = False
     success_float: bool = False
     converged: bool = False
+    lost_gradient: bool = False
     iterations: int | None = None
     forward_passes: int | None = None
     backward_passes: int | None = None

@@ -1,0 +1,108 @@
+"""P-FGSM: the private fast gradient sign method (Li, Shamsabadi, Sanchez-Matilla, Mazzon and Cavallaro, ICASSP 2019).
+
+"Scene privacy protection"; the authors' code: https://github.com/smartcameras/P-FGSM
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass as plain_dataclass
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edgefool.attacks.attack import IterativeAttack, State, clean_logits, image_gradients, project
+
+Level = Annotated[float, Field(gt=0, le=1)]
+Probability = Annotated[float, Field(gt=0, lt=1)]
+
+
+@plain_dataclass(kw_only=True)
+class PFGSMState(State):
+    """An image and the class that it is to take."""
+
+    target: int
+
+
+@dataclass(frozen=True)
+class PFGSM(IterativeAttack[PFGSMState]):
+    """Step by the sign of the gradient towards a random class that is unlikely for the image, within ε of it.
+
+    The target is drawn from the classes that remain once the likeliest ones, which together hold a probability of σ,
+    are taken away. Steps end when the target's probability exceeds ``target_probability``.
+
+    Parameters
+    ----------
+    epsilon : float
+        ε, the L∞ distance allowed, of images in [0, 1].
+    step_size : float
+        δ, the length of a step.
+    sigma : float
+        σ, the cumulative probability past which classes may become the target.
+    target_probability : float
+        Where the steps end.
+    max_iterations : int
+        Most steps.
+    released_set : bool
+        Draw from all classes but the original one: the released code overwrites the paper's set with that.
+
+    Examples
+    --------
+    >>> PFGSM(sigma=0.9).max_iterations
+    100
+    """
+
+    name: ClassVar[str] = "pfgsm"
+    bytes_per_pixel: ClassVar[int] = 150
+
+    epsilon: Level = 8 / 255
+    step_size: Level = 1 / 255
+    sigma: Probability = 0.99
+    target_probability: Probability = 0.99
+    max_iterations: Annotated[int, Field(ge=1)] = 100
+    released_set: bool = False
+
+    def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> list[PFGSMState]:
+        """Draw the targets, each from its image's own seed."""
+        states = []
+        for image, logits, seed in zip(images, clean_logits(classifier, images), seeds, strict=True):
+            target = self.draw_target(logits.softmax(0), int(seed))
+            states.append(PFGSMState(image=image, original_class=logits.argmax(), target=target))
+        return states
+
+    def draw_target(self, probabilities: Tensor, seed: int) -> int:
+        """Return the target class, given the probabilities (D,) of the image."""
+        order = probabilities.argsort(descending=True, stable=True)
+        past = probabilities[order].cumsum(0) > self.sigma
+        past[0] = False  # the original class, which alone may hold more than σ
+        if self.released_set or not past.any():
+            past[1:] = True
+        candidates = order[past]
+        generator = torch.Generator().manual_seed(seed)
+        return int(candidates[torch.randint(len(candidates), (1,), generator=generator)])
+
+    def step(self, classifier: nn.Module, active: list[PFGSMState]) -> None:
+        """Judge the images, then take a step with those that are not finished."""
+        images = torch.stack([state.adversarial for state in active]).requires_grad_()
+        targets = torch.tensor([state.target for state in active], device=images.device)
+        losses = F.cross_entropy(classifier(images), targets, reduction="none")  # -log of the target's probability
+        for state, probability in zip(active, (-losses.detach()).exp().tolist(), strict=True):
+            state.forward_passes += 1
+            state.converged = probability > self.target_probability
+            state.finished = state.converged or state.iterations == self.max_iterations
+        if all(state.finished for state in active):
+            return
+
+        gradients = image_gradients(losses, images, active)
+        originals = torch.stack([state.image for state in active])
+        moved = project(images.detach() - self.step_size * gradients.sign(), originals, self.epsilon)
+        for state, image in zip(active, moved, strict=True):
+            if not state.finished:
+                state.adversarial = image
+                state.iterations += 1
+
+    def details(self, state: PFGSMState) -> dict[str, Tensor]:
+        """Return the target."""
+        return {"target": torch.tensor([state.target], device=state.image.device)}

@@ -1,0 +1,96 @@
+import pytest
+import torch
+
+from edgefool.attacks import CW
+from edgefool.attacks.cw import to_image
+
+
+def run(attack, classifier, images):
+    states = attack.begin(classifier, images, range(len(images)))
+    while active := [state for state in states if not state.finished]:
+        attack.step(classifier, active)
+    return torch.stack([state.adversarial for state in states]), states
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_on_a_linear_classifier_it_comes_near_the_projection(linear, greys, classes):
+    classifier, images = linear(classes), greys()
+    attack = CW(binary_search_steps=9, max_iterations=400, learning_rate=1e-2)
+    adversarial, states = run(attack, classifier, images)
+    lengths = (adversarial - images).flatten(1).norm(dim=1)
+    ratio = lengths / classifier.distances(images)
+    assert all(state.converged for state in states)
+    assert (classifier(adversarial).argmax(1) != classifier(images).argmax(1)).all()
+    assert (ratio > 0.99).all()
+    assert (ratio < 1.05).all(), ratio
+
+
+def serial(attack, classifier, image):
+    """One image, as Foolbox 1.8 goes: torch's Adam, a loop for each constant."""
+    y = classifier(image[None]).argmax()
+    origin = ((2 * image - 1) * 0.999999).atanh()
+    start = to_image(origin)
+    c, lower, upper, best, kept, passes = attack.initial_const, 0.0, float("inf"), float("inf"), image, 0
+    for _ in range(attack.binary_search_steps):
+        w = torch.zeros_like(image).requires_grad_()
+        adam = torch.optim.Adam([w], lr=attack.learning_rate, eps=attack.adam_epsilon)
+        found, previous = False, float("inf")
+        for iteration in range(attack.max_iterations):
+            x = to_image(origin + w)
+            z = classifier(x[None])[0]
+            others = torch.cat([z[:y], z[y + 1 :]])
+            distance = (x - start).square().sum()
+            loss = distance + c * (z[y] - others.max() + attack.confidence).clamp_min(0)
+            adam.zero_grad()
+            loss.backward()
+            passes += 1
+            if z.argmax() != y and others.max() - z[y] >= attack.confidence:
+                found = True
+                if distance < best:
+                    best, kept = distance.item(), x.detach()
+            adam.step()
+            if attack.abort_early and iteration % -(-attack.max_iterations // 10) == 0:
+                if not loss <= 0.9999 * previous:
+                    break
+                previous = loss.item()
+        if found:
+            upper = c
+        else:
+            lower = c
+        c = lower * 10 if upper == float("inf") else (lower + upper) / 2
+    return kept, passes
+
+
+@pytest.mark.parametrize("attack", [CW(max_iterations=60), CW(max_iterations=60, confidence=2.0, abort_early=False)])
+def test_it_is_the_serial_algorithm(linear, greys, attack):
+    classifier, images = linear(seed=2, scale=3.0), greys(5)
+    adversarial, states = run(attack, classifier, images)
+    for image, batched, state in zip(images, adversarial, states, strict=True):
+        alone, passes = serial(attack, classifier, image)
+        torch.testing.assert_close(batched, alone, atol=1e-4, rtol=0)
+        assert state.iterations == state.backward_passes == passes
+
+
+def test_confidence_is_kept(linear, greys):
+    classifier, images = linear(), greys()
+    adversarial, states = run(CW(confidence=3.0, max_iterations=300), classifier, images)
+    assert all(state.converged for state in states)
+    for z, state in zip(classifier(adversarial), states, strict=True):
+        y = state.original_class
+        assert torch.cat([z[:y], z[y + 1 :]]).max() - z[y] >= 3 - 1e-4
+
+
+def test_searches_stop_early_where_nothing_is_gained(linear, greys):
+    classifier, images = linear(), greys()
+    patient = CW(max_iterations=300, abort_early=False)(classifier, images)
+    hasty = CW(max_iterations=300)(classifier, images)
+    assert patient.iterations.tolist() == [1500] * 4
+    assert (hasty.iterations < 1500).all()
+
+
+def test_black_and_white_take_patience(linear):
+    """The tanh is flat there, so that the loss hardly falls at first."""
+    images = torch.randint(0, 2, (3, 3, 6, 6), generator=torch.Generator().manual_seed(0)).float()
+    result = CW(max_iterations=300, learning_rate=0.05, abort_early=False)(linear(), images)
+    assert result.adversarial.isfinite().all()
+    assert result.success_float.all()
