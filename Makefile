@@ -14,8 +14,7 @@ test-slow: .venv/installed-dev
 	$(BIN)/python -m pytest -m slow
 
 bench: .venv/installed-dev
-	$(BIN)/python -m benchmarks.l0_smoothing
-	$(BIN)/python -m benchmarks.iteration
+	$(BIN)/python -m benchmarks --out benchmarks.md
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

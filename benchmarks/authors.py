@@ -56,7 +56,7 @@ class Outcome:
 def attack(classifier: nn.Module, image: Tensor, seed: int, max_iterations: int) -> Outcome:
     """Train a network for one image (1, 3, H, W)."""
     torch.manual_seed(seed)
-    net = network()
+    net = network().to(image.device)
     optimiser = torch.optim.Adam(net.parameters(), lr=1e-3)
     target = l0_smooth(image)
     with torch.no_grad():

@@ -1,17 +1,15 @@
 """EdgeFool against a real classifier, beside the authors' procedure on the same photos."""
 
 import argparse
-import csv
 import time
 
 import torch
 from kornia.color import rgb_to_lab
 
 from benchmarks import authors
-from benchmarks.shared import SHARED
+from benchmarks.shared import load
 from edgefool.attacks import EdgeFool, Sample
-from edgefool.classifiers import load_classifier
-from edgefool.images import encode_png, read_image, resize_image
+from edgefool.images import encode_png, read_image
 
 
 def main() -> None:
@@ -22,29 +20,26 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=1)
     parser.add_argument("--start", default="smoother", choices=["smoother", "identity"])
     parser.add_argument("--authors", type=int, default=0, help="how many of the photos also in the authors' way")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--max-iterations", type=int, default=5000, help="in the authors' way")
     arguments = parser.parse_args()
-    weights = SHARED / "classifiers" / f"{arguments.classifier}.safetensors"
-    classifier = load_classifier(arguments.classifier, weights=weights)
-    folder = SHARED / "images" / "nips2017"
-    with (folder / "labels.csv").open() as file:
-        names = [row["file"] for row in csv.DictReader(file)][: arguments.images]
-    images = [resize_image(read_image(folder / name), 224) for name in names]
+    classifier, names, images = load(arguments.classifier, arguments.images, arguments.device)
 
     misled = converged = 0
     colours = torch.zeros(2)
+    start = time.perf_counter()
     seconds, iterations = torch.zeros(len(images)), torch.zeros(len(images))
     samples = [Sample(image, seed) for seed, image in enumerate(images)]
     attack = EdgeFool(start=arguments.start)
     for index, result in attack.stream(classifier, samples, arguments.batch_size):
         original = images[index][None]
-        reread = read_image(encode_png(result.adversarial[0]))[None]
+        reread = read_image(encode_png(result.adversarial[0].cpu()))[None].to(original.device)
         with torch.no_grad():
             success = bool(classifier(reread).argmax() != classifier(original).argmax())
         misled += success
         converged += success and bool(result.converged)
         change = (rgb_to_lab(reread) - rgb_to_lab(original)).abs().mean((0, 2, 3))[1:]
-        colours += change
+        colours += change.cpu()
         seconds[index], iterations[index] = float(result.seconds), float(result.iterations)
         print(
             f"{names[index]} misled {success} converged {bool(result.converged)} iterations {int(result.iterations)} "
@@ -52,10 +47,13 @@ def main() -> None:
             f"{float(result.seconds):.1f} s",
             flush=True,
         )
-    count = len(images)
+    count, taken = len(images), time.perf_counter() - start
     print(f"misled {misled}/{count}, also under τ {converged}/{count}, mean |Δa| and |Δb| {colours / count}")
     print(f"iterations: median {iterations.median():.0f}, 90th percentile {iterations.quantile(0.9):.0f}")
-    print(f"seconds: median {seconds.median():.2f}, mean {seconds.mean():.2f}", flush=True)
+    print(
+        f"seconds: median {seconds.median():.2f}, mean {seconds.mean():.2f}; {count / taken:.2f} images per second",
+        flush=True,
+    )
 
     theirs = torch.zeros(min(arguments.authors, count))
     for index in range(len(theirs)):

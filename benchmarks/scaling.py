@@ -8,12 +8,9 @@ import sys
 import time
 
 import numpy as np
-import torch
 
-from benchmarks.shared import SHARED
+from benchmarks.shared import load
 from edgefool.attacks import EdgeFool
-from edgefool.classifiers import load_classifier
-from edgefool.images import read_image, resize_image
 
 SETTINGS = (  # photos, batch, side
     *((1, 1, side) for side in (128, 224, 448)),
@@ -58,9 +55,7 @@ def slope(points: np.ndarray) -> float:
 
 def measure(name: str, iterations: int, count: int, batch: int, side: int) -> tuple[float, float]:
     """Return the seconds and the process's peak memory in GB."""
-    classifier = load_classifier(name, weights=SHARED / "classifiers" / f"{name}.safetensors")
-    photos = sorted((SHARED / "images" / "nips2017").glob("*.png"))[:count]
-    images = torch.stack([resize_image(read_image(photo), side) for photo in photos])
+    classifier, _, images = load(name, count, side=side)
     attack = EdgeFool(tau=1e-12, max_iterations=iterations)
     attack(classifier, images[:1], batch_size=1)  # what happens only once
     start = time.perf_counter()

@@ -1,0 +1,274 @@
+"""The six methods and the null method on real photos, beside Foolbox 3 and torchattacks with the same constants."""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import matplotlib.colors
+import torch
+import torchattacks
+from foolbox.attacks.base import Attack as FoolboxAttack
+from foolbox.attacks.basic_iterative_method import LinfBasicIterativeAttack
+from foolbox.attacks.carlini_wagner import L2CarliniWagnerAttack
+from foolbox.attacks.deepfool import L2DeepFoolAttack
+from foolbox.models.pytorch import PyTorchModel
+from torch import Tensor, nn
+
+from benchmarks.shared import load
+from edgefool.attacks import CW, METHODS, NFGSM, PFGSM, Attack, AttackResult, DeepFool, Enhance, SemanticAdv, SparseFool
+from edgefool.classifiers import Classifier
+from edgefool.images import round_to_8_bits
+
+
+@dataclass
+class Bench:
+    """What all comparisons run on."""
+
+    classifier: Classifier
+    images: Tensor
+    batch_size: int
+
+    def decide(self, images: Tensor) -> Tensor:
+        """Return the classifier's decisions."""
+        with torch.no_grad():
+            return torch.cat([self.classifier(batch).argmax(1) for batch in torch.split(images, self.batch_size)])
+
+    def ours(self, attack: Attack) -> tuple[AttackResult, float]:
+        """Run an attack of ours, say how it went, and return its result and seconds."""
+        start = time.perf_counter()
+        result = attack(self.classifier, self.images, batch_size=self.batch_size)
+        seconds = time.perf_counter() - start
+        n = len(result)
+        print(
+            f"{attack.name}: misled {int(result.success_float.sum())}/{n} in float, {int(result.success.sum())}/{n} as "
+            f"re-read; iterations: median {result.iterations.median()}; passes forward {result.forward_passes.sum()}, "
+            f"backward {result.backward_passes.sum()}; {seconds:.1f} s",
+            flush=True,
+        )
+        return result, seconds
+
+    def theirs(self, attack: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, float, str]:
+        """Run a peer's attack, batch by batch; return its images, its seconds and how many mislead.
+
+        As ours, it is asked for the classes before, and for those after, as the images are and as read again.
+        """
+        start = time.perf_counter()
+        labels = self.decide(self.images)
+        batches = zip(torch.split(self.images, self.batch_size), torch.split(labels, self.batch_size), strict=True)
+        images = torch.cat([attack(*batch) for batch in batches])
+        misled = [(self.decide(final) != labels).sum() for final in (images, round_to_8_bits(images))]
+        seconds = time.perf_counter() - start
+        return images, seconds, f"misled {misled[0]}/{len(images)} in float, {misled[1]} as re-read"
+
+
+def nfgsm(bench: Bench) -> None:
+    """Compare with torchattacks' BIM and Foolbox's."""
+    result, seconds = bench.ours(NFGSM())
+    bim = torchattacks.BIM(bench.classifier, eps=8 / 255, alpha=1 / 255, steps=10)
+    images, theirs, rate = bench.theirs(bim)
+    apart = (result.adversarial - images).abs()
+    print(
+        f"  torchattacks' BIM: {rate}, {theirs / seconds:.2f} times our seconds; apart by at most "
+        f"{apart.max() * 255:.2f} levels, by more than one in {(apart > 1.01 / 255).float().mean():.1e} of the values"
+    )
+    fool = LinfBasicIterativeAttack(abs_stepsize=1 / 255, steps=10, random_start=False)
+    images, theirs, rate = bench.theirs(in_foolbox(bench, fool, epsilon=8 / 255))
+    print(f"  Foolbox's BIM: {rate}, {theirs / seconds:.2f} times our seconds", flush=True)
+
+
+def pfgsm(bench: Bench) -> None:
+    """There is no peer."""
+    bench.ours(PFGSM())
+
+
+def enhance(bench: Bench) -> None:
+    """There is no peer."""
+    bench.ours(Enhance())
+
+
+def deepfool(bench: Bench) -> None:
+    """Compare with Foolbox's; torchattacks takes the gradient of each and every class."""
+    attack = DeepFool()
+    _, seconds = bench.ours(attack)
+    fool = L2DeepFoolAttack(steps=50, candidates=10, overshoot=0.02)
+    images, theirs, rate = bench.theirs(in_foolbox(bench, fool))
+    print(
+        f"  Foolbox's: {rate}, {theirs / seconds:.2f} times our seconds; median L2 ours "
+        f"{median_l2(floats(attack, bench), bench):.4f}, theirs {median_l2(images, bench):.4f}",
+        flush=True,
+    )
+
+
+def cw(bench: Bench, iterations: int) -> None:
+    """Compare with Foolbox's, and one search with torchattacks', which has no binary search."""
+    attack = CW(max_iterations=iterations)
+    _, seconds = bench.ours(attack)
+    fool = L2CarliniWagnerAttack(
+        binary_search_steps=5, steps=iterations, stepsize=5e-3, confidence=0, initial_const=1e-2, abort_early=True
+    )
+    images, theirs, rate = bench.theirs(in_foolbox(bench, fool))
+    print(
+        f"  Foolbox's, 5 searches of at most {iterations} iterations as ours: {rate}, "
+        f"{theirs / seconds:.2f} times our seconds; median L2 ours {median_l2(floats(attack, bench), bench):.4f}, "
+        f"theirs {median_l2(images, bench):.4f}",
+        flush=True,
+    )
+    single = CW(max_iterations=iterations, binary_search_steps=1, initial_const=1.0)
+    _, seconds = bench.ours(single)
+    peer = torchattacks.CW(bench.classifier, c=1.0, kappa=0, steps=iterations, lr=5e-3)
+    images, theirs, rate = bench.theirs(peer)
+    print(
+        f"  torchattacks', one search with c = 1: {rate}, {theirs / seconds:.2f} times our "
+        f"seconds; median L2 ours {median_l2(floats(single, bench), bench):.4f}, theirs {median_l2(images, bench):.4f}",
+        flush=True,
+    )
+
+
+def sparsefool(bench: Bench, count: int) -> None:
+    """Compare the first few photos with torchattacks', which goes through all classes."""
+    bench.ours(SparseFool())
+    few = Bench(bench.classifier, bench.images[:count], bench.batch_size)
+    result, seconds = few.ours(SparseFool())
+    images, theirs, rate = few.theirs(
+        torchattacks.SparseFool(Contiguous(few.classifier), steps=20, lam=3, overshoot=0.02)
+    )
+    print(
+        f"  torchattacks', {count} photos: {rate}, {theirs / seconds:.1f} times our seconds; pixels "
+        f"changed: ours {changed_pixels(result.adversarial, few)}, theirs {changed_pixels(images, few)}",
+        flush=True,
+    )
+
+
+class Contiguous(nn.Module):
+    """A classifier whose input gradients are contiguous, which torchattacks' SparseFool takes for granted."""
+
+    def __init__(self, classifier: Classifier):
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits."""
+        images = images.view_as(images)
+        if images.requires_grad:
+            images.register_hook(lambda gradient: gradient.contiguous())  # type: ignore[no-untyped-call]
+        logits: Tensor = self.classifier(images)
+        return logits
+
+
+def semanticadv(bench: Bench) -> None:
+    """Compare with a loop of single trials."""
+    attack = SemanticAdv()
+    result, seconds = bench.ours(attack)
+    start = time.perf_counter()
+    trials = [single_trials(bench.classifier, image, attack.draw(i)) for i, image in enumerate(bench.images)]
+    loop = time.perf_counter() - start
+    print(
+        f"  a loop of single trials: {loop / seconds:.2f} times our seconds; the same first trial in "
+        f"{sum(a == b for a, b in zip(trials, result.iterations.tolist(), strict=True))} of {len(trials)}",
+        flush=True,
+    )
+
+
+def single_trials(classifier: Classifier, image: Tensor, shifts: Tensor) -> int:
+    """Go through the trials as the authors do: HSV by NumPy, one image at a time; return how many were made."""
+    pixels = image.permute(1, 2, 0).numpy()
+    with torch.no_grad():
+        original = classifier(image[None]).argmax()
+        for made, (hue, saturation) in enumerate(shifts.tolist()):
+            hsv = matplotlib.colors.rgb_to_hsv(pixels)
+            hsv[..., 0] = (hsv[..., 0] + hue / (2 * torch.pi)) % 1
+            hsv[..., 1] = (hsv[..., 1] + saturation).clip(0, 1)
+            trial = torch.from_numpy(matplotlib.colors.hsv_to_rgb(hsv)).permute(2, 0, 1)[None].float()
+            if classifier(trial).argmax() != original:
+                return made + 1
+    return len(shifts)
+
+
+def in_foolbox(bench: Bench, attack: FoolboxAttack, epsilon: float | None = None) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return a call of a Foolbox attack that takes images and labels."""
+    model = PyTorchModel(bench.classifier, bounds=(0, 1))
+
+    def run(images: Tensor, labels: Tensor) -> Tensor:
+        raw, clipped, _ = attack(model, images, labels, epsilons=epsilon)
+        adversarial: Tensor = raw if epsilon is None else clipped
+        return adversarial
+
+    return run
+
+
+def floats(attack: Attack, bench: Bench) -> Tensor:
+    """Return an attack's images before rounding."""
+    found = []
+    for images in torch.split(bench.images, bench.batch_size):
+        states = attack.begin(bench.classifier, images, [0] * len(images))
+        while active := [state for state in states if not state.finished]:
+            attack.step(bench.classifier, active)
+        found += [state.adversarial for state in states]
+    return torch.stack(found)
+
+
+def median_l2(adversarial: Tensor, bench: Bench) -> float:
+    """Return the median L2 distance to the images."""
+    return float((adversarial - bench.images).flatten(1).norm(dim=1).median())
+
+
+def changed_pixels(adversarial: Tensor, bench: Bench) -> list[int]:
+    """Return how many pixels of each image changed by at least half a level."""
+    changed = ((adversarial - bench.images).abs() > 0.5 / 255).any(1)
+    return [int(count) for count in changed.sum((1, 2))]
+
+
+def memory(name: str, arguments: argparse.Namespace) -> None:
+    """Print the peak memory of one method in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.methods", "--classifier", arguments.classifier, "--measure", name]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
+    print(f"  peak memory in a batch of 16: {json.loads(output):.2f} GB", flush=True)
+
+
+def measure(name: str, classifier: str) -> float:
+    """Return the process's peak memory in GB after a few steps with 16 photos."""
+    net, _, images = load(classifier, 16)
+    attack = METHODS[name]()
+    states = attack.begin(net, images, range(16))
+    for _ in range(6 if name == "semanticadv" else 2):  # as many as bring it to its largest batch
+        attack.step(net, [state for state in states if not state.finished] or states)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def main() -> None:
+    """Print a few lines for each method."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--classifier", default="resnet18", help="a name of the catalogue")
+    parser.add_argument("--images", type=int, default=20)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--methods", nargs="+", default=[name for name in METHODS if name != "edgefool"])
+    parser.add_argument("--cw-iterations", type=int, default=100)
+    parser.add_argument("--sparse-images", type=int, default=2)
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        print(json.dumps(measure(arguments.measure, arguments.classifier)))
+        return
+    classifier, _, images = load(arguments.classifier, arguments.images)
+    bench = Bench(classifier, images, arguments.batch_size)
+    comparisons: dict[str, Callable[[], None]] = {
+        "nfgsm": lambda: nfgsm(bench),
+        "pfgsm": lambda: pfgsm(bench),
+        "deepfool": lambda: deepfool(bench),
+        "sparsefool": lambda: sparsefool(bench, arguments.sparse_images),
+        "cw": lambda: cw(bench, arguments.cw_iterations),
+        "semanticadv": lambda: semanticadv(bench),
+        "enhance": lambda: enhance(bench),
+    }
+    for name in arguments.methods:
+        comparisons[name]()
+        memory(name, arguments)
+
+
+if __name__ == "__main__":
+    main()
