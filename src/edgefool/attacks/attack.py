@@ -294,6 +294,12 @@ def image_gradients(losses: Tensor, images: Tensor, states: Sequence[State], *, 
     return torch.where(largest.isfinite()[:, None, None, None], gradients, 0)
 
 
+def l2_distance(state: State) -> Tensor:
+    """Return the L2 distance of what the attack offers, before rounding, to the image, shape (1,)."""
+    distance: Tensor = torch.linalg.vector_norm(state.adversarial - state.image)
+    return distance[None]
+
+
 def project(images: Tensor, originals: Tensor, epsilon: float) -> Tensor:
     """Bring images to within an L∞ distance of their originals and to [0, 1]."""
     return images.clamp(originals - epsilon, originals + epsilon).clamp(0, 1)

@@ -13,7 +13,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from edgefool.attacks.attack import IterativeAttack, State, clean_logits, image_gradients, margin
+from edgefool.attacks.attack import IterativeAttack, State, clean_logits, image_gradients, l2_distance, margin
 from edgefool.attacks.optimisers import Moments, adam
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -147,8 +147,8 @@ class CW(IterativeAttack[CWState]):
         return state.step == self.max_iterations
 
     def details(self, state: CWState) -> dict[str, Tensor]:
-        """Return the c of the last search."""
-        return {"c": torch.tensor([state.c], dtype=torch.float64, device=state.image.device)}
+        """Return the L2 distance before rounding."""
+        return {"l2": l2_distance(state)}
 
 
 def to_image(w: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from edgefool.attacks.attack import IterativeAttack, State, clean_logits, image_gradients
+from edgefool.attacks.attack import IterativeAttack, State, clean_logits, image_gradients, l2_distance
 from edgefool.errors import UsageError
 
 _EXTRA = 1e-4  # added to each step's length, as in the authors' code
@@ -122,6 +122,10 @@ class DeepFool(IterativeAttack[DeepFoolState]):
         if std is None:
             raise UsageError("deepfool: space=normalised needs an edgefool.Classifier, which knows its std")
         return images.new_tensor(std).view(1, 3, 1, 1)
+
+    def details(self, state: DeepFoolState) -> dict[str, Tensor]:
+        """Return the L2 distance before rounding."""
+        return {"l2": l2_distance(state)}
 
 
 def _look(classifier: nn.Module, states: list[DeepFoolState]) -> tuple[Tensor, Tensor]:

@@ -41,7 +41,7 @@ class SparseFool(IterativeAttack[SparseFoolState]):
     epsilon : float
         ε, the overshoot of the final image.
     max_iterations : int
-        Most planes.
+        Most planes: 20 by default in the authors' function, 50 in their example.
     candidates, overshoot, border_iterations
         Of DeepFool; see there.
     released_solver : bool
@@ -90,7 +90,8 @@ class SparseFool(IterativeAttack[SparseFoolState]):
 
     def _go_to_planes(self, classifier: nn.Module, states: list[SparseFoolState]) -> None:
         borders = [state.border for state in states]
-        there = torch.stack([border.adversarial for border in borders]).detach().requires_grad_()
+        # On the border itself, before DeepFool's overshoot, as in the authors' code.
+        there = torch.stack([state.iterate + state.border.total for state in states]).requires_grad_()
         classes = torch.stack([border.original_class for border in borders])
         for border in borders:
             border.finished = False  # its last gradient, that of z_other - z_own, is the normal
