@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from foolbox.attacks.deepfool import L2DeepFoolAttack
 from foolbox.models.pytorch import PyTorchModel
 from torch import Tensor, nn
 
+from benchmarks.memory import peak_memory
 from benchmarks.shared import load
 from edgefool.attacks import CW, METHODS, NFGSM, PFGSM, Attack, AttackResult, DeepFool, Enhance, SemanticAdv, SparseFool
 from edgefool.classifiers import Classifier
@@ -232,7 +232,7 @@ def measure(name: str, classifier: str) -> float:
     states = attack.begin(net, images, range(16))
     for _ in range(4 if name == "semanticadv" else 2):  # as many as bring it to its largest batch
         attack.step(net, [state for state in states if not state.finished] or states)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return peak_memory()
 
 
 def main() -> None:

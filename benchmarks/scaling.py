@@ -2,13 +2,13 @@
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
 
 import numpy as np
 
+from benchmarks.memory import peak_memory
 from benchmarks.shared import load
 from edgefool.attacks import EdgeFool
 
@@ -60,7 +60,7 @@ def measure(name: str, iterations: int, count: int, batch: int, side: int) -> tu
     attack(classifier, images[:1], batch_size=1)  # what happens only once
     start = time.perf_counter()
     attack(classifier, images, batch_size=batch)
-    return time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return time.perf_counter() - start, peak_memory()
 
 
 if __name__ == "__main__":

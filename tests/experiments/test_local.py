@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from edgefool.attacks import EdgeFool
+from edgefool.attacks import METHODS, EdgeFool
 from edgefool.classifiers import load_classifier
 from edgefool.datasets import Photo
 from edgefool.errors import UsageError
@@ -252,6 +252,45 @@ def test_image_too_large_for_the_memory(tmp_path, photos, attack, monkeypatch):
     assert attack(photos[0], "--out", tmp_path / "run", "--batch-size", 2)[0] == 1
     assert "use a smaller --batch-size or --size" in load_records(tmp_path / "run")["error"][0]
     assert attack(photos[0], "--out", tmp_path / "run", "--batch-size", 1, "--retry")[0] == 0
+
+
+# Every method
+
+QUICK = {
+    "edgefool": ["max_iterations=2"],
+    "pfgsm": ["max_iterations=3"],
+    "sparsefool": ["max_iterations=2"],
+    "cw": ["max_iterations=3", "binary_search_steps=2"],
+    "semanticadv": ["trials=5"],
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_runs_resumes_and_says_what_it_spent(tmp_path, tiny, photos, edgefool, method):
+    command = ["attack", *photos[:3], "--classifier", f"{tiny}:factory", "--size", 32, "--method", method]
+    command += ["--out", tmp_path / "run"]
+    for constant in QUICK.get(method, []):
+        command += ["--set", constant]
+    assert edgefool(*command)[0] == 0
+    records = (tmp_path / "run/records.jsonl").read_bytes()
+    frame = load_records(tmp_path / "run")
+    assert (frame["method"] == method).all()
+    assert (frame["forward_passes"] > 1).all()
+    assert frame["smoothing_loss"].notna().all() == (method == "edgefool")
+    for row in frame.itertuples():
+        kinds = [kind for kind in ("images", "structure") if list((tmp_path / "run" / kind).rglob(f"{row.image}.png"))]
+        has_structure = method in ("edgefool", "enhance")
+        assert kinds == (["images", "structure"] if has_structure else ["images"]) * row.success
+    assert edgefool(*command)[0] == 0
+    assert (tmp_path / "run/records.jsonl").read_bytes() == records
+
+
+def test_a_lost_gradient_is_in_the_record_and_told(tmp_path, tiny, photos, edgefool):
+    command = ["attack", photos[0], "--classifier", f"{tiny}:stubborn", "--size", 32, "--method", "nfgsm"]
+    code, stdout, _ = edgefool(*command, "--out", tmp_path / "run")
+    assert code == 0
+    assert load_records(tmp_path / "run")["lost_gradient"].tolist() == [True]
+    assert "1 met a gradient that was zero or not finite" in stdout
 
 
 # Going on

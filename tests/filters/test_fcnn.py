@@ -6,7 +6,7 @@ from torch import nn
 
 from edgefool.errors import UsageError
 from edgefool.filters import fcnn, identity_parameters
-from edgefool.filters.fcnn import DILATIONS, MAPS, PARAMETERS, _NormaliseAndActivate, _WideConvolution
+from edgefool.filters.fcnn import DILATIONS, MAPS, PARAMETERS, _grouped, _NormaliseAndActivate, _WideConvolution
 
 
 class AdaptiveNorm(nn.Module):
@@ -39,9 +39,10 @@ def test_has_the_size_that_the_paper_implies():
     assert DILATIONS == (1, 2, 4, 8, 16, 32, 1)
 
 
-def test_equals_torchs_own_layers_forward_and_backward():
+@pytest.mark.parametrize("network", [fcnn, _grouped], ids=["one by one", "grouped, as on a GPU"])
+def test_equals_torchs_own_layers_forward_and_backward(network):
     parameters, images = random_parameters(3).requires_grad_(), torch.rand(3, 3, 20, 17, dtype=torch.float64)
-    structures = fcnn(parameters, images)
+    structures = network(parameters, images)
     gradient = torch.autograd.grad(structures.square().sum(), parameters)[0]
     net = reference_network()
     for row, image, structure, row_gradient in zip(parameters, images, structures, gradient, strict=True):

@@ -43,7 +43,8 @@ class _Job:
 class LocalRun:
     """The photos of a run, attacked as a full batch; iterate to get each record once it is durable.
 
-    Other threads read photos ahead of the attack and judge and write its images behind it.
+    Other threads read photos ahead of the attack and judge and write its images behind it; they, too, call the
+    classifier.
 
     Parameters
     ----------

@@ -90,7 +90,7 @@ def _grouped(parameters: Tensor, images: Tensor) -> Tensor:
     for kernel, dilation in zip(KERNELS, DILATIONS, strict=True):
         weight = next(pieces).reshape(n * kernel[0], *kernel[1:]).contiguous(memory_format=torch.channels_last)
         w0, w1, gain, bias = next(pieces), next(pieces), next(pieces), next(pieces)
-        if dilation > _WIDEST and not maps.is_cuda:
+        if dilation > _WIDEST and n == 1 and not maps.is_cuda:
             maps = _WideConvolution.apply(maps, weight, dilation)  # type: ignore[no-untyped-call]
         else:
             maps = F.conv2d(maps, weight, padding=dilation, dilation=dilation, groups=n)
