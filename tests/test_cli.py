@@ -27,7 +27,7 @@ def photo(tmp_path, make_photo):
 # Wrong usage
 
 WRONG = {
-    "no such method": (["--method", "edgefol"], "unknown method 'edgefol'; did you mean edgefool?"),
+    "no such method": (["--method", "edgefol"], "unknown method 'edgefol'; did you mean edgefool"),
     "no such classifier": (["--classifier", "resnet5"], "unknown classifier 'resnet5'; did you mean resnet50"),
     "no such file of a factory": (["--classifier", "none.py:net"], "no Python file at none.py"),
     "no such field": (["--set", "alfa=1"], "unknown field of edgefool 'alfa'; did you mean alpha"),

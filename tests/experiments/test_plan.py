@@ -91,8 +91,8 @@ def test_attack_from_strings():
 @pytest.mark.parametrize(
     ("method", "constants", "message"),
     [
-        ("edgefol", {}, "unknown method 'edgefol'; did you mean edgefool?"),
-        ("x", {}, "unknown method 'x'; known: edgefool"),
+        ("edgefol", {}, "unknown method 'edgefol'; did you mean edgefool"),
+        ("x", {}, "unknown method 'x'; known: cw, deepfool"),
         ("edgefool", {"alfa": "1"}, "unknown field of edgefool 'alfa'; did you mean alpha"),
         ("edgefool", {"alpha": "0"}, "alpha=0: input should be greater than 0"),
         ("edgefool", {"alpha": "nan"}, "alpha=nan: input should be"),
