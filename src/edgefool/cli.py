@@ -200,6 +200,8 @@ def _attack(
     out.print(
         f"{misled} of {len(records)} misled, {converged} of them converged, {failed} errors; in {_plain(str(folder))}"
     )
+    if (floats := sum(record.success_float for record in records)) > misled:
+        out.print(f"{floats} were misled before rounding to 8 bits")
     if lost := sum(record.lost_gradient for record in records):
         out.print(f"{lost} met a gradient that was zero or not finite; see lost_gradient in the records")
     return 1 if failed else 0

@@ -285,6 +285,15 @@ def test_each_method_runs_resumes_and_says_what_it_spent(tmp_path, tiny, photos,
     assert (tmp_path / "run/records.jsonl").read_bytes() == records
 
 
+def test_what_rounding_undid_is_told(tmp_path, tiny, photos, edgefool):
+    command = ["attack", *photos, "--classifier", f"{tiny}:factory", "--size", 32, "--method", "deepfool"]
+    _, stdout, _ = edgefool(*command, "--out", tmp_path / "run")
+    frame = load_records(tmp_path / "run")
+    assert frame["success_float"].all()
+    assert not frame["success"].all(), "the test needs a photo that rounding brings back"
+    assert "6 were misled before rounding to 8 bits" in stdout
+
+
 def test_a_lost_gradient_is_in_the_record_and_told(tmp_path, tiny, photos, edgefool):
     command = ["attack", photos[0], "--classifier", f"{tiny}:stubborn", "--size", 32, "--method", "nfgsm"]
     code, stdout, _ = edgefool(*command, "--out", tmp_path / "run")
