@@ -5,9 +5,10 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, NamedTuple, Self, TypeAlias, TypeVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from edgefool.errors import UsageError
@@ -96,6 +97,12 @@ class State:
 
 
 S = TypeVar("S", bound=State)
+
+# Ranges of the attacks' fields.
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Level = Annotated[float, Field(gt=0, le=1)]  # of images in [0, 1]
+Count = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True)

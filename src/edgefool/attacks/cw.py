@@ -6,17 +6,25 @@ https://arxiv.org/abs/1608.04644; constants and stopping as in Foolbox 1.8 and 2
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass as plain_dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from edgefool.attacks.attack import IterativeAttack, State, clean_logits, image_gradients, l2_distance, margin
+from edgefool.attacks.attack import (
+    Count,
+    IterativeAttack,
+    NotNegative,
+    Positive,
+    State,
+    clean_logits,
+    image_gradients,
+    l2_distance,
+    margin,
+)
 from edgefool.attacks.optimisers import Moments, adam
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _INSIDE = 0.999999  # images are shrunk by it in [-1, 1], so that their atanh is finite
 _PROGRESS = 0.9999  # of the loss, that must be undercut within a tenth of the iterations
 
@@ -84,9 +92,9 @@ class CW(IterativeAttack[CWState]):
     name: ClassVar[str] = "cw"
     bytes_per_pixel: ClassVar[int] = 300
 
-    binary_search_steps: Annotated[int, Field(ge=1)] = 5
-    max_iterations: Annotated[int, Field(ge=1)] = 1000
-    confidence: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    binary_search_steps: Count = 5
+    max_iterations: Count = 1000
+    confidence: NotNegative = 0.0
     learning_rate: Positive = 5e-3
     initial_const: Positive = 1e-2
     abort_early: bool = True

@@ -12,7 +12,15 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from edgefool.attacks.attack import IterativeAttack, State, clean_logits, image_gradients, l2_distance
+from edgefool.attacks.attack import (
+    Count,
+    IterativeAttack,
+    NotNegative,
+    State,
+    clean_logits,
+    image_gradients,
+    l2_distance,
+)
 from edgefool.errors import UsageError
 
 _EXTRA = 1e-4  # added to each step's length, as in the authors' code
@@ -57,8 +65,8 @@ class DeepFool(IterativeAttack[DeepFoolState]):
     bytes_per_pixel: ClassVar[int] = 300
 
     candidates: Annotated[int, Field(ge=2)] = 10
-    overshoot: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.02
-    max_iterations: Annotated[int, Field(ge=1)] = 50
+    overshoot: NotNegative = 0.02
+    max_iterations: Count = 50
     clip: bool = True
     space: Literal["pixels", "normalised"] = "pixels"
 

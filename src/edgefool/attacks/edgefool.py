@@ -12,7 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from edgefool.attacks.attack import IterativeAttack, State, clean_logits, margin
+from edgefool.attacks.attack import Count, IterativeAttack, Positive, State, clean_logits, margin
 from edgefool.attacks.learner import FromIdentity, FromSmoother, Learner, Weights
 from edgefool.filters.detail_enhancement import V1, V2, V3, enhance_lab
 from edgefool.filters.fcnn import fcnn
@@ -20,7 +20,6 @@ from edgefool.filters.guided_filter import guided_filter
 from edgefool.filters.l0_smoothing import l0_smooth
 from edgefool.images import round_to_8_bits
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 LEARNERS: dict[str, type[Learner]] = {"smoother": FromSmoother, "identity": FromIdentity}
 
 
@@ -86,7 +85,7 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
     start: Literal["smoother", "identity"] = "smoother"
     learning_rate: Positive = Field(default=None, validate_default=True)
     max_gradient_norm: Positive = 0.01
-    max_iterations: Annotated[int, Field(ge=1)] = 5000
+    max_iterations: Count = 5000
     lam: Positive = 0.02
     l0_kappa: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 2.0
     beta_max: Positive = 1e5

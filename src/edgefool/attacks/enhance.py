@@ -9,11 +9,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from edgefool.attacks.attack import IterativeAttack, State, clean_logits
+from edgefool.attacks.attack import IterativeAttack, Positive, State, clean_logits
 from edgefool.filters.detail_enhancement import V1, V2, V3, enhance_details
 from edgefool.filters.l0_smoothing import l0_smooth
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @plain_dataclass(kw_only=True)

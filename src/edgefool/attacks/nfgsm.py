@@ -4,7 +4,7 @@ https://arxiv.org/abs/1607.02533
 """
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
 from pydantic import Field, ValidationInfo, field_validator
@@ -12,9 +12,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgefool.attacks.attack import IterativeAttack, State, clean_logits, image_gradients, project
-
-Level = Annotated[float, Field(gt=0, le=1)]
+from edgefool.attacks.attack import Count, IterativeAttack, Level, State, clean_logits, image_gradients, project
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class NFGSM(IterativeAttack[State]):
 
     epsilon: Level = 8 / 255
     alpha: Level = 1 / 255
-    max_iterations: Annotated[int, Field(ge=1)] = Field(default=None, validate_default=True)
+    max_iterations: Count = Field(default=None, validate_default=True)
     early_stop: bool = False
 
     @field_validator("max_iterations", mode="before")

@@ -13,9 +13,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgefool.attacks.attack import IterativeAttack, State, clean_logits, image_gradients, project
+from edgefool.attacks.attack import Count, IterativeAttack, Level, State, clean_logits, image_gradients, project
 
-Level = Annotated[float, Field(gt=0, le=1)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -61,7 +60,7 @@ class PFGSM(IterativeAttack[PFGSMState]):
     step_size: Level = 1 / 255
     sigma: Probability = 0.99
     target_probability: Probability = 0.99
-    max_iterations: Annotated[int, Field(ge=1)] = 100
+    max_iterations: Count = 100
     released_set: bool = False
 
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> list[PFGSMState]:

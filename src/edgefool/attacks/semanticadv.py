@@ -6,15 +6,14 @@ https://arxiv.org/abs/1804.00499; the authors' code: https://github.com/HosseinH
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass as plain_dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
 from kornia.color import hsv_to_rgb, rgb_to_hsv
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from edgefool.attacks.attack import IterativeAttack, State, clean_logits
+from edgefool.attacks.attack import Count, IterativeAttack, State, clean_logits
 
 _MOST_AT_A_TIME = 8  # more are no faster on a CPU, and on a GPU many images share a batch
 
@@ -49,7 +48,7 @@ class SemanticAdv(IterativeAttack[SemanticAdvState]):
     name: ClassVar[str] = "semanticadv"
     bytes_per_pixel: ClassVar[int] = 1000
 
-    trials: Annotated[int, Field(ge=1)] = 1000
+    trials: Count = 1000
 
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> list[SemanticAdvState]:
         """Draw all trials of each image from its own seed."""

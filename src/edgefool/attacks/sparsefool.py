@@ -12,7 +12,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from edgefool.attacks.attack import IterativeAttack, State, image_gradients, margin
+from edgefool.attacks.attack import Count, IterativeAttack, NotNegative, State, image_gradients, margin
 from edgefool.attacks.deepfool import DeepFool, DeepFoolState
 
 _BEYOND = 1e-3  # how far past the plane, as in the authors' code
@@ -58,11 +58,11 @@ class SparseFool(IterativeAttack[SparseFoolState]):
     bytes_per_pixel: ClassVar[int] = 500
 
     lam: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 3.0
-    epsilon: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.02
-    max_iterations: Annotated[int, Field(ge=1)] = 20
+    epsilon: NotNegative = 0.02
+    max_iterations: Count = 20
     candidates: Annotated[int, Field(ge=2)] = 10
-    overshoot: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.02
-    border_iterations: Annotated[int, Field(ge=1)] = 50
+    overshoot: NotNegative = 0.02
+    border_iterations: Count = 50
     released_solver: bool = False
 
     @property
