@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edgefool.filters import fcnn, identity_parameters, l0_smooth
-from edgefool.filters.fcnn import DILATIONS, EPSILON, KERNELS, MAPS, PARAMETERS, SLOPE, split_parameters
+from edgefool.filters.fcnn import DILATIONS, EPSILON, KERNELS, MAPS, PARAMETERS, SLOPE, is_kernel, split_parameters
 from edgefool.images import read_image, resize_image, round_to_8_bits
 
 SIZE = 224  # of the images that the network is for
@@ -41,7 +41,7 @@ class Progress:
         self.steps = steps
         self.step, self.seconds = 0, 0.0
         pieces = list(split_parameters(row[None]))
-        self.pieces = [p.reshape(MAPS, -1) if p.shape[1] > MAPS * MAPS else p[0] for p in pieces]
+        self.pieces = [p.reshape(MAPS, -1) if is_kernel(p) else p[0] for p in pieces]
         self.pieces = [piece.clone().requires_grad_() for piece in self.pieces]
         kernels = [piece for piece in self.pieces if piece.dim() == 2]
         others = [piece for piece in self.pieces if piece.dim() == 1]

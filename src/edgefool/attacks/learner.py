@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from edgefool.attacks.optimisers import Moments, adam, orthogonalise
-from edgefool.filters.fcnn import MAPS, identity_parameters, split_parameters
+from edgefool.filters.fcnn import MAPS, identity_parameters, is_kernel, split_parameters
 from edgefool.filters.smoother import smoother_parameters
 
 
@@ -83,12 +83,7 @@ class FromSmoother(Learner):
         by_adam = self.rate / 4 * adam(gradients, moments, betas=(self.momentum, 0.9))
         ahead = gradients.lerp(torch.stack([m.mean for m in moments]), self.momentum)
         steps = [
-            self.rate * orthogonalise(way.view(len(way), MAPS, -1)).flatten(1) if _is_kernel(way) else step
+            self.rate * orthogonalise(way.view(len(way), MAPS, -1)).flatten(1) if is_kernel(way) else step
             for way, step in zip(split_parameters(ahead), split_parameters(by_adam), strict=True)
         ]
         return torch.cat(steps, 1)
-
-
-def _is_kernel(piece: Tensor) -> bool:
-    """Tell the 3x3 kernels from the other pieces of `split_parameters` by their size."""
-    return piece.shape[1] > MAPS * MAPS

@@ -107,6 +107,11 @@ def split_parameters(parameters: Tensor) -> Iterator[Tensor]:
     return iter(torch.split(parameters, [*sizes, math.prod(_LAST_KERNEL), 3], 1))
 
 
+def is_kernel(piece: Tensor) -> bool:
+    """Tell the 3x3 kernels from the other pieces of `split_parameters`, by their size."""
+    return piece.shape[1] > MAPS * MAPS
+
+
 class _WideConvolution(torch.autograd.Function):
     """A dilated 3x3 convolution of one image whose weight gradient is fast at any dilation.
 
