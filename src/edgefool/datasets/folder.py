@@ -31,10 +31,13 @@ class Photo:
         Where it is: absolute, symbolic links resolved.
     name
         What its results are called (without suffix): safe as a file name everywhere, and no other photo's.
+    label
+        Number of the class that it really shows, from 0; None where that is unknown.
     """
 
     path: Path
     name: str
+    label: int | None = None
 
 
 def find_photos(inputs: Sequence[str | Path], taken: Mapping[Path, str] = {}) -> list[Photo]:

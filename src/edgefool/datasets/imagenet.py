@@ -1,0 +1,133 @@
+"""ImageNet's validation images of ILSVRC 2012 (Russakovsky et al., IJCV 2015), and 3,000 that stand for the paper's.
+
+https://arxiv.org/abs/1409.0575
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from edgefool.datasets.dataset import DATA, Dataset, check_missing, label_photos, list_images, match_stems
+from edgefool.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgefool.datasets.folder import Photo
+
+_WNID = re.compile(r"n[0-9]{8}")
+_PER_CLASS = 3  # Sec. 4 of the paper
+
+
+class ImageNet(Dataset):
+    """Validation images of ImageNet, wherever their names or folders tell the class.
+
+    Files are known by their names, ``ILSVRC2012_val_00000001`` to ``ILSVRC2012_val_00050000`` with the suffix of any
+    image: in the folder itself, in its folders ``val`` or ``images``, or in one folder per class in any of these.
+
+    Attributes
+    ----------
+    path : path
+        The folder.
+    subset : "paper" or "all"
+        The 3 images per class of `paper_subset`; or all images that there are, in folders of classes also those with
+        other names.
+    """
+
+    kind: Literal["imagenet"] = "imagenet"
+    path: Path
+    subset: Literal["paper", "all"] = "paper"
+
+    num_classes: ClassVar[int] = 1000
+
+    def _find_all(self, taken: Mapping[Path, str], allow_missing: bool) -> list["Photo"]:
+        labels, others = self._read_folders()
+        if self.subset == "paper":
+            stems = _read("imagenet_subset.txt")
+            found = match_stems(self.name, labels, stems)
+            check_missing(self.name, [s for s in stems if s not in found], len(stems), self.path, allow_missing)
+            return label_photos(self.name, {found[s]: labels[found[s]] for s in stems if s in found}, taken)
+
+        found = match_stems(self.name, labels, imagenet_labels())
+        unknown = [path for path, label in others.items() if label is None]
+        if unknown:
+            raise UsageError(
+                f"{self.name}: {len(unknown):,} of {len(labels) + len(others):,} images have no label, first"
+                f" {str(unknown[0])!r}; name it ILSVRC2012_val_NUMBER or put it in the folder of its class (n01440764)"
+            )
+        known = {found[stem]: labels[found[stem]] for stem in sorted(found)}
+        known |= {path: label for path, label in others.items() if label is not None}
+        if not known:
+            raise UsageError(f"{self.name}: no images in {str(self.path)!r}, its folders val and images, or of classes")
+        return label_photos(self.name, known, taken)
+
+    def _read_folders(self) -> tuple[dict[Path, int], dict[Path, int | None]]:
+        """Return the validation images with their labels, and the other images with those of their folders."""
+        files, folders = list_images(self.path, ("images", "val"))
+        for folder in folders:
+            if _WNID.fullmatch(folder.name):
+                files += list_images(folder, ())[0]
+        classes = {wnid: number for number, wnid in enumerate(imagenet_wnids())}
+        truth = imagenet_labels()
+        labels: dict[Path, int] = {}
+        others: dict[Path, int | None] = {}
+        for path in files:
+            wnid, label = path.parent.name, truth.get(path.stem)
+            if label is None:
+                others[path] = classes.get(wnid)
+                continue
+            if _WNID.fullmatch(wnid) and classes.get(wnid) != label:
+                raise UsageError(
+                    f"{self.name}: {str(path)!r} lies in the wrong folder; it is of class {imagenet_wnids()[label]}"
+                )
+            labels[path] = label
+        return labels, others
+
+
+@cache
+def imagenet_labels() -> Mapping[str, int]:
+    """Return the class, numbered from 0 as torchvision does, of each of the 50,000 validation images by its stem."""
+    numbers = _read("imagenet_val_labels.txt")
+    return {f"ILSVRC2012_val_{image:08}": int(number) for image, number in enumerate(numbers, 1)}
+
+
+def imagenet_wnids() -> tuple[str, ...]:
+    """Return the WordNet ID of each of the 1,000 classes, in torchvision's order.
+
+    >>> imagenet_wnids()[:2]
+    ('n01440764', 'n01443537')
+    """
+    return _read("imagenet_wnids.txt")
+
+
+def paper_subset(seed: int = 0) -> list[str]:
+    """Draw 3 validation images of each class, as Sec. 4 of the paper does; its own list is unpublished.
+
+    Parameters
+    ----------
+    seed
+        The list that comes with the package is that of seed 0.
+
+    Returns
+    -------
+    list of str
+        3,000 stems in their order: of each class, the 3 whose ASCII text ``edgefool:SEED:STEM`` has the smallest
+        SHA-256.
+
+    >>> paper_subset()[:2]
+    ['ILSVRC2012_val_00000020', 'ILSVRC2012_val_00000051']
+    """
+    stems: dict[int, list[str]] = {}
+    for stem, label in imagenet_labels().items():
+        stems.setdefault(label, []).append(stem)
+
+    def lot(stem: str) -> bytes:
+        return hashlib.sha256(f"edgefool:{seed}:{stem}".encode("ascii")).digest()
+
+    return sorted(stem for group in stems.values() for stem in sorted(group, key=lot)[:_PER_CLASS])
+
+
+@cache
+def _read(file: str) -> tuple[str, ...]:
+    return tuple((DATA / file).read_text(encoding="ascii").split())

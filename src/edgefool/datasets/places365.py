@@ -1,0 +1,59 @@
+"""Private-Places365: the scenes of MediaEval's Pixel Privacy task 2018, as in Sec. 4 of the paper.
+
+Lists: https://github.com/multimediaeval/2018-Pixel-Privacy-Task (MEPP18val.csv, MEPP18senscats.txt).
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from edgefool.datasets.dataset import DATA, Dataset, check_missing, label_photos, list_images, match_stems
+
+if TYPE_CHECKING:
+    from edgefool.datasets.folder import Photo
+
+
+class PrivatePlaces365(Dataset):
+    """50 validation images of Places365 of each of 60 privacy-sensitive classes.
+
+    Files are known by their names, ``Places365_val_00000013`` with the suffix of any image: in the folder itself or in
+    its folders ``val_256``, ``val_large``, ``val`` or ``images``.
+
+    Attributes
+    ----------
+    path : path
+        The folder.
+    """
+
+    kind: Literal["private-places365"] = "private-places365"
+    path: Path
+
+    num_classes: ClassVar[int] = 365  # the labels are those of Places365
+
+    def _find_all(self, taken: Mapping[Path, str], allow_missing: bool) -> list["Photo"]:
+        labels = _labels()
+        files, _ = list_images(self.path, ("images", "val", "val_256", "val_large"))
+        found = match_stems(self.name, files, labels)
+        missing = [stem for stem in labels if stem not in found]
+        check_missing(self.name, missing, len(labels), self.path, allow_missing)
+        known = {found[stem]: label for stem, label in labels.items() if stem in found}
+        return label_photos(self.name, known, taken)
+
+
+@cache
+def private_classes() -> Mapping[int, str]:
+    """Return the names of the 60 privacy-sensitive classes, by their numbers in Places365, from 0.
+
+    >>> private_classes()[1]
+    'airplane_cabin'
+    """
+    lines = (DATA / "private_places365_classes.txt").read_text(encoding="ascii").splitlines()
+    return {int(number): name for number, name in (line.split("\t") for line in lines)}
+
+
+@cache
+def _labels() -> Mapping[str, int]:
+    """Return the labels of the 3,000 images by their stems, in the order of MEPP18val.csv."""
+    _, *lines = (DATA / "private_places365_val.csv").read_text(encoding="ascii").splitlines()
+    return {Path(file).stem: int(label) for file, label in (line.split(",") for line in lines)}

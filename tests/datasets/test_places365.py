@@ -1,0 +1,82 @@
+"""Private-Places365 is MediaEval's list."""
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import edgefool.classifiers
+from edgefool.datasets import PrivatePlaces365, private_classes
+from edgefool.datasets.places365 import _labels
+from edgefool.errors import UsageError
+
+LABELS = _labels()
+STEMS = list(LABELS)
+
+
+def touch(folder: Path, *names: str) -> list[Path]:
+    paths = [folder.resolve() / name for name in names]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return paths
+
+
+def test_50_images_of_each_of_60_classes():
+    assert Counter(LABELS.values()) == dict.fromkeys(private_classes(), 50)
+    assert len(private_classes()) == 60
+    assert sorted(STEMS) == STEMS
+
+
+def test_classes_are_those_of_places365():
+    names = Path(edgefool.classifiers.__file__).parent / "data" / "places365_classes.txt"
+    known = names.read_text(encoding="utf-8").splitlines()
+    assert private_classes() == {number: known[number] for number in private_classes()}
+
+
+def test_lists_are_the_official_ones(shared):
+    folder = shared / "reference" / "private_places365"
+    with (folder / "MEPP18val.csv").open(newline="") as file:
+        assert list(LABELS.items()) == [(Path(name).stem, int(label)) for name, label in csv.reader(file)]
+    lines = (folder / "MEPP18senscats.txt").read_text(encoding="utf-8-sig").splitlines()
+    official = {int(number): category[3:] for category, number in (line.split() for line in lines)}
+    assert private_classes() == official
+
+
+@pytest.mark.parametrize("layout", ["{}.jpg", "val_256/{}.jpg", "val_large/{}.JPG", "val/{}.png", "images/{}.webp"])
+def test_layouts(tmp_path, layout):
+    paths = touch(tmp_path, *map(layout.format, STEMS[:5]))
+    touch(tmp_path, "val_256/Places365_val_00000001.jpg", "cat.png", f".val/{STEMS[9]}.jpg", f"test/{STEMS[9]}.jpg")
+    photos = PrivatePlaces365(path=tmp_path).find(allow_missing=True)
+    expected = [(path, stem, LABELS[stem]) for path, stem in zip(paths, STEMS, strict=False)]
+    assert [(photo.path, photo.name, photo.label) for photo in photos] == expected
+    assert PrivatePlaces365(path=tmp_path, limit=3).find(allow_missing=True) == photos[:3]
+
+
+def test_whole(tmp_path):
+    touch(tmp_path, *(f"val_256/{stem}.jpg" for stem in STEMS))
+    photos = PrivatePlaces365(path=tmp_path).find()
+    assert [(photo.name, photo.label) for photo in photos] == list(LABELS.items())
+
+
+def test_missing_images(tmp_path):
+    touch(tmp_path, *(f"{stem}.jpg" for stem in STEMS[:-2]))
+    message = (
+        rf"^private-places365: 2 of 3,000 images are missing in '.*' \({STEMS[-2]}, {STEMS[-1]}\);"
+        " --allow-missing goes on with the 2,998 that are there$"
+    )
+    with pytest.raises(UsageError, match=message):
+        PrivatePlaces365(path=tmp_path).find()
+    assert len(PrivatePlaces365(path=tmp_path).find(allow_missing=True)) == 2998
+
+
+def test_image_that_is_there_twice(tmp_path):
+    touch(tmp_path, f"val_256/{STEMS[0]}.jpg", f"val_large/{STEMS[0]}.jpg")
+    with pytest.raises(UsageError, match=f"{STEMS[0]} is there twice: '.*val_256.*' and '.*val_large"):
+        PrivatePlaces365(path=tmp_path).find(allow_missing=True)
+
+
+def test_images_under_other_names_do_not_count(shared):
+    with pytest.raises(UsageError, match="none of the 3,000 images is in"):
+        PrivatePlaces365(path=shared / "images" / "places365_val" / "raw").find(allow_missing=True)
