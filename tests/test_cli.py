@@ -134,14 +134,16 @@ def test_locked_run(tmp_path, photo, attack):
     assert attack(photo, "--out", tmp_path / "run")[0] == 0
 
 
-@pytest.mark.parametrize("name", ["plan.toml", "records.jsonl"])
-def test_damaged_run(tmp_path, photo, attack, name):
+def test_damaged_run_is_told_and_made_good(tmp_path, photo, attack):
     attack(photo, "--out", tmp_path / "run")
-    (tmp_path / "run" / name).write_text("no = = good\n")
-    code, _, stderr = attack(photo, "--out", tmp_path / "run")
-    assert code == 1
-    assert name in stderr
-    assert one_plain_line(stderr)
+    before = load_records(tmp_path / "run").drop(columns="seconds")
+    (tmp_path / "run/plan.toml").write_text("no = = good\n")
+    (tmp_path / "run/records.jsonl").write_text("no record\n")
+    code, stdout, stderr = attack(photo, "--out", tmp_path / "run")
+    assert code == 0
+    assert "of 1 misled" in stdout
+    assert "damaged, so done again: line 1 of records.jsonl was damaged\n" in stderr
+    assert load_records(tmp_path / "run").drop(columns="seconds").equals(before)
 
 
 def test_full_disk_anywhere_is_one_line(tmp_path, edgefool, monkeypatch):
@@ -185,7 +187,8 @@ def test_names_do_not_reach_the_terminal_as_they_are(tmp_path, photo, attack):
     frame = load_records(tmp_path / "run")
     assert len(frame) == 2 * len(BAD_NAMES)
     assert frame["error"].notna().sum() == len(BAD_NAMES)
-    files = [path.relative_to(tmp_path / "run/originals") for path in (tmp_path / "run/originals").rglob("*")]
+    home = tmp_path / "run/originals/photos"
+    files = [path.relative_to(home) for path in home.rglob("*")]
     assert len(files) == len(BAD_NAMES)
     assert all(len(path.parts) == 1 for path in files)
     for line in (stdout + stderr).splitlines():
@@ -261,7 +264,7 @@ def test_interruption_before_a_run(edgefool, monkeypatch, photo, tmp_path):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("edgefool.datasets.find_photos", interrupt)
+    monkeypatch.setattr("edgefool.datasets.folder.find_photos", interrupt)
     code, stdout, stderr = edgefool("attack", photo, "--out", tmp_path / "run")
     assert (code, stdout) == (130, "")
     assert stderr == "stopped; what is done is kept, repeat the command to go on\n"
@@ -288,7 +291,7 @@ def test_shipped_classifier_from_photo_to_png(tmp_path, edgefool):
     (record,) = RunFolder(tmp_path / "run").records()
     assert record.success, "the cat was not misled"
     assert f"{record.original_name} {record.original_probability:.0%}" in stdout
-    image = package.read_image(RunFolder(tmp_path / "run").image_path("images", "cat", record))
+    image = package.read_image(RunFolder(tmp_path / "run").image_path("images", record))
     assert image.shape == (3, 112, 112)
     classifier = package.load_classifier("caltech101-resnet")
     assert classifier.classes[int(classifier(image[None]).argmax())] == record.adversarial_name
@@ -335,5 +338,5 @@ def test_python_and_command_line_agree(tmp_path, tiny, photo, attack):
     assert int(result.adversarial_class) == row.adversarial_class
     assert float(result.details["smoothing_loss"]) == pytest.approx(row.smoothing_loss, rel=1e-4)
     if row.success:
-        file = RunFolder(tmp_path / "run").image_path("images", "cat", RunFolder(tmp_path / "run").records()[0])
+        file = RunFolder(tmp_path / "run").image_path("images", RunFolder(tmp_path / "run").records()[0])
         assert torch.equal(package.read_image(file), result.adversarial[0])

@@ -4,23 +4,25 @@ import io
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
+from datetime import timedelta
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from edgefool.console import Follower, err, out, plain, print_records, print_summary
 from edgefool.errors import EdgeFoolError, UsageError
 
 if TYPE_CHECKING:
     from edgefool.attacks import Attack
-    from edgefool.classifiers import Classifier
-    from edgefool.experiments import Plan, Record, RunFolder
+    from edgefool.experiments import Execution, Experiment, RunFolder
+    from edgefool.report import Results
 
 app = typer.Typer(
     name="edgefool",
@@ -30,9 +32,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-# Tables that go to a file or a pipe have no terminal to fit into.
-out = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
-err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 _ClickError = cast(type[Exception], typer.BadParameter.__mro__[2])  # newer versions of typer carry a click of their own
 
 
@@ -40,6 +39,7 @@ class Listing(StrEnum):
     """What `edgefool list` can show."""
 
     classifiers = "classifiers"
+    datasets = "datasets"
     methods = "methods"
 
 
@@ -68,7 +68,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _complain(message: str, code: int) -> int:
     if message:  # none where the help was shown instead
-        err.print(f"error: {_plain(message)}")
+        err.print(f"error: {plain(message)}")
     return code
 
 
@@ -112,7 +112,124 @@ def attack(
 
     side = _parse_size(size)
     attacker = make_attack(method, _parse_constants(constants or []))
-    return _attack(images, folder, attacker, classifier, weights, classes, side, device, batch_size, seed, retry)
+    victim = {"name": classifier, "weights": weights, "classes": classes}
+    return _attack(images, folder, attacker, victim, side, device, batch_size, seed, retry)
+
+
+@app.command()
+def run(
+    plan_file: Annotated[Path, typer.Argument(metavar="PLAN", help="TOML file; see `experiments/` and the docs.")],
+    folder: Annotated[Path, typer.Option("--out", help="Folder of the run; what is there already is not done again.")],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Photos attacked at a time.", show_default="by the free memory")
+    ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Go on with those images of a dataset's list that are there.")
+    ] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Try the photos again that gave an error.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the plan and estimate the work.")] = False,
+) -> int:
+    """Run a plan: every method on every classifier and dataset, with all measures; do only what is missing."""
+    from edgefool.experiments import Execution, Experiment, open_run, read_plan
+    from edgefool.report import load_results
+
+    experiment = Experiment(read_plan(plan_file), _parse_device(device), allow_missing=allow_missing)
+    _keep_apart(folder, experiment)
+    for line in experiment.warnings():
+        err.print(f"note: {plain(line)}")
+    if dry_run:
+        counts = [len(experiment.photos[work.cell.dataset][: work.limit]) for work in experiment.works]
+        _tell_estimate(counts, counts, experiment.seconds_per_image(experiment.works))
+        return 0
+    with open_run(folder, experiment.plan.to_toml(), experiment.cells, command=shlex.join(sys.argv)) as opened:
+        _tell_mended(opened)
+        execution = Execution(experiment, opened, batch_size=batch_size, retry=retry)
+        costs = _costs(experiment, execution)
+        _tell_estimate([len(t.photos) for t in execution.tasks], [len(t.waiting) for t in execution.tasks], costs)
+        with Follower(execution, costs) as follower:
+            for step in execution:
+                follower.step(step)
+        for problem in execution.evaluation.problems:
+            err.print(f"not measured: {plain(problem)}")
+        _tell_results(load_results(folder), folder / "tables")
+    errors = sum(record.error is not None for records in execution.done.values() for record in records.values())
+    if errors:
+        out.print(f"{errors} errors; see the records, and --retry")
+    return 1 if errors else 0
+
+
+def _costs(experiment: "Experiment", execution: "Execution") -> list[float]:
+    """Return roughly the seconds per image of each task that has any to do."""
+    known = iter(experiment.seconds_per_image([task.work for task in execution.tasks if task.waiting]))
+    return [next(known) if task.waiting else 0.0 for task in execution.tasks]
+
+
+def _tell_estimate(images: Sequence[int], waiting: Sequence[int], costs: Sequence[float]) -> None:
+    told = f"{len(images)} cells, {sum(images):,} images, {sum(waiting):,} of them to attack"
+    if seconds := sum(count * cost for count, cost in zip(waiting, costs, strict=True)):
+        told += f": roughly {timedelta(seconds=round(seconds))}, by a timed step of each attack"
+    err.print(told)
+
+
+@app.command()
+def evaluate(
+    clean: Annotated[Path, typer.Argument(help="Folder of the original images.")],
+    adversarial: Annotated[Path, typer.Argument(help="Folder of adversarial images of the same names.")],
+    classifier: Annotated[list[str], typer.Option(help="As for `attack`; may be given several times.")],
+    weights: Annotated[
+        list[Path] | None, typer.Option(help="Checkpoints, one for each --classifier in their order.")
+    ] = None,
+    size: Annotated[str, typer.Option(help="Side in pixels that originals are resized to, or `native`.")] = "native",
+    labels: Annotated[Path | None, typer.Option(help="CSV file with the columns file and label.")] = None,
+    num_classes: Annotated[int | None, typer.Option(min=1, help="How many classes the labels count.")] = None,
+    lpips: Annotated[Path | None, typer.Option(help="Weights of SqueezeNet 1.1, to compute LPIPS with.")] = None,
+    folder: Annotated[Path | None, typer.Option("--out", help="Folder for the tables, as CSV.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
+) -> int:
+    """Measure adversarial images that another tool made: misleading rate, transfer, detection and quality."""
+    from rich.progress import track
+
+    from edgefool.datasets import Folder
+    from edgefool.experiments import ClassifierEntry, ForeignImages, LpipsEntry, RunFolder
+    from edgefool.experiments.experiment import load_classifiers, load_lpips, unfit_labels
+    from edgefool.measures import PAPER_SQUEEZERS
+    from edgefool.report import make_results
+
+    side, place = _parse_size(size), _parse_device(device)
+    files: Sequence[Path | None] = weights or [None] * len(classifier)
+    if len(files) != len(classifier):
+        raise UsageError(f"{len(classifier)} of --classifier and {len(files)} of --weights: give one for each, or none")
+    if (labels is None) != (num_classes is None):
+        raise UsageError("--labels and --num-classes go together")
+    dataset = Folder(name="originals", path=(clean,), labels=labels, num_classes=num_classes)
+    images = ForeignImages(dataset, adversarial, side)
+    entries = [ClassifierEntry(name=name, weights=file) for name, file in zip(classifier, files, strict=True)]
+    classifiers = load_classifiers(dataset.name, entries, place)
+    distance = load_lpips(LpipsEntry(backbone="squeeze", weights=lpips), place) if lpips else None
+    for line in unfit_labels(dataset, classifiers):
+        err.print(f"note: {plain(line)}")
+    with TemporaryDirectory(prefix="edgefool-") as temporary:
+        run = RunFolder(Path(temporary))
+        steps = images.measure(run, classifiers, PAPER_SQUEEZERS, distance)
+        for _ in track(steps, "measuring", console=err, total=(2 * len(classifiers) + 1) * len(images.pairs)):
+            pass
+        records = run.records()
+        results = make_results(
+            run.cells(),
+            records,
+            run.prediction_lines.read(),
+            run.quality_lines.read(),
+            squeezers=PAPER_SQUEEZERS,
+            false_positive_rate=0.05,
+            label_classes={dataset.name: num_classes},
+        )
+    if images.unpaired:
+        err.print(f"note: {images.unpaired} originals have no adversarial image")
+    for record in (errors := [record for record in records if record.error]):
+        err.print(plain(f"{record.source}: {record.error}"))
+    _tell_results(results, folder)
+    return 1 if errors else 0
 
 
 @app.command()
@@ -127,20 +244,20 @@ def demo(
 
     names = list(DEMO_PHOTOS) if everything else list(DEMO_PHOTOS)[:3]
     photos = [str(path) for path in write_demo_photos(Path(f"{os.path.realpath(folder)}-photos"), names)]
-    code = _attack(photos, folder, make_attack("edgefool", {}), "caltech101-resnet", None, None, 224, "auto", None, 0)
+    code = _attack(photos, folder, make_attack("edgefool", {}), {"name": "caltech101-resnet"})
     run = RunFolder(folder)
     sheets = folder / "contact_sheets"
     sheets.mkdir(exist_ok=True)
     for record in run.records():
         if record.success:
             contact_sheet(run, record).savefig(sheets / f"{record.image}.png")
-    out.print(f"contact sheets (Fig. 3 of the paper): {_plain(str(sheets))}")
+    out.print(f"contact sheets (Fig. 3 of the paper): {plain(str(sheets))}")
     return code
 
 
 @app.command("list")
 def show(what: Annotated[Listing, typer.Argument(help="What to list.")] = Listing.classifiers) -> None:
-    """List classifiers or methods."""
+    """List classifiers, datasets or methods."""
     if what is Listing.classifiers:
         from edgefool.classifiers import CATALOGUE
 
@@ -151,6 +268,17 @@ def show(what: Annotated[Listing, typer.Argument(help="What to list.")] = Listin
         table.columns[0].no_wrap = True
         out.print(table)
         out.print("\nYour own: torchvision:NAME or timm:NAME with --weights FILE, or path/to/file.py:factory")
+        return
+    if what is Listing.datasets:
+        from edgefool.datasets import KNOWN
+
+        for facts in KNOWN.values():
+            out.print(f"{facts.kind}: {facts.about}")
+            counts = f"{facts.images:,} images" if facts.images else "your images"
+            counts += f", labels of {facts.classes:,} classes" if facts.classes else ""
+            out.print(f"  {counts}; licence: {facts.licence}")
+            out.print(f"  needs in a plan: {', '.join(facts.needs) or 'nothing'}; takes: {', '.join(facts.takes)}")
+            out.print(f"  images: {facts.source}\n")
         return
     from edgefool.attacks import METHODS
 
@@ -163,42 +291,44 @@ def show(what: Annotated[Listing, typer.Argument(help="What to list.")] = Listin
 
 
 def _attack(
-    images: list[str],
+    images: Sequence[str],
     folder: Path,
     attacker: "Attack",
-    name: str,
-    weights: Path | None,
-    classes: Path | None,
-    size: int | str,
-    device: str,
-    batch_size: int | None,
-    seed: int,
+    classifier: Mapping[str, object],
+    size: int | str = 224,
+    device: str = "auto",
+    batch_size: int | None = None,
+    seed: int = 0,
     retry: bool = False,
 ) -> int:
-    from edgefool.classifiers import load_classifier
-    from edgefool.datasets import find_photos
-    from edgefool.experiments import Plan, open_run
+    from edgefool.experiments import Execution, Experiment, make_plan, open_run
 
-    _keep_apart(folder, images, [photo.path for photo in find_photos(images)])
-    classifier = load_classifier(name, weights=weights, classes=classes, device=_parse_device(device))
-    plan = Plan.model_validate(
+    plan = make_plan(
         {
-            "method": attacker.name,
-            "constants": asdict(attacker),
-            "classifier": classifier.name,
-            "fingerprint": classifier.fingerprint,
+            "datasets": [{"kind": "folder", "name": "photos", "path": images}],
+            "classifiers": [{key: value for key, value in classifier.items() if value is not None}],
+            "methods": [{"name": attacker.name, "constants": asdict(attacker)}],
             "size": size,
             "seed": seed,
         }
     )
-    with open_run(folder, plan, shlex.join(sys.argv)) as run:
-        records = _go(plan, run, images, classifier, attacker, batch_size, retry)
-    _print_records(records)
+    experiment = Experiment(plan, _parse_device(device))
+    _keep_apart(folder, experiment)
+    with open_run(folder, plan.to_toml(), experiment.cells, command=shlex.join(sys.argv), alone=True) as opened:
+        _tell_mended(opened)
+        execution = Execution(experiment, opened, batch_size=batch_size, retry=retry)
+        with Follower(execution, [1.0]) as follower:
+            for step in execution.attack():
+                follower.step(step)
+    (task,) = execution.tasks
+    records = [execution.done[task.folder][photo.name] for photo in task.photos]
+    print_records(records)
     misled = sum(record.success for record in records)
     failed = sum(record.error is not None for record in records)
     converged = sum(record.converged for record in records)
+    where = folder / "images" / task.folder if misled else folder
     out.print(
-        f"{misled} of {len(records)} misled, {converged} of them converged, {failed} errors; in {_plain(str(folder))}"
+        f"{misled} of {len(records)} misled, {converged} of them converged, {failed} errors; in {plain(str(where))}"
     )
     if (floats := sum(record.success_float for record in records)) > misled:
         out.print(f"{floats} were misled before rounding to 8 bits")
@@ -207,96 +337,42 @@ def _attack(
     return 1 if failed else 0
 
 
-def _keep_apart(folder: Path, images: list[str], photos: list[Path]) -> None:
+def _keep_apart(folder: Path, experiment: "Experiment") -> None:
     """Refuse a run whose own images would be taken for photos when it goes on."""
     home = Path(os.path.realpath(folder))
-    searched = [image for image in images if os.path.isdir(image) and home.is_relative_to(os.path.realpath(image))]
-    inside = [photo for photo in photos if photo.is_relative_to(home)]
+    paths = [path for dataset in experiment.plan.datasets for path in dataset.paths]
+    searched = [path for path in paths if os.path.isdir(path) and home.is_relative_to(os.path.realpath(path))]
+    inside = [photo for photos in experiment.photos.values() for photo in photos if photo.path.is_relative_to(home)]
     if searched or inside:
         raise UsageError(f"--out {folder} lies where photos are searched; name a folder outside")
 
 
-def _go(
-    plan: "Plan",
-    run: "RunFolder",
-    images: list[str],
-    classifier: "Classifier",
-    attacker: "Attack",
-    batch_size: int | None,
-    retry: bool,
-) -> list["Record"]:
-    """Attack the photos that are not done yet, under a progress bar, and return the records of all of them."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    from edgefool.datasets import find_photos
-    from edgefool.experiments import LocalRun, done_before, source_text
-
-    before = run.records()
-    names = {record.source: record.image for record in before}
-    # A source is a path for people: where the path is not UTF-8, it does not lead back to the photo.
-    own = {photo.path: names[text] for photo in find_photos(images) if (text := source_text(photo.path)) in names}
-    photos = find_photos(images, {Path(source): name for source, name in names.items()} | own)
-    done = done_before(photos, before, retry)
-    waiting = [photo for photo in photos if photo.name not in done]
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[misled]} misled"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err) as progress:
-        misled = sum(record.success for record in done.values())
-        task = progress.add_task(plan.method, total=len(photos), completed=len(done), misled=misled)
-        for record in LocalRun(plan, run, waiting, classifier, attacker, batch_size):
-            done[record.image] = record
-            misled += record.success
-            progress.update(task, advance=1, misled=misled)
-            if record.error:
-                progress.console.print(_plain(f"{record.source}: {record.error}"))
-    return [done[photo.name] for photo in photos]
+def _tell_mended(run: "RunFolder", most: int = 5) -> None:
+    for line in run.mended[:most]:
+        err.print(f"damaged, so done again: {plain(line)}")
+    if len(run.mended) > most:
+        err.print(f"... and {len(run.mended) - most} more")
 
 
-def _print_records(records: list["Record"], most: int = 50) -> None:
-    table = Table("image", "original", "adversarial", "misled", "converged", "iterations", "seconds", "PSNR", box=None)
-    for record in records[:most]:
-        if record.error:
-            table.add_row(_plain(record.image), "", "", f"error: {_plain(record.error)}")
-            continue
-        table.add_row(
-            _plain(record.image),
-            f"{_plain(str(record.original_name))} {record.original_probability:.0%}",
-            f"{_plain(str(record.adversarial_name))} {record.adversarial_probability:.0%}",
-            "yes" if record.success else "no",
-            "yes" if record.converged else "no",
-            str(record.iterations),
-            f"{record.seconds:.1f}",
-            f"{record.psnr:.1f} dB",
-        )
-    out.print(table)
-    if len(records) > most:
-        out.print(f"… and {len(records) - most} more in the records")
+def _tell_results(results: "Results", folder: Path | None) -> None:
+    """Print the gist of results, and write their tables as CSV."""
+    from edgefool.images import write_atomically
+    from edgefool.report import TABLES, summary_table
+
+    tables = {name: make(results) for name, make in TABLES.items()}
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, table in tables.items():
+            write_atomically(folder / f"{name}.csv", table.to_csv(index=False).encode())
+    print_summary(summary_table(tables))
+    if folder:
+        out.print(f"\ntables: {plain(str(folder))}")
 
 
-def _plain(text: str) -> str:
-    """Keep untrusted text on its line and from controlling the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)
-
-
-def _parse_size(text: str) -> int | str:
+def _parse_size(text: str) -> int | Literal["native"]:
     if text == "native":
-        return text
-    from edgefool.experiments.plan import MAX_SIDE
-    from edgefool.images import MIN_SIDE
+        return "native"
+    from edgefool.images import MAX_SIDE, MIN_SIDE
 
     if not text.isdecimal() or not MIN_SIDE <= int(text) <= MAX_SIDE:
         raise UsageError(f"--size {text}: a number of pixels from {MIN_SIDE} to {MAX_SIDE}, or native")

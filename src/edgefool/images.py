@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import os
 import textwrap
 import warnings
@@ -22,6 +23,9 @@ MIN_SIDE = 16
 
 MAX_PIXELS = 100_000_000
 """Larger images are taken for decompression bombs."""
+
+MAX_SIDE = math.isqrt(MAX_PIXELS)
+"""Pixels; of the largest square image."""
 
 PARTIAL_SUFFIX = ".partial"
 """Ends the names of the files that `write_atomically` has not finished; leftovers may be deleted."""

@@ -1,5 +1,6 @@
 """What the executor writes down of good photos, of bad ones, and in whatever company."""
 
+import hashlib
 import io
 import os
 import shutil
@@ -18,7 +19,8 @@ from edgefool.attacks import METHODS, EdgeFool
 from edgefool.classifiers import load_classifier
 from edgefool.datasets import Photo
 from edgefool.errors import UsageError
-from edgefool.experiments import Record, done_before, image_seed, load_records, source_text
+from edgefool.experiments import Record, image_seed, load_records, source_text
+from edgefool.experiments.local import refuse_changed
 from edgefool.images import read_image, resize_image
 from edgefool.measures import psnr, ssim
 
@@ -72,25 +74,31 @@ def test_records_say_what_the_files_hold(tmp_path, tiny, photos, attack):
     classifier = load_classifier(f"{tiny}:factory")
     for photo, row in zip(photos, frame.itertuples(), strict=True):
         original = resize_image(read_image(photo), 32)
-        kept = read_image(tmp_path / "run/originals" / f"{row.image}.png")
+        kept = read_image(tmp_path / "run/originals/photos" / f"{row.image}.png")
         assert torch.equal(kept, original)
         probabilities = classifier(original[None]).softmax(1)[0]
         assert row.original_class == probabilities.argmax()
         assert row.original_probability == pytest.approx(probabilities.max().item(), rel=1e-4)
-        file = tmp_path / "run/images/edgefool/classifier-factory" / f"{row.image}.png"
-        structure = tmp_path / "run/structure/edgefool/classifier-factory" / f"{row.image}.png"
-        assert file.exists() == structure.exists() == row.success == (row.adversarial_class != row.original_class)
+        paths = {
+            kind: tmp_path / "run" / kind / "photos/edgefool/classifier-factory" / f"{row.image}.png"
+            for kind in ("images", "failures", "structure")
+        }
+        there = [kind for kind, path in paths.items() if path.exists()]
+        assert there == (["images", "structure"] if row.success else ["failures"])
+        assert row.success == (row.adversarial_class != row.original_class)
         assert not row.converged or (row.success and row.smoothing_loss < 0.01)
-        if row.success:
-            adversarial = read_image(file)
-            probabilities = classifier(adversarial[None]).softmax(1)[0]
-            assert row.adversarial_class == probabilities.argmax()
-            assert row.adversarial_probability == pytest.approx(probabilities.max().item(), rel=1e-4)
-            assert row.psnr == pytest.approx(float(psnr(adversarial[None], original[None])), rel=1e-5)
-            assert row.ssim == pytest.approx(float(ssim(adversarial[None], original[None])), rel=1e-5)
+        adversarial = read_image(paths[there[0]])
+        probabilities = classifier(adversarial[None]).softmax(1)[0]
+        assert row.adversarial_class == probabilities.argmax()
+        assert row.adversarial_probability == pytest.approx(probabilities.max().item(), rel=1e-4)
+        assert row.psnr == pytest.approx(float(psnr(adversarial[None], original[None])), rel=1e-5)
+        assert row.ssim == pytest.approx(float(ssim(adversarial[None], original[None])), rel=1e-5)
+        originals = tmp_path / "run/originals/photos" / f"{row.image}.png"
+        hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (originals, paths[there[0]])]
+        assert [row.original_png, row.png] == hashes
 
 
-def test_classifier_that_is_never_misled_leaves_no_image(tmp_path, tiny, photos, attack):
+def test_images_that_never_misled_are_kept_apart(tmp_path, tiny, photos, attack):
     code, stdout, _ = attack(*photos[:2], "--out", tmp_path / "run", "--classifier", f"{tiny}:stubborn")
     assert code == 0
     assert "0 of 2 misled, 0 of them converged, 0 errors" in stdout
@@ -98,6 +106,7 @@ def test_classifier_that_is_never_misled_leaves_no_image(tmp_path, tiny, photos,
     assert not frame[["success", "success_float", "converged"]].any(axis=None)
     assert frame["iterations"].tolist() == [3, 3]
     assert not (tmp_path / "run/images").exists()
+    assert len(list((tmp_path / "run/failures").rglob("*.png"))) == 2
 
 
 def test_batch_and_order_change_nothing(tmp_path, photos, attack):
@@ -130,7 +139,7 @@ def test_native_sizes_in_one_run(tmp_path, make_photo, attack):
     frame = load_records(tmp_path / "run").sort_values("image")
     assert list(zip(frame["width"], frame["height"], strict=True)) == sizes
     for photo, size in zip(given, sizes, strict=True):
-        with Image.open(tmp_path / "run/originals" / photo.name) as image:
+        with Image.open(tmp_path / "run/originals/photos" / photo.name) as image:
             assert image.size == size
 
 
@@ -278,9 +287,11 @@ def test_each_method_runs_resumes_and_says_what_it_spent(tmp_path, tiny, photos,
     assert (frame["forward_passes"] > 1).all()
     assert frame["smoothing_loss"].notna().all() == (method == "edgefool")
     for row in frame.itertuples():
-        kinds = [kind for kind in ("images", "structure") if list((tmp_path / "run" / kind).rglob(f"{row.image}.png"))]
-        has_structure = method in ("edgefool", "enhance")
-        assert kinds == (["images", "structure"] if has_structure else ["images"]) * row.success
+        kinds = [
+            k for k in ("images", "failures", "structure") if list((tmp_path / "run" / k).rglob(f"{row.image}.png"))
+        ]
+        has_structure = method in ("edgefool", "enhance") and row.success
+        assert kinds == ["images" if row.success else "failures"] + ["structure"] * has_structure
     assert edgefool(*command)[0] == 0
     assert (tmp_path / "run/records.jsonl").read_bytes() == records
 
@@ -324,7 +335,7 @@ def test_same_file_names_do_not_overwrite_each_other(tmp_path, make_photo, attac
     assert frame["image"].nunique() == len(frame) == 3
     assert set(frame["source"]) == {str(path) for path in [*given, third]}
     assert frame["sha256"].nunique() == 3
-    assert len(list((tmp_path / "run/originals").iterdir())) == 3
+    assert len(list((tmp_path / "run/originals/photos").iterdir())) == 3
 
 
 def test_changed_photo_is_refused(tmp_path, photos, make_photo, attack):
@@ -338,11 +349,14 @@ def test_changed_photo_is_refused(tmp_path, photos, make_photo, attack):
 
 def test_photo_that_is_done_need_not_be_readable(tmp_path, photos):
     moved = tmp_path / "photos" / "moved.png"
-    record = Record(image="moved", source=str(moved), sha256="00", method="edgefool", classifier="tiny")
-    assert done_before([Photo(moved, "moved")], [record]) == {"moved": record}
+    record = Record(
+        cell="photos/edgefool/tiny", dataset="photos", image="moved", source=str(moved), sha256="00", method="edgefool",
+        classifier="tiny",
+    )  # fmt: skip
+    refuse_changed([Photo(moved, "moved")], {"moved": record})
     shutil.copy(photos[0], moved)
     with pytest.raises(UsageError, match="has changed"):
-        done_before([Photo(moved, "moved")], [record])
+        refuse_changed([Photo(moved, "moved")], {"moved": record})
 
 
 def test_other_classifier_of_the_same_name_is_refused(tmp_path, tiny, photos, attack):

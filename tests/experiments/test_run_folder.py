@@ -18,92 +18,257 @@ from hypothesis import strategies as st
 from edgefool import cli
 from edgefool.classifiers import load_classifier
 from edgefool.errors import RunError, UsageError
-from edgefool.experiments import Plan, Record, RunFolder, load_records, open_run
-from edgefool.experiments.run_folder import slug
+from edgefool.experiments import Record, RunFolder, load_records, open_run
+from edgefool.experiments.cell import Cell
+from edgefool.experiments.run_folder import Prediction, Quality, sha256, slug
 from edgefool.images import read_image
 
-PLAN = Plan(method="edgefool", constants={"alpha": 10.0}, classifier="tiny", fingerprint="00", size=32, seed=0)
+PLAN = "seed = 0\n"
+CELL = Cell(
+    dataset="photos",
+    method="edgefool",
+    constants={"alpha": 10.0},
+    fingerprint="00",
+    size=32,
+    seed=0,
+    label="edgefool",
+    classifier="tiny",
+    num_classes=5,
+)
 
 
-def record(image: str = "cat", **fields: object) -> Record:
-    return Record(image=image, source=f"/photos/{image}.png", method="edgefool", classifier="tiny", **fields)
+def changed(**settings: object) -> Cell:
+    return Cell.model_validate(CELL.model_dump() | settings)
+
+
+def record(image: str = "cat", cell: str = "photos/edgefool/tiny", **fields: object) -> Record:
+    return Record(
+        cell=cell,
+        dataset="photos",
+        image=image,
+        source=f"/photos/{image}.png",
+        method="edgefool",
+        classifier="tiny",
+        **fields,
+    )
+
+
+def saved(run: RunFolder, image: str = "cat", success: bool = True, **fields: object) -> Record:
+    """Save a record with files of its own."""
+    files = {kind: f"{kind} {image}".encode() for kind in ("originals", "images", "structure")}
+    hashes = {"original_png": "originals", "png": "images", "structure_png": "structure"}
+    one = record(image, success=success, **{name: sha256(files[kind]) for name, kind in hashes.items()}, **fields)
+    run.save(one, {run.image_path(one.kind if kind == "images" else kind, one): data for kind, data in files.items()})
+    return one
 
 
 # Opening
 
 
 def test_new_run_holds_its_plan_and_versions(tmp_path):
-    with open_run(tmp_path / "a" / "run", PLAN, "edgefool attack x") as run:
+    with open_run(tmp_path / "a" / "run", PLAN, [CELL], command="edgefool attack x") as run:
         assert run.path == tmp_path / "a" / "run"
-    assert Plan.read(run.path / "plan.toml") == PLAN
-    environment = json.loads((run.path / "environment.json").read_text())
-    assert environment["command"] == "edgefool attack x"
-    assert {"edgefool", "torch", "torchvision"} <= environment["versions"].keys()
+    assert (run.path / "plan.toml").read_text() == PLAN
+    (session,) = run.session_lines.read()
+    assert session.command == "edgefool attack x"
+    assert {"edgefool", "torch", "torchvision"} <= session.versions.keys()
 
 
-def test_run_goes_on_with_the_same_plan_only(tmp_path):
-    for _ in range(2):
-        with open_run(tmp_path / "run", PLAN):
+def test_each_process_that_worked_is_told(tmp_path, monkeypatch):
+    for number in range(2):
+        monkeypatch.setattr("edgefool.experiments.run_folder._now", lambda number=number: f"2026-01-0{number + 1}")
+        with open_run(tmp_path / "run", PLAN, [CELL], command=f"number {number}") as run:
             pass
-    other = PLAN.model_copy(update={"size": 64, "constants": {"alpha": 5.0}})
+    assert [session.command for session in run.session_lines.read()] == ["number 0", "number 1"]
+
+
+def test_a_run_takes_more_cells_and_another_plan(tmp_path):
+    more = changed(constants={"alpha": 5.0})
+    with open_run(tmp_path / "run", PLAN, [CELL]) as run:
+        first = run.enter([CELL])
+    with open_run(tmp_path / "run", "seed = 0 # more", [CELL, more]) as run:
+        assert run.enter([more, CELL]) == [f"photos/edgefool-{more.id[:8]}/tiny", *first]
+    assert run.cells() == {first[0]: CELL, f"photos/edgefool-{more.id[:8]}/tiny": more}
+    assert (run.path / "plan.toml").read_text() == "seed = 0 # more"
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_run_of_another_size_or_seed_is_refused(tmp_path, alone):
+    with open_run(tmp_path / "run", PLAN, [CELL]) as run:
+        run.enter([CELL])
+    other = changed(size=64, constants={"alpha": 5.0})
     message = r"other settings \(size: 32 there, 64 now; alpha: 10.0 there, 5.0 now\); name a new folder"
-    with pytest.raises(UsageError, match=message), open_run(tmp_path / "run", other):
+    with pytest.raises(UsageError, match=message), open_run(tmp_path / "run", "other", [other], alone=alone):
         pass
-    with open_run(tmp_path / "run", PLAN):  # refusing gave the lock back
+    assert (run.path / "plan.toml").read_text() == PLAN
+    refused = pytest.raises(UsageError, match=r"\(seed: 0 there, 1 now\)")
+    with refused, open_run(tmp_path / "run", PLAN, [changed(seed=1)], alone=alone):
         pass
+    with open_run(tmp_path / "run", PLAN, [CELL], alone=alone):  # refusing gave the lock back
+        pass
+
+
+def test_a_run_that_is_to_stay_alone_refuses_other_constants(tmp_path):
+    with open_run(tmp_path / "run", PLAN, [CELL], alone=True) as run:
+        run.enter([CELL])
+    refused = pytest.raises(UsageError, match=r"\(alpha: 10.0 there, 5.0 now\)")
+    with refused, open_run(tmp_path / "run", PLAN, [changed(constants={"alpha": 5.0})], alone=True):
+        pass
+
+
+def test_labels_decide_nothing(tmp_path):
+    renamed = changed(label="other", classifier="net")
+    with open_run(tmp_path / "run", PLAN, [CELL]) as run:
+        (folder,) = run.enter([CELL])
+        assert run.enter([renamed]) == [folder]
+        assert run.cells() == {folder: renamed}
+
+
+@pytest.mark.parametrize("label", ["../../x", "..", "/etc", "a/b", "a\\b", "κ = 5", "CON", "edgefool"])
+def test_labels_never_lead_outside(tmp_path, label):
+    with open_run(tmp_path / "run", PLAN, [CELL]) as run:
+        (folder,) = run.enter([changed(label=label, classifier=label)])
+        path = run.image_path("images", record(cell=folder))
+    assert len(folder.split("/")) == 3
+    assert path.resolve().is_relative_to((tmp_path / "run/images/photos").resolve())
 
 
 def test_run_is_for_one_process(tmp_path):
-    busy = pytest.raises(RunError, match="another process is working in")
-    with open_run(tmp_path / "run", PLAN), busy, open_run(tmp_path / "run", PLAN):
+    busy = pytest.raises(RunError, match=rf"another process is working in .* \(process {os.getpid()} on ")
+    with open_run(tmp_path / "run", PLAN, [CELL]), busy, open_run(tmp_path / "run", PLAN, [CELL]):
         pass
-    with open_run(tmp_path / "run", PLAN):
+    with open_run(tmp_path / "run", PLAN, [CELL]):
         pass
+    assert not (tmp_path / "run/.owner").exists()
 
 
-@pytest.mark.parametrize("name", ["photo.png", "environment.json", "records.jsonl"])
+@pytest.mark.parametrize("name", ["photo.png", "cells.jsonl", "records.jsonl"])
 def test_folder_that_is_not_a_run_is_left_alone(tmp_path, name):
     (tmp_path / name).write_text("mine")
-    with pytest.raises(UsageError, match="is not a run and not empty; name a new folder"), open_run(tmp_path, PLAN):
+    refused = pytest.raises(UsageError, match="is not a run and not empty; name a new folder")
+    with refused, open_run(tmp_path, PLAN, [CELL]):
         pass
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_file_is_not_a_run(tmp_path):
     (tmp_path / "run").touch()
-    with pytest.raises(UsageError, match="is a file; --out needs a folder"), open_run(tmp_path / "run", PLAN):
+    refused = pytest.raises(UsageError, match="is a file; --out needs a folder")
+    with refused, open_run(tmp_path / "run", PLAN, [CELL]):
         pass
-    with pytest.raises(RunError, match="cannot write"), open_run(tmp_path / "run" / "deeper", PLAN):
+    with pytest.raises(RunError, match="cannot write"), open_run(tmp_path / "run" / "deeper", PLAN, [CELL]):
         pass
 
 
 def test_leftovers_of_a_kill_are_removed(tmp_path):
-    with open_run(tmp_path / "run", PLAN) as run:
-        run.save(record("cat"), {run.image_path("originals", "cat"): b"png"})
-    (tmp_path / "run/originals/dog.png.partial").write_bytes(b"half")
+    with open_run(tmp_path / "run", PLAN, [CELL]) as run:
+        run.enter([CELL])
+        saved(run, "cat")
+    (tmp_path / "run/originals/photos/dog.png.partial").write_bytes(b"half")
     with (tmp_path / "run/records.jsonl").open("ab") as file:
         file.write(b'{"image":"dog","sou')
     assert len(load_records(tmp_path / "run")) == 1
-    with open_run(tmp_path / "run", PLAN) as run:
-        run.save(record("dog"), {})
+    with open_run(tmp_path / "run", PLAN, [CELL]) as run:
+        assert run.mended == []
+        saved(run, "dog")
     assert not list(run.path.rglob("*.partial"))
     assert [record.image for record in run.records()] == ["cat", "dog"]
 
 
-@pytest.mark.parametrize("leftovers", [[], [".lock"], [".lock", "plan.toml.partial"]])
+@pytest.mark.parametrize("leftovers", [[], [".lock"], [".lock", ".owner", "plan.toml.partial"]])
 def test_run_killed_before_its_plan_was_written_goes_on(tmp_path, leftovers):
     for name in leftovers:
         (tmp_path / name).touch()
-    with open_run(tmp_path, PLAN):
+    with open_run(tmp_path, PLAN, [CELL]):
         pass
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "environment.json", "plan.toml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "plan.toml", "sessions.jsonl"]
 
 
-def test_run_killed_before_its_versions_were_written_goes_on(tmp_path):
-    (tmp_path / "plan.toml").write_text(PLAN.to_toml())
-    with open_run(tmp_path, PLAN):
-        pass
-    assert "torch" in json.loads((tmp_path / "environment.json").read_text())["versions"]
+# Damage: found when the run is opened, told, and no longer counted as done
+
+DAMAGE = {
+    "missing image": ("images/photos/edgefool/tiny/cat.png", None, "images/photos/edgefool/tiny/cat.png is missing"),
+    "altered image": ("images/photos/edgefool/tiny/cat.png", b"x", "images/photos/edgefool/tiny/cat.png was altered"),
+    "missing original": ("originals/photos/cat.png", None, "originals/photos/cat.png is missing"),
+    "altered original": ("originals/photos/cat.png", b"x", "originals/photos/cat.png was altered"),
+    "missing structure": ("structure/photos/edgefool/tiny/cat.png", None, "structure/photos/edgefool/tiny/cat.png is"),
+    "altered structure": ("structure/photos/edgefool/tiny/cat.png", b"", "structure/photos/edgefool/tiny/cat.png was"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_damaged_images_count_as_not_done(tmp_path, case):
+    name, data, message = DAMAGE[case]
+    with open_run(tmp_path / "run", PLAN, [CELL]) as run:
+        run.enter([CELL])
+        for image in ("cat", "dog"):
+            saved(run, image)
+        run.save(record("bad", error="no image"), {})
+    path = tmp_path / "run" / name
+    if data is None:
+        path.unlink()
+    else:
+        path.write_bytes(data)
+    with open_run(tmp_path / "run", PLAN, [CELL]) as run:
+        (told,) = run.mended
+        assert f"cat of photos/edgefool/tiny: {message}" in told
+        assert [record.image for record in run.records()] == ["dog", "bad"]
+    with open_run(tmp_path / "run", PLAN, [CELL]) as run:
+        assert run.mended == []
+
+
+HOSTILE = ["../x", "..", "a/../../x", "/etc/passwd", "", "a//b", "..\\x", "nul\0"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("field", ["cell", "image", "dataset"])
+def test_records_that_lead_outside_are_damaged(tmp_path, field, name):
+    with open_run(tmp_path / "run", PLAN, [CELL]) as run:
+        run.enter([CELL])
+        one = saved(run)
+    run.record_lines.append([one.model_copy(update={field: name})])
+    with open_run(tmp_path / "run", PLAN, [CELL]) as run:
+        assert run.mended == ["line 2 of records.jsonl was damaged"]
+        assert run.records() == [one]
+
+
+def test_record_of_an_unknown_cell_is_taken_out(tmp_path):
+    with open_run(tmp_path / "run", PLAN, [CELL]) as run:
+        run.enter([CELL])
+        one = saved(run)
+        run.save(record("dog", cell="photos/other/tiny", error="x"), {})
+    with open_run(tmp_path / "run", PLAN, [CELL]) as run:
+        assert run.mended == ["dog of photos/other/tiny: its cell is unknown"]
+        assert run.records() == [one]
+
+
+def test_damaged_lines_of_every_file_are_taken_out(tmp_path):
+    with open_run(tmp_path / "run", PLAN, [CELL]) as run:
+        run.enter([CELL])
+        one = saved(run)
+        prediction = Prediction(
+            cell=None, dataset="photos", image="cat", png="", classifier="", fingerprint="", predicted=1, probability=1,
+            scores={},
+        )  # fmt: skip
+        quality = Quality(cell=one.cell, image="cat", png="", ciede2000=1, linf=1, changed_pixels=1)
+        run.save_measures([prediction], [quality])
+    names = ["cells.jsonl", "records.jsonl", "predictions.jsonl", "quality.jsonl", "sessions.jsonl"]
+    for name in names:
+        path = tmp_path / "run" / name
+        path.write_bytes(b'{"half": \n' + path.read_bytes())
+    with open_run(tmp_path / "run", PLAN, [CELL]) as run:
+        assert run.mended == [f"line 1 of {name} was damaged" for name in names]
+        assert run.records() == [one]
+        assert run.prediction_lines.read() == [prediction]
+        assert run.quality_lines.read() == [quality]
+
+
+def test_a_photo_done_again_has_one_adversarial_image(tmp_path):
+    run = RunFolder(tmp_path)
+    first = saved(run, success=True)
+    second = saved(run, success=False)
+    assert not run.image_path("images", first).exists()
+    assert run.image_path("failures", second).exists()
 
 
 # Records
@@ -114,7 +279,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 @given(st.lists(st.tuples(TEXT, TEXT, st.floats(allow_nan=False))))
 def test_records_come_back(tmp_path_factory, values):
     run = RunFolder(tmp_path_factory.mktemp("run"))
-    records = [record(f"{k}{name}", error=error, psnr=psnr) for k, (name, error, psnr) in enumerate(values)]
+    records = [record(str(k), original_name=n, error=error, psnr=psnr) for k, (n, error, psnr) in enumerate(values)]
     for one in records:
         run.save(one, {})
     assert run.records() == records
@@ -134,12 +299,12 @@ def test_damaged_record_is_told(tmp_path, damage):
     with (tmp_path / "records.jsonl").open("ab") as file:
         file.write(damage + b"\n")
     run.save(record("dog"), {})
-    with pytest.raises(RunError, match=r"^line 2 of .*records.jsonl is damaged; delete it[^\n]*$"):
+    with pytest.raises(RunError, match=r"^line 2 of .*records.jsonl is damaged; the command that made[^\n]*$"):
         run.records()
 
 
 def test_load_records_of_new_and_missing_runs(tmp_path):
-    with open_run(tmp_path / "run", PLAN):
+    with open_run(tmp_path / "run", PLAN, [CELL]):
         pass
     frame = load_records(str(tmp_path / "run"))
     assert frame.empty
@@ -150,7 +315,7 @@ def test_load_records_of_new_and_missing_runs(tmp_path):
 
 
 def test_load_records_has_a_row_per_image(tmp_path):
-    with open_run(tmp_path, PLAN) as run:
+    with open_run(tmp_path, PLAN, [CELL]) as run:
         run.save(record("cat", success=True, psnr=math.inf, original_class=3), {})
         run.save(record("dog", error="damaged"), {})
     frame = load_records(tmp_path)
@@ -231,6 +396,31 @@ main({command})
     assert len(load_records(tmp_path / "run")) == 7
     assert child(cli.main, command).exitcode == 0
     assert_same_run(tmp_path / "run", tmp_path / "good")
+
+
+def test_damage_at_random_places_is_made_good(tmp_path, make_photo, attack):
+    for seed in range(4):
+        make_photo(tmp_path / "photos" / f"{seed}.png", seed)
+    command = [tmp_path / "photos", "--out"]
+    assert attack(*command, tmp_path / "good")[0] == 0
+    attack(*command, tmp_path / "run")
+    places, mended = random.Random(0), 0
+    for _ in range(25):
+        path = places.choice([p for p in sorted((tmp_path / "run").rglob("*")) if p.suffix in (".png", ".jsonl")])
+        data = path.read_bytes()
+        at = places.randrange(len(data))
+        kind = places.choice(["flip", "cut", "delete"])
+        if kind == "delete" and path.suffix == ".png":
+            path.unlink()
+        elif kind == "cut":
+            path.write_bytes(data[:at])
+        else:
+            path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        code, _, stderr = attack(*command, tmp_path / "run")
+        assert code == 0
+        mended += "damaged, so done again" in stderr
+        assert_same_run(tmp_path / "run", tmp_path / "good")
+    assert mended >= 15, "the damage was too small to mean anything"
 
 
 # Kills
@@ -342,7 +532,7 @@ def assert_same_run(run: Path, good: Path) -> None:
 
 
 def tree(run: Path) -> dict[str, bytes]:
-    told = {".lock", "environment.json", "records.jsonl"}
+    told = {".lock", "sessions.jsonl", "records.jsonl"}
     return {
         str(path.relative_to(run)): path.read_bytes()
         for path in run.rglob("*")
@@ -355,9 +545,8 @@ def assert_true(run: Path, tiny: Path) -> None:
     classifier = load_classifier(f"{tiny}:factory")
     folder = RunFolder(run)
     for one in folder.records():
-        adversarial = folder.image_path("images", one.image, one)
-        original = read_image(folder.image_path("originals", one.image))[None]
+        original = read_image(folder.image_path("originals", one))[None]
         assert int(classifier(original).argmax()) == one.original_class
-        assert adversarial.exists() == one.success
-        if one.success:
-            assert int(classifier(read_image(adversarial)[None]).argmax()) == one.adversarial_class
+        assert folder.image_path("images", one).exists() == one.success
+        adversarial = read_image(folder.image_path(one.kind, one))[None]
+        assert int(classifier(adversarial).argmax()) == one.adversarial_class

@@ -19,6 +19,8 @@ def drawn(tmp_path):
     def draw(original: str = "tabby", adversarial: str = "beaver", height: int = 32, width: int = 48):
         run = RunFolder(tmp_path)
         record = Record(
+            cell="photos/edgefool/tiny",
+            dataset="photos",
             image="cat",
             source="/cat.png",
             method="edgefool",
@@ -31,7 +33,7 @@ def drawn(tmp_path):
         )
         images = torch.rand(3, 3, height, width, generator=torch.Generator().manual_seed(0))
         for kind, image in zip(["originals", "structure", "images"], images, strict=True):
-            path = run.image_path(kind, "cat", None if kind == "originals" else record)
+            path = run.image_path(kind, record)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, encode_png(image))
         figure = contact_sheet(run, record)

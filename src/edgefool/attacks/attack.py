@@ -114,6 +114,7 @@ class IterativeAttack(ABC, Generic[S]):
 
     name: ClassVar[str]
     bytes_per_pixel: ClassVar[int]  # memory that one image takes in the batch, roughly
+    typical_steps: ClassVar[int]  # that an image takes with the default constants, to foretell a run's time
 
     @abstractmethod
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> list[S]:

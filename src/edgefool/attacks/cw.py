@@ -91,6 +91,7 @@ class CW(IterativeAttack[CWState]):
 
     name: ClassVar[str] = "cw"
     bytes_per_pixel: ClassVar[int] = 300
+    typical_steps: ClassVar[int] = 1250
 
     binary_search_steps: Count = 5
     max_iterations: Count = 1000

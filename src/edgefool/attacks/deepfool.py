@@ -63,6 +63,7 @@ class DeepFool(IterativeAttack[DeepFoolState]):
 
     name: ClassVar[str] = "deepfool"
     bytes_per_pixel: ClassVar[int] = 300
+    typical_steps: ClassVar[int] = 3
 
     candidates: Annotated[int, Field(ge=2)] = 10
     overshoot: NotNegative = 0.02

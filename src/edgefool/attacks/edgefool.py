@@ -78,6 +78,7 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
 
     name: ClassVar[str] = "edgefool"
     bytes_per_pixel: ClassVar[int] = 2500
+    typical_steps: ClassVar[int] = 7
 
     alpha: Positive = 10.0
     tau: Positive = 5e-4

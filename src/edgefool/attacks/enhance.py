@@ -38,6 +38,7 @@ class Enhance(IterativeAttack[EnhanceState]):
 
     name: ClassVar[str] = "enhance"
     bytes_per_pixel: ClassVar[int] = 500
+    typical_steps: ClassVar[int] = 1
 
     lam: Positive = 0.02
     l0_kappa: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 2.0

@@ -40,6 +40,7 @@ class NFGSM(IterativeAttack[State]):
 
     name: ClassVar[str] = "nfgsm"
     bytes_per_pixel: ClassVar[int] = 150
+    typical_steps: ClassVar[int] = 10
 
     epsilon: Level = 8 / 255
     alpha: Level = 1 / 255

@@ -55,6 +55,7 @@ class PFGSM(IterativeAttack[PFGSMState]):
 
     name: ClassVar[str] = "pfgsm"
     bytes_per_pixel: ClassVar[int] = 150
+    typical_steps: ClassVar[int] = 5
 
     epsilon: Level = 8 / 255
     step_size: Level = 1 / 255

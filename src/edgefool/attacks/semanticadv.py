@@ -47,6 +47,7 @@ class SemanticAdv(IterativeAttack[SemanticAdvState]):
 
     name: ClassVar[str] = "semanticadv"
     bytes_per_pixel: ClassVar[int] = 1000
+    typical_steps: ClassVar[int] = 20
 
     trials: Count = 1000
 

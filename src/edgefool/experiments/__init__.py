@@ -1,18 +1,28 @@
 """Experiments: what to run, what was done, and what does it."""
 
-from edgefool.experiments.local import LocalRun, done_before, image_seed, source_text
-from edgefool.experiments.plan import Plan, make_attack
+from edgefool.experiments.execution import Execution, Step, Task
+from edgefool.experiments.experiment import Experiment
+from edgefool.experiments.foreign import ForeignImages
+from edgefool.experiments.local import image_seed, source_text
+from edgefool.experiments.plan import ClassifierEntry, LpipsEntry, Plan, make_attack, make_plan, read_plan
 from edgefool.experiments.run_folder import Record, RunFolder, load_records, open_run
 
 __all__ = [
-    "LocalRun",
+    "ClassifierEntry",
+    "Execution",
+    "Experiment",
+    "ForeignImages",
+    "LpipsEntry",
     "Plan",
     "Record",
     "RunFolder",
-    "done_before",
+    "Step",
+    "Task",
     "image_seed",
     "load_records",
     "make_attack",
+    "make_plan",
     "open_run",
+    "read_plan",
     "source_text",
 ]

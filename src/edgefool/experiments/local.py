@@ -1,9 +1,9 @@
-"""Runs a plan in this process."""
+"""Attacks photos in this process."""
 
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
@@ -17,16 +17,17 @@ from edgefool.attacks import Attack, AttackResult, Sample
 from edgefool.classifiers import Classifier
 from edgefool.datasets import Photo
 from edgefool.errors import ImageError, UsageError
-from edgefool.experiments.memory import BatchSize, free_memory
-from edgefool.experiments.plan import Plan
-from edgefool.experiments.run_folder import Record, RunFolder
+from edgefool.experiments.cell import Cell
+from edgefool.experiments.memory import free_memory
+from edgefool.experiments.run_folder import Record, RunFolder, sha256
 from edgefool.images import encode_png, read_image, resize_image
 from edgefool.measures import psnr, ssim
 
 A = TypeVar("A")
 B = TypeVar("B")
-_THREADS = min(os.cpu_count() or 1, 8)
-_MOST_UNSAVED = 4 * _THREADS  # images whose attack is over; they wait in memory
+THREADS = min(os.cpu_count() or 1, 8)
+"""As many as are worth having to read, judge and write images."""
+_MOST_UNSAVED = 4 * THREADS  # images whose attack is over; they wait in memory
 
 
 @dataclass(frozen=True)
@@ -35,64 +36,69 @@ class _Job:
 
     photo: Photo
     sha256: str
+    png: bytes  # of the image as attacked
     image: Tensor
     seed: int
     original: tuple[int, float]  # class and probability
 
 
 class LocalRun:
-    """The photos of a run, attacked as a full batch; iterate to get each record once it is durable.
-
-    Other threads read photos ahead of the attack and judge and write its images behind it; they, too, call the
-    classifier.
+    """The photos of a cell, attacked as a full batch; iterate to get each record once it is durable.
 
     Parameters
     ----------
-    plan, run
-        What to do and the open run folder.
+    run, folder, cell
+        The open run folder and the cell, with its folder there.
     photos
         Those still to do.
     classifier, attack
-        What the plan names.
+        What the cell names.
     batch_size
-        How many images are attacked at a time; by default as many as the free memory takes.
+        How many images are attacked at a time, or a function that says it for images (3, H, W).
+    known
+        By image, a record of this dataset from which its original is known to be in the run already.
+    pool
+        Threads that read photos ahead of the attack and judge and write its images behind it; they, too, call the
+        classifier.
     """
 
     def __init__(
         self,
-        plan: Plan,
         run: RunFolder,
+        folder: str,
+        cell: Cell,
         photos: Sequence[Photo],
         classifier: Classifier,
         attack: Attack,
-        batch_size: int | None = None,
+        batch_size: int | Callable[[torch.Size], int],
+        known: Mapping[str, Record],
+        pool: ThreadPoolExecutor,
     ):
-        self._plan, self._run, self._photos = plan, run, photos
+        self._run, self._folder, self._cell, self._photos = run, folder, cell, photos
         self._classifier, self._attack, self._batch_size = classifier, attack, batch_size
-        self._device = next(iter(classifier.buffers())).device
+        self._known, self._pool = known, pool
+        self._device = device_of(classifier)
         self._jobs: dict[int, _Job] = {}
         self._errors: deque[Record] = deque()
 
     def __iter__(self) -> Iterator[Record]:
-        batch_size = self._batch_size or BatchSize(self._attack, self._classifier, self._device)
         saving: deque[Future[Record]] = deque()
-        with ThreadPoolExecutor(_THREADS, "edgefool") as pool:
-            for index, result in self._attack.stream(self._classifier, self._samples(pool), batch_size):
-                saving.append(pool.submit(self._save, self._jobs.pop(index), result))
-                while saving and (saving[0].done() or len(saving) > _MOST_UNSAVED):
-                    yield saving.popleft().result()
-                yield from self._drain()
-            yield from (record.result() for record in saving)
+        for index, result in self._attack.stream(self._classifier, self._samples(), self._batch_size):
+            saving.append(self._pool.submit(self._save, self._jobs.pop(index), result))
+            while saving and (saving[0].done() or len(saving) > _MOST_UNSAVED):
+                yield saving.popleft().result()
             yield from self._drain()
+        yield from (record.result() for record in saving)
+        yield from self._drain()
 
     def _drain(self) -> Iterator[Record]:
         while self._errors:
             yield self._errors.popleft()
 
-    def _samples(self, pool: ThreadPoolExecutor) -> Iterator[Sample]:
+    def _samples(self) -> Iterator[Sample]:
         """Hand photos over as the attack asks for them; those that cannot be read become error records."""
         numbers = count()
-        for reading in _ahead(pool, self._read, self._photos):
+        for reading in _ahead(self._pool, self._read, self._photos):
             job = reading.result()
             if isinstance(job, Record):
                 self._errors.append(job)
@@ -102,15 +108,24 @@ class LocalRun:
 
     def _read(self, photo: Photo) -> _Job | Record:
         try:
-            image = resize_image(read_image(photo.path), None if self._plan.size == "native" else self._plan.size)
-            _check_memory(image, self._attack.bytes_per_pixel * (self._batch_size or 1), self._device)
-            sha256 = _sha256(photo.path)
-            return _Job(photo, sha256, image, image_seed(self._plan.seed, sha256), self._decide(image[None]))
+            digest, png, image = self._original(photo)
+            batch = self._batch_size if isinstance(self._batch_size, int) else 1
+            _check_memory(image, self._attack.bytes_per_pixel * batch, self._device)
+            return _Job(photo, digest, png, image, image_seed(self._cell.seed, digest), decide(self._classifier, image))
         except (ImageError, OSError) as error:
             return self._fail(photo, str(error))
 
-    def _fail(self, photo: Photo, reason: str, sha256: str | None = None) -> Record:
-        record = Record(**self._names(photo), sha256=sha256, error=reason)
+    def _original(self, photo: Photo) -> tuple[str, bytes, Tensor]:
+        """Return the photo's hash, and the image as attacked: as PNG and as a tensor."""
+        if known := self._known.get(photo.name):
+            png = self._run.image_path("originals", known).read_bytes()
+            return str(known.sha256), png, read_image(png)
+        size = None if self._cell.size == "native" else self._cell.size
+        image = resize_image(read_image(photo.path), size)
+        return hash_file(photo.path), encode_png(image), image
+
+    def _fail(self, photo: Photo, reason: str, digest: str | None = None) -> Record:
+        record = Record(**self._names(photo), sha256=digest, error=reason)
         self._run.save(record, {})
         return record
 
@@ -128,10 +143,16 @@ class LocalRun:
             raise ImageError("the attack diverged: its image has values that are not finite numbers")
         original, png = job.image[None], encode_png(result.adversarial[0].cpu())
         adversarial = read_image(png)[None]
-        before, after = job.original, self._decide(adversarial)
+        before, after = job.original, decide(self._classifier, adversarial[0])
+        structure = None
+        if "structure" in result.details and before[0] != after[0]:
+            structure = encode_png(result.details["structure"][0].cpu().clamp(0, 1))
         record = Record(
             **self._names(job.photo),
             sha256=job.sha256,
+            original_png=sha256(job.png),
+            png=sha256(png),
+            structure_png=sha256(structure) if structure else None,
             width=original.shape[3],
             height=original.shape[2],
             seed=job.seed,
@@ -153,53 +174,55 @@ class LocalRun:
             psnr=float(psnr(adversarial, original)),
             ssim=float(ssim(adversarial, original)),
         )
-        images = {self._run.image_path("originals", job.photo.name): encode_png(job.image)}
-        if record.success:
-            if "structure" in result.details:
-                structure = result.details["structure"][0].cpu().clamp(0, 1)
-                images[self._run.image_path("structure", record.image, record)] = encode_png(structure)
-            images[self._run.image_path("images", record.image, record)] = png
+        images = {} if job.photo.name in self._known else {self._run.image_path("originals", record): job.png}
+        if structure:
+            images[self._run.image_path("structure", record)] = structure
+        images[self._run.image_path(record.kind, record)] = png
         return record, images
 
     def _names(self, photo: Photo) -> dict[str, Any]:
         return {
+            "cell": self._folder,
+            "dataset": self._cell.dataset,
             "image": photo.name,
             "source": source_text(photo.path),
-            "method": self._plan.method,
-            "classifier": self._plan.classifier,
+            "label": photo.label,
+            "method": self._cell.label,
+            "classifier": self._cell.classifier,
         }
 
-    @torch.no_grad()
-    def _decide(self, image: Tensor) -> tuple[int, float]:
-        """Return the class of an image (1, 3, H, W) and its probability (Eqs. 2 and 3)."""
-        try:
-            probabilities = self._classifier(image.to(self._device)).softmax(1)[0]
-        except Exception as error:  # the classifier may be anybody's code
-            size, reason = f"{image.shape[3]} x {image.shape[2]}", str(error).partition("\n")[0]
-            raise ImageError(f"the classifier cannot take {size} pixels: {reason}") from error
-        if not probabilities.isfinite().all():
-            raise ImageError("the classifier's logits for it are not finite numbers")
-        best = int(probabilities.argmax())
-        return best, float(probabilities[best])
 
-
-def done_before(photos: Sequence[Photo], records: Sequence[Record], retry: bool = False) -> dict[str, Record]:
-    """Return the records of those photos that need not be attacked again, by name.
-
-    With ``retry`` photos that gave an error count as not done.
+@torch.no_grad()
+def decide(classifier: Classifier, image: Tensor) -> tuple[int, float]:
+    """Return the class of an image (3, H, W) and its probability (Eqs. 2 and 3).
 
     Raises
     ------
-    UsageError
-        If a photo that was attacked has other bytes now.
+    ImageError
+        If the classifier fails, or its answer is not a finite number.
     """
-    known = {record.image: record for record in records if not (retry and record.error)}
-    done = {photo.name: known[photo.name] for photo in photos if photo.name in known}
+    try:
+        probabilities = classifier(image[None].to(device_of(classifier))).softmax(1)[0]
+    except Exception as error:  # the classifier may be anybody's code
+        size, reason = f"{image.shape[2]} x {image.shape[1]}", str(error).partition("\n")[0]
+        raise ImageError(f"the classifier cannot take {size} pixels: {reason}") from error
+    if not probabilities.isfinite().all():
+        raise ImageError("the classifier's logits for it are not finite numbers")
+    best = int(probabilities.argmax())
+    return best, float(probabilities[best])
+
+
+def device_of(classifier: Classifier) -> torch.device:
+    """Return where a classifier is."""
+    return next(classifier.buffers()).device
+
+
+def refuse_changed(photos: Sequence[Photo], known: Mapping[str, Record]) -> None:
+    """Raise `UsageError` if a photo whose image is in the run has other bytes now."""
     for photo in photos:
-        record = done.get(photo.name)
-        if record and not record.error and _has_changed(photo, record):
+        record = known.get(photo.name)
+        if record and _has_changed(photo, record):
             raise UsageError(f"{photo.path} has changed since this run attacked it; name a new folder")
-    return done
 
 
 def source_text(path: Path) -> str:
@@ -213,14 +236,15 @@ def image_seed(seed: int, sha256: str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def _sha256(path: Path) -> str:
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _has_changed(photo: Photo, record: Record) -> bool:
     try:
-        return _sha256(photo.path) != record.sha256
+        return hash_file(photo.path) != record.sha256
     except OSError:  # what cannot be read cannot be attacked again either
         return False
 
@@ -240,6 +264,6 @@ def _ahead(pool: ThreadPoolExecutor, function: Callable[[A], B], items: Iterable
     futures: deque[Future[B]] = deque()
     for item in items:
         futures.append(pool.submit(function, item))
-        if len(futures) > _THREADS:
+        if len(futures) > THREADS:
             yield futures.popleft()
     yield from futures

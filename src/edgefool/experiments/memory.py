@@ -18,29 +18,49 @@ class BatchSize:
 
     Parameters
     ----------
-    attack, classifier
+    attack
         What needs the memory.
-    device
-        Where.
+    kept
+        What its classifier needs.
     """
 
-    def __init__(self, attack: Attack, classifier: nn.Module, device: torch.device):
-        self._attack, self._classifier, self._device = attack, classifier, device
+    def __init__(self, attack: Attack, kept: "Kept"):
+        self._attack, self._kept = attack, kept
         self._known: dict[torch.Size, int] = {}
 
     def __call__(self, shape: torch.Size) -> int:
         """Return how many images (3, H, W) fit, at least 1."""
         if shape not in self._known:
-            fitting = int(free_memory(self._device) // self.need(shape))
-            self._known[shape] = max(1, min(fitting, _MOST.get(self._device.type, 1)))
+            fitting = int(free_memory(self._kept.device) // self.need(shape))
+            self._known[shape] = max(1, min(fitting, _MOST.get(self._kept.device.type, 1)))
         return self._known[shape]
 
     def need(self, shape: torch.Size) -> int:
         """Return the bytes that one image (3, H, W) takes, roughly."""
-        image = torch.zeros(1, *shape, device=self._device, requires_grad=True)
-        owned = {tensor.untyped_storage().data_ptr() for tensor in self._classifier.state_dict().values()}
-        kept = saved_bytes(lambda: self._classifier(image), owned)
-        return int(1.2 * kept) + self._attack.bytes_per_pixel * shape[1] * shape[2]
+        return int(1.2 * self._kept(shape)) + self._attack.bytes_per_pixel * shape[1] * shape[2]
+
+
+class Kept:
+    """The bytes that a classifier keeps of an image of a shape for its backward pass; measured once for each.
+
+    Parameters
+    ----------
+    classifier, device
+        The classifier and where it is.
+    """
+
+    def __init__(self, classifier: nn.Module, device: torch.device):
+        self.device = device
+        self._classifier = classifier
+        self._known: dict[torch.Size, int] = {}
+
+    def __call__(self, shape: torch.Size) -> int:
+        """Return the bytes for one image (3, H, W)."""
+        if shape not in self._known:
+            image = torch.zeros(1, *shape, device=self.device, requires_grad=True)
+            owned = {tensor.untyped_storage().data_ptr() for tensor in self._classifier.state_dict().values()}
+            self._known[shape] = saved_bytes(lambda: self._classifier(image), owned)
+        return self._known[shape]
 
 
 def saved_bytes(function: Callable[[], object], owned: set[int]) -> int:

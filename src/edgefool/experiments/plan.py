@@ -1,79 +1,167 @@
 """What to run, validated before anything runs."""
 
-import math
+import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from edgefool.attacks import METHODS, Attack
-from edgefool.errors import RunError, UsageError, unknown
-from edgefool.images import MAX_PIXELS, MIN_SIDE
+from edgefool.datasets import DatasetEntry
+from edgefool.errors import UsageError, unknown
+from edgefool.experiments.cell import Constants, Size
+from edgefool.measures import PAPER_SQUEEZERS, SQUEEZERS
 
-MAX_SIDE = math.isqrt(MAX_PIXELS)
-Size = Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE)] | Literal["native"]
+_PATHS = ("path", "weights", "classes", "labels")  # keys whose values are files or folders
 
 
-class Plan(BaseModel):
-    """All that decides the results of a run, apart from the photos.
+def _check_label(text: str) -> str:
+    if not text.isprintable() or not re.search(r"\w", text):
+        raise ValueError("a label needs a letter or a digit, and nothing that cannot be printed")
+    return text
+
+
+Label = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_check_label)]
+
+
+def _check_squeezer(name: str) -> str:
+    if name not in SQUEEZERS:
+        raise ValueError(str(unknown("squeezer", name, SQUEEZERS)))
+    return name
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ClassifierEntry(_Entry):
+    """A classifier: every method attacks it, and it judges what was made for the others.
 
     Attributes
     ----------
-    method : str
-        Name of the attack.
+    name : str
+        Of the catalogue; or ``torchvision:NAME``, ``timm:NAME``, ``path/to/file.py:factory`` (that file is run).
+    label : str
+        What tables call it; by default its own name.
+    weights, classes : path
+        See `edgefool.load_classifier`.
+    datasets : list of str
+        Names of the datasets that it is used with; by default all.
+    """
+
+    name: str
+    label: Label | None = None
+    weights: Path | None = None
+    classes: Path | None = None
+    datasets: tuple[str, ...] | None = None
+
+
+class MethodEntry(_Entry):
+    """An attack and its constants.
+
+    Attributes
+    ----------
+    name : str
+        Of the attack.
+    label : str
+        What tables call it; by default its name. Two entries of one attack need two.
     constants : dict
-        Every field of the attack, also those left at their defaults.
-    classifier : str
-        The classifier's name.
-    fingerprint : str
-        The classifier's SHA-256.
+        Fields of the attack that are not at their defaults.
+    limit : int
+        Only the first photos of each dataset.
+    """
+
+    name: str
+    label: Label = Field(default_factory=lambda data: data.get("name", ""))
+    constants: Constants = {}
+    limit: Annotated[int, Field(ge=1)] | None = None
+
+
+class LpipsEntry(_Entry):
+    """The network by which LPIPS compares images, and where its weights are; those of AlexNet can be downloaded."""
+
+    backbone: Literal["alex", "squeeze", "vgg"] = "alex"
+    weights: Path | None = None
+
+
+class Plan(_Entry):
+    """What a run is to do.
+
+    Attributes
+    ----------
+    datasets, classifiers, methods
+        Each method attacks each classifier on each of its datasets.
     size : int or "native"
         Side in pixels that photos are resized to, or their own size.
     seed : int
-        The run's seed; an image's own is derived from it and the image's bytes.
+        Of all random numbers; an image's own is derived from it and the photo's bytes.
+    squeezers : list of str
+        By which adversarial images are to be detected; by default those of the paper's Table 1.
+    false_positive_rate : float
+        Share of the original images that each detector may take for adversarial.
+    lpips
+        Without it LPIPS is not computed.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    datasets: tuple[DatasetEntry, ...] = Field(min_length=1)
+    classifiers: tuple[ClassifierEntry, ...] = Field(min_length=1)
+    methods: tuple[MethodEntry, ...] = Field(min_length=1)
+    size: Size = 224
+    seed: int = 0
+    squeezers: tuple[Annotated[str, AfterValidator(_check_squeezer)], ...] = PAPER_SQUEEZERS
+    false_positive_rate: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    lpips: LpipsEntry | None = None
 
-    method: str
-    constants: dict[str, bool | int | float | str]
-    classifier: str
-    fingerprint: str
-    size: Size
-    seed: int
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        names = [dataset.name for dataset in self.datasets]
+        _refuse_twice("dataset", [name.casefold() for name in names])
+        _refuse_twice("method", [method.label for method in self.methods])
+        _refuse_twice("squeezer", self.squeezers)
+        for entry in self.classifiers:
+            for name in entry.datasets or ():
+                if name not in names:
+                    raise ValueError(str(unknown(f"dataset of classifier {entry.name}", name, names)))
+        for method in self.methods:
+            make_attack(method.name, method.constants)
+        return self
 
     def to_toml(self) -> str:
-        """Return the plan as TOML."""
-        return tomli_w.dumps(self.model_dump())
-
-    @classmethod
-    def read(cls, path: Path) -> "Plan":
-        """Read a plan that `to_toml` wrote; raise `RunError` if it is damaged."""
-        try:
-            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"])
-            raise RunError(f"the plan {path} is damaged: {name}: {first['msg']}") from error
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise RunError(f"cannot read the plan {path}: {error}") from error
-
-    def differences(self, other: "Plan") -> list[str]:
-        """Return a line for each setting in which ``other`` differs: name, its value here, its value there."""
-        mine, theirs = _flat(self.model_dump()), _flat(other.model_dump())
-        return [
-            f"{key}: {mine.get(key)} there, {theirs.get(key)} now"
-            for key in dict.fromkeys([*mine, *theirs])
-            if mine.get(key) != theirs.get(key)
-        ]
+        """Return the plan as TOML; in paths that are not UTF-8, ``?`` stands for what cannot be written."""
+        text = tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+        return text.encode(errors="replace").decode()
 
 
-def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key != "constants"} | dict(settings["constants"])
+def read_plan(path: Path) -> Plan:
+    """Read a plan from a TOML file.
+
+    Its paths count from its own folder; ``~`` and ``$VARIABLES`` of the environment are put in.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, or the plan is not valid; the message names the entry and its value.
+    """
+    return make_plan(_resolve(_parse(path), Path(os.path.realpath(path)).parent), str(path))
+
+
+def reread_plan(path: Path) -> Plan:
+    """Read a plan that `Plan.to_toml` wrote, whose paths are whole; raise as `read_plan` does."""
+    return make_plan(_parse(path), str(path))
+
+
+def make_plan(settings: Mapping[str, object], source: str = "the plan") -> Plan:
+    """Return a plan of these settings; raise `UsageError`, which begins with ``source``, if they are not valid."""
+    try:
+        return Plan.model_validate(settings)
+    except ValidationError as error:
+        raise UsageError(f"{source}: {_told(error)}") from error
 
 
 def make_attack(method: str, constants: Mapping[str, object]) -> Attack:
@@ -93,8 +181,61 @@ def make_attack(method: str, constants: Mapping[str, object]) -> Attack:
         if name not in names:
             raise unknown(f"field of {method}", name, names)
     try:
-        return TypeAdapter(attack).validate_python(dict(constants))
+        return _adapter(attack).validate_python(dict(constants))
     except ValidationError as error:
         first = error.errors()[0]
         message = first["msg"][0].lower() + first["msg"][1:]
         raise UsageError(f"{method}: {first['loc'][0]}={first['input']}: {message}") from error
+
+
+@cache
+def _adapter(attack: type[Attack]) -> TypeAdapter[Attack]:
+    return TypeAdapter(attack)
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise UsageError(f"cannot read the plan {path}: {reason}") from error
+
+
+def _refuse_twice(kind: str, names: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"{kind} {name!r} stands twice")
+        seen.add(name)
+
+
+def _resolve(settings: Any, folder: Path, key: str = "") -> Any:
+    """Return the settings with the paths in them made absolute."""
+    if isinstance(settings, dict):
+        return {name: _resolve(value, folder, name) for name, value in settings.items()}
+    if isinstance(settings, list):
+        return [_resolve(value, folder, key) for value in settings]
+    if not isinstance(settings, str):
+        return settings
+    if key in _PATHS:
+        return _absolute(settings, folder)
+    if key == "name" and ".py:" in settings:  # a factory in a file of the user's
+        return _absolute(settings, folder)
+    return settings
+
+
+def _absolute(text: str, folder: Path) -> str:
+    expanded = os.path.expanduser(os.path.expandvars(text))
+    if left := re.search(r"\$\{?\w+\}?", expanded):
+        raise UsageError(f"{text}: {left.group()} is not set in the environment")
+    return os.path.normpath(folder / expanded)
+
+
+def _told(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    value = first["input"]
+    given = f" = {value!r}" if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    more = f" (and {len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""
+    return f"{where}{given}: {message}{more}" if where else f"{message}{more}"

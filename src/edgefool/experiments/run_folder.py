@@ -1,41 +1,78 @@
-"""A run is a folder; an image is done when its PNG and its record are both on the disk."""
+"""A run is a folder; an image is done when its PNGs and its record are all on the disk."""
 
-import json
+import hashlib
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, ConfigDict
 
 from edgefool.errors import RunError, UsageError
-from edgefool.experiments.plan import Plan
+from edgefool.experiments.cell import Cell
+from edgefool.experiments.lines import Line, Lines
 from edgefool.images import PARTIAL_SUFFIX, write_atomically
 
+_OWNER = ".owner"  # who holds the lock
 # All that a run holds that was killed before its plan was written.
-_FIRST_FILES = (".lock", f"plan.toml{PARTIAL_SUFFIX}")
+_FIRST_FILES = (".lock", _OWNER, f"{_OWNER}{PARTIAL_SUFFIX}", f"plan.toml{PARTIAL_SUFFIX}")
 _DTYPES: dict[object, str] = {int | None: "Int64", float | None: "float64", bool: "bool"}
 _PACKAGES = ("edgefool", "torch", "torchvision", "kornia", "numpy", "pillow")
 
+Kind = Literal["originals", "images", "failures", "structure"]
 
-class Record(BaseModel):
+
+def _check_inside(text: str) -> str:
+    """Refuse what would lead out of the folder, whoever wrote the line."""
+    if any(part in ("", ".", "..") for part in text.split("/")) or "\\" in text or "\0" in text:
+        raise ValueError("not a plain name")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_check_inside)]
+
+
+class CellLine(Line):
+    """A cell and its folder, which is its name in records: DATASET/METHOD/CLASSIFIER."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Name
+    cell: Cell
+
+    @property
+    def key(self) -> str:
+        """The cell; a later line may bring new labels."""
+        return self.cell.id
+
+
+class Record(Line):
     """What happened to one image. Fields are None where the image could not be attacked (``error`` says why).
 
     Attributes
     ----------
-    image : str
-        Name of the image's files in the run, without suffix.
+    cell : str
+        DATASET/METHOD/CLASSIFIER, the folder of the cell's images.
+    dataset, image : str
+        The dataset, and the name of the image's files in the run, without suffix.
     source, sha256 : str
         Where the photo was and the SHA-256 of its bytes.
+    label : int
+        The photo's ground-truth class, where it is known.
     method, classifier : str
         The attack and the classifier.
+    original_png, png, structure_png : str
+        SHA-256 of the PNGs of the original as attacked, of the adversarial image and of I_s, where there is one.
     width, height : int
         Of the attacked image, pixels.
     seed : int
@@ -45,7 +82,7 @@ class Record(BaseModel):
     adversarial_class, adversarial_name, adversarial_probability
         The same for the adversarial image as re-read from its 8-bit PNG; of the last one tried where none succeeded.
     success : bool
-        The two classes differ (Eq. 1). Only then is there a PNG.
+        The two classes differ (Eq. 1). The PNG is then in ``images``, else in ``failures``.
     success_float : bool
         They differ before rounding to 8 bits.
     converged : bool
@@ -66,11 +103,17 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
-    image: str
+    cell: Name
+    dataset: Name
+    image: Name
     source: str
     sha256: str | None = None
+    label: int | None = None
     method: str
     classifier: str
+    original_png: str | None = None
+    png: str | None = None
+    structure_png: str | None = None
     width: int | None = None
     height: int | None = None
     seed: int | None = None
@@ -93,41 +136,161 @@ class Record(BaseModel):
     ssim: float | None = None
     error: str | None = None
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """The cell and the image."""
+        return self.cell, self.image
+
+    @property
+    def kind(self) -> Kind:
+        """Where the adversarial image is."""
+        return "images" if self.success else "failures"
+
+
+class Prediction(Line):
+    """What a classifier makes of one image of the run, read from its PNG.
+
+    Attributes
+    ----------
+    cell : str or None
+        Of an adversarial image; None: the original.
+    dataset, image, png : str
+        Which image, and the SHA-256 of its PNG: an answer about another file counts for nothing.
+    classifier, fingerprint : str
+        Who answers.
+    predicted, probability
+        The class and its probability (Eqs. 2 and 3).
+    scores : dict
+        By squeezer, the L1 distance in [0, 2] of the probabilities to those of the squeezed image.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cell: Name | None
+    dataset: Name
+    image: Name
+    png: str
+    classifier: str
+    fingerprint: str
+    predicted: int
+    probability: float
+    scores: dict[str, float]
+
+    @property
+    def key(self) -> tuple[str | None, str, str, str]:
+        """The image and the classifier."""
+        return self.cell, self.dataset, self.image, self.fingerprint
+
+
+class Quality(Line):
+    """How far an adversarial image is from its original; see `edgefool.measures`.
+
+    Attributes
+    ----------
+    cell, image, png : str
+        Which image, and the SHA-256 of its PNG.
+    ciede2000, linf, changed_pixels, lpips : float
+        ``lpips`` is None where it was not asked for.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cell: Name
+    image: Name
+    png: str
+    ciede2000: float
+    linf: float
+    changed_pixels: float
+    lpips: float | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The cell and the image."""
+        return self.cell, self.image
+
+
+class Session(Line):
+    """One process that worked on the run: its command, when it began, and what it ran on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    command: str
+    date: str
+    python: str
+    platform: str
+    versions: dict[str, str]
+
+    @property
+    def key(self) -> str:
+        """When it began."""
+        return self.date
+
 
 class RunFolder:
-    """A folder with a plan, records and images; open it with `open_run`."""
+    """A folder with a plan, cells, records and images; open it with `open_run` to write.
+
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    mended : list of str
+        What `open_run` found damaged, a line each: it counts as not done.
+    """
 
     def __init__(self, path: Path):
         self.path = path
-        self._records = path / "records.jsonl"
+        self.mended: list[str] = []
+        self.cell_lines = Lines(path / "cells.jsonl", CellLine)
+        self.record_lines = Lines(path / "records.jsonl", Record)
+        self.prediction_lines = Lines(path / "predictions.jsonl", Prediction)
+        self.quality_lines = Lines(path / "quality.jsonl", Quality)
+        self.session_lines = Lines(path / "sessions.jsonl", Session)
         self._lock = Lock()
 
-    def image_path(self, kind: str, name: str, record: Record | None = None) -> Path:
-        """Return where the PNG of an image is.
+    def image_path(self, kind: Kind, record: Record) -> Path:
+        """Return where a PNG of a record's image is.
 
-        ``kind`` is ``originals`` (as attacked), or with a record ``images`` (adversarial) or ``structure`` (I_s).
+        ``kind`` is ``originals`` (as attacked), ``images`` or ``failures`` (adversarial; misled or not), or
+        ``structure`` (I_s).
         """
-        parts = [slug(record.method), slug(record.classifier)] if record else []
-        return self.path.joinpath(kind, *parts, f"{name}.png")
+        folder = record.dataset if kind == "originals" else record.cell
+        return self.path / kind / folder / f"{record.image}.png"
+
+    def cells(self) -> dict[str, Cell]:
+        """Return the cells by folder, in the order in which they were entered."""
+        return {line.folder: line.cell for line in self.cell_lines.read()}
 
     def records(self) -> list[Record]:
-        """Return the latest record of each image, in the order of their first records.
+        """Return the latest record of each image of each cell, in the order of their first records.
 
         Raises
         ------
         RunError
             If a line is damaged.
         """
-        latest: dict[tuple[str, str, str], Record] = {}
-        for number, line in enumerate(_whole_lines(self._records), 1):
-            try:
-                record = Record.model_validate_json(line)
-            except ValidationError as error:
-                raise RunError(
-                    f"line {number} of {self._records} is damaged; delete it to have its photo attacked again"
-                ) from error
-            latest[record.image, record.method, record.classifier] = record
-        return list(latest.values())
+        return self.record_lines.read()
+
+    def refuse_others(self, cells: Sequence[Cell], *, alone: bool) -> None:
+        """Raise `UsageError` if the run holds cells of another size or seed than these, or (``alone``) any others."""
+        wanted = {cell.id for cell in cells}
+        for cell in self.cells().values():
+            same = (cell.size, cell.seed) == (cells[0].size, cells[0].seed)
+            if not same or (alone and cell.id not in wanted):
+                told = "; ".join(cell.differences(cells[0]))
+                raise UsageError(f"{self.path} was made with other settings ({told}); name a new folder")
+
+    def enter(self, cells: Iterable[Cell]) -> list[str]:
+        """Return the folder of each cell, after giving one to those that have none; raise as `save` does."""
+        known = {line.key: line for line in self.cell_lines.read()}
+        taken = {line.folder.casefold() for line in known.values()}
+        entered = []
+        for cell in cells:
+            folder = known[cell.id].folder if cell.id in known else _folder(cell, taken)
+            taken.add(folder.casefold())
+            entered.append(CellLine(folder=folder, cell=cell))
+        with _explain(self.path):
+            self.cell_lines.append(line for line in entered if known.get(line.key) != line)
+        return [line.folder for line in entered]
 
     def save(self, record: Record, images: Mapping[Path, bytes]) -> None:
         """Make the images and then the record durable; threads may call this together.
@@ -141,18 +304,44 @@ class RunFolder:
             for path, data in images.items():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(path, data)
+            if record.png:  # of an earlier try, which ended otherwise
+                self.image_path("failures" if record.success else "images", record).unlink(missing_ok=True)
             with self._lock:
-                _append(self._records, record.model_dump_json().encode() + b"\n")
+                self.record_lines.append([record])
+
+    def save_measures(self, predictions: Iterable[Prediction], qualities: Iterable[Quality] = ()) -> None:
+        """Write down what was measured; should it be lost, it can be had again. Raises as `save` does."""
+        with _explain(self.path):
+            self.prediction_lines.append(predictions, durable=False)
+            self.quality_lines.append(qualities, durable=False)
 
 
 @contextmanager
-def open_run(path: Path, plan: Plan, command: str = "") -> Iterator[RunFolder]:
+def open_run(
+    path: Path, plan: str, cells: Sequence[Cell], *, command: str = "", alone: bool = False
+) -> Iterator[RunFolder]:
     """Make the folder of a run, or go on with one, and keep other processes out of it.
+
+    What is damaged (lines that are not whole, PNGs that are missing or have another hash than their record says) is
+    taken out of the records, so that it counts as not done, and told in `RunFolder.mended`.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    plan : str
+        The plan as TOML; it takes the place of the one there.
+    cells : sequence of Cell
+        What is going to be worked on: at least one, all of one size and seed.
+    command : str
+        What is being run, for people.
+    alone : bool
+        Refuse a run that holds other cells.
 
     Raises
     ------
     UsageError
-        If the folder holds a run with other settings (the message says which) or something else.
+        If the folder holds something else than a run, or one with other settings; the message says which.
     RunError
         If another process uses the folder, or it cannot be written.
     """
@@ -167,25 +356,26 @@ def open_run(path: Path, plan: Plan, command: str = "") -> Iterator[RunFolder]:
         try:
             lock.acquire()
         except Timeout as error:
-            raise RunError(f"another process is working in {path}") from error
+            raise RunError(f"another process is working in {path}{_owner(path)}") from error
     try:
         with _explain(path):
-            if not settings.exists():
-                write_atomically(settings, plan.to_toml().encode())
-            elif differences := Plan.read(settings).differences(plan):
-                raise UsageError(f"{path} was made with other settings ({'; '.join(differences)}); name a new folder")
-            if not (environment := path / "environment.json").exists():
-                write_atomically(environment, json.dumps(_environment(command), indent=2).encode())
+            write_atomically(path / _OWNER, f"process {os.getpid()} on {socket.gethostname()}, {_now()}".encode())
             for leftover in path.rglob(f"*{PARTIAL_SUFFIX}"):
                 leftover.unlink()
-            _cut_half_line(path / "records.jsonl")
-        yield RunFolder(path)
+            run = RunFolder(path)
+            _mend(run)
+            run.refuse_others(cells, alone=alone)
+            if not settings.exists() or settings.read_bytes() != plan.encode():
+                write_atomically(settings, plan.encode())
+            run.session_lines.append([_session(command)])
+        yield run
     finally:
+        (path / _OWNER).unlink(missing_ok=True)
         lock.release()
 
 
 def load_records(path: Path | str) -> pd.DataFrame:
-    """Return the records of a run, a row per image, with the columns of `Record`.
+    """Return the records of a run, a row per image and cell, with the columns of `Record`.
 
     Integers are of pandas' type Int64, which keeps them whole next to images that have none.
 
@@ -198,9 +388,14 @@ def load_records(path: Path | str) -> pd.DataFrame:
     """
     if not (Path(path) / "plan.toml").is_file():
         raise UsageError(f"{path} is not a run folder (it has no plan.toml)")
-    rows = [record.model_dump() for record in RunFolder(Path(path)).records()]
+    return frame(RunFolder(Path(path)).records())
+
+
+def frame(records: Sequence[Record]) -> pd.DataFrame:
+    """Return records as a table, a row each; see `load_records`."""
     types = {name: _DTYPES.get(field.annotation, "object") for name, field in Record.model_fields.items()}
-    return pd.DataFrame(rows, columns=list(types)).astype(types)
+    columns = {name: [getattr(record, name) for record in records] for name in types}
+    return pd.DataFrame(columns, columns=list(types)).astype(types)
 
 
 def slug(name: str) -> str:
@@ -212,26 +407,78 @@ def slug(name: str) -> str:
     return re.sub(r"[^\w.+-]+", "-", name).strip(".-") or "unnamed"
 
 
-def _whole_lines(path: Path) -> list[bytes]:
-    if not path.exists():
-        return []
-    *lines, _half = path.read_bytes().split(b"\n")
-    return lines
+def sha256(data: bytes) -> str:
+    """Return the SHA-256 of bytes in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
 
 
-def _cut_half_line(path: Path) -> None:
-    """Remove what a process that was killed while appending left behind the last newline."""
-    if path.exists():
-        whole = sum(len(line) + 1 for line in _whole_lines(path))
-        if whole < path.stat().st_size:
-            os.truncate(path, whole)
+def _folder(cell: Cell, taken: set[str]) -> str:
+    """Return a folder for a cell: its labels, with digits of its settings' hash where others have that folder."""
+    plain = "/".join(slug(name) for name in (cell.dataset, cell.label, cell.classifier))
+    if plain.casefold() not in taken:
+        return plain
+    return "/".join([slug(cell.dataset), f"{slug(cell.label)}-{cell.id[:8]}", slug(cell.classifier)])
 
 
-def _append(path: Path, line: bytes) -> None:
-    with path.open("ab") as file:
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
+def _mend(run: RunFolder) -> None:
+    """Take out of the records what the disk does not hold as they say."""
+    files: tuple[Lines[Any], ...] = (
+        run.cell_lines,
+        run.record_lines,
+        run.prediction_lines,
+        run.quality_lines,
+        run.session_lines,
+    )
+    for lines in files:
+        run.mended += [f"line {number} of {lines.path.name} was damaged" for number in lines.mend()]
+    folders, records = run.cells(), run.records()
+    whole = [record for record in records if not record.error]
+    originals = list({(record.dataset, record.image): record for record in whole}.values())
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(lambda record: _fault(run, "originals", record, record.original_png), originals)
+        bad_originals = {(o.dataset, o.image): fault for o, fault in zip(originals, found, strict=True) if fault}
+        faults = dict(zip((record.key for record in whole), pool.map(lambda r: _faults(run, r), whole), strict=True))
+    kept = []
+    for record in records:
+        fault = faults.get(record.key) or (
+            bad_originals.get((record.dataset, record.image)) if not record.error else ""
+        )
+        if record.cell not in folders:
+            fault = "its cell is unknown"
+        if fault:
+            run.mended.append(f"{record.image} of {record.cell}: {fault}")
+        else:
+            kept.append(record)
+    if len(kept) < len(records):
+        run.record_lines.replace(kept)
+
+
+def _faults(run: RunFolder, record: Record) -> str:
+    fault = _fault(run, record.kind, record, record.png)
+    if record.structure_png and not fault:
+        fault = _fault(run, "structure", record, record.structure_png)
+    return fault
+
+
+def _fault(run: RunFolder, kind: Kind, record: Record, expected: str | None) -> str:
+    """Say what is wrong with a PNG of a record, if anything is."""
+    path = run.image_path(kind, record)
+    try:
+        found = sha256(path.read_bytes())
+    except FileNotFoundError:
+        return f"{path.relative_to(run.path)} is missing"
+    return "" if found == expected else f"{path.relative_to(run.path)} was altered"
+
+
+def _owner(path: Path) -> str:
+    try:
+        return f" ({(path / _OWNER).read_text(encoding='utf-8')})"
+    except OSError:
+        return ""
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @contextmanager
@@ -246,11 +493,11 @@ def _explain(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _environment(command: str) -> dict[str, object]:
-    return {
-        "command": command,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "versions": {package: version(package) for package in _PACKAGES},
-    }
+def _session(command: str) -> Session:
+    return Session(
+        command=command,
+        date=_now(),
+        python=platform.python_version(),
+        platform=platform.platform(),
+        versions={package: version(package) for package in _PACKAGES},
+    )

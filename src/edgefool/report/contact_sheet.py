@@ -25,9 +25,9 @@ def contact_sheet(run: RunFolder, record: Record) -> Figure:
         Five panels; the predicted class and its probability stand under both ends. Details are differences of
         lightness, scaled for viewing: grey is none.
     """
-    original = read_image(run.image_path("originals", record.image))
-    structure = read_image(run.image_path("structure", record.image, record))
-    adversarial = read_image(run.image_path("images", record.image, record))
+    original = read_image(run.image_path("originals", record))
+    structure = read_image(run.image_path("structure", record))
+    adversarial = read_image(run.image_path("images", record))
     lightness = [rgb_to_lab(image[None])[0, :1] for image in (original, structure, adversarial)]
     panels = {
         "original": original,

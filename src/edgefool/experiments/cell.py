@@ -1,0 +1,67 @@
+"""One attack on one dataset by way of one classifier: the unit in which work is planned, done and compared."""
+
+import hashlib
+import json
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from edgefool.images import MAX_SIDE, MIN_SIDE
+
+Size = Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE)] | Literal["native"]
+Constants = dict[str, bool | int | float | str]
+
+
+class Cell(BaseModel):
+    """All that decides the results of a cell, apart from the photos, and what it is called.
+
+    Attributes
+    ----------
+    dataset : str
+        Name of the dataset.
+    method : str
+        Name of the attack.
+    constants : dict
+        Every field of the attack, also those left at their defaults.
+    fingerprint : str
+        The classifier's SHA-256.
+    size : int or "native"
+        Side in pixels that photos are resized to, or their own size.
+    seed : int
+        The run's seed; an image's own is derived from it and the photo's bytes.
+    label, classifier : str
+        What people call the attack and the classifier. They decide nothing.
+    num_classes : int
+        Of the classifier.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+    dataset: str
+    method: str
+    constants: Constants
+    fingerprint: str
+    size: Size
+    seed: int
+    label: str
+    classifier: str
+    num_classes: int
+
+    @cached_property
+    def id(self) -> str:
+        """SHA-256 of the settings; cells with other settings are other cells."""
+        return hashlib.sha256(json.dumps(self._settings(), sort_keys=True).encode()).hexdigest()
+
+    def differences(self, other: "Cell") -> list[str]:
+        """Return a line for each setting in which ``other`` differs: name, its value here, its value there."""
+        mine, theirs = self._settings(), other._settings()
+        mine, theirs = mine | mine.pop("constants"), theirs | theirs.pop("constants")
+        return [
+            f"{key}: {mine.get(key)} there, {theirs.get(key)} now"
+            for key in dict.fromkeys([*mine, *theirs])
+            if mine.get(key) != theirs.get(key)
+        ]
+
+    def _settings(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"label", "classifier", "num_classes"})

@@ -1,0 +1,136 @@
+"""Does what is missing of an experiment in a run folder, in this process."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from edgefool.datasets import Photo
+from edgefool.experiments.evaluation import Evaluation
+from edgefool.experiments.experiment import Experiment, Work
+from edgefool.experiments.local import THREADS, LocalRun, refuse_changed
+from edgefool.experiments.memory import BatchSize, Kept
+from edgefool.experiments.run_folder import Record, RunFolder
+
+
+@dataclass(frozen=True)
+class Task:
+    """A work in a run: its folder there, its photos, and those still to be attacked."""
+
+    work: Work
+    folder: str
+    photos: list[Photo]
+    waiting: list[Photo]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What has just become durable: an image's record, or what was measured of some images."""
+
+    task: Task | None = None
+    record: Record | None = None
+    measured: int = 0
+
+
+class Execution:
+    """An experiment in a run folder; iterate, once, to do what is missing, cell by cell.
+
+    A cell's images are attacked and then measured; the originals are measured last.
+
+    Parameters
+    ----------
+    experiment
+        What to do.
+    run
+        The open run folder.
+    batch_size
+        How many images are attacked at a time; by default as many as the free memory takes.
+    retry
+        Try again the photos that gave an error.
+
+    Attributes
+    ----------
+    tasks : list of Task
+        All cells of the experiment.
+    done : dict
+        By a cell's folder, the records of its images by name; it grows.
+
+    Raises
+    ------
+    UsageError
+        If a photo that was attacked has other bytes now.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        run: RunFolder,
+        *,
+        batch_size: int | None = None,
+        retry: bool = False,
+    ):
+        self._experiment, self._run, self._batch_size = experiment, run, batch_size
+        self._memory: dict[str, Kept] = {}
+        self._pool = ThreadPoolExecutor(THREADS, "edgefool")
+        folders = run.enter(experiment.cells)
+        records = run.records()
+        photos = experiment.named_as_before(records)
+        self._originals: dict[str, dict[str, Record]] = {name: {} for name in photos}
+        self.done: dict[str, dict[str, Record]] = {folder: {} for folder in folders}
+        for record in records:
+            if record.original_png and record.dataset in self._originals:
+                self._originals[record.dataset][record.image] = record
+            if record.cell in self.done and not (retry and record.error):
+                self.done[record.cell][record.image] = record
+        for name, found in photos.items():
+            refuse_changed(found, self._originals[name])
+        self.tasks: list[Task] = []
+        for work, folder in zip(experiment.works, folders, strict=True):
+            chosen = photos[work.cell.dataset][: work.limit]
+            waiting = [photo for photo in chosen if photo.name not in self.done[folder]]
+            self.tasks.append(Task(work, folder, chosen, waiting))
+
+    def __iter__(self) -> Iterator[Step]:
+        with self._pool:
+            for task in self.tasks:
+                yield from self._attack(task)
+                records, fingerprint = self.done[task.folder].values(), task.work.cell.fingerprint
+                for measured in self.evaluation.adversarial(records, fingerprint):
+                    yield Step(task, measured=measured)
+            for originals in self._originals.values():
+                for measured in self.evaluation.originals(originals.values()):
+                    yield Step(measured=measured)
+
+    def attack(self) -> Iterator[Step]:
+        """Attack the photos that wait, and measure nothing."""
+        with self._pool:
+            for task in self.tasks:
+                yield from self._attack(task)
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """What measures the images."""
+        experiment = self._experiment
+        return Evaluation(self._run, experiment.classifiers, experiment.plan.squeezers, self._pool, experiment.lpips)
+
+    def _attack(self, task: Task) -> Iterator[Step]:
+        if not task.waiting:
+            return
+        work, known = task.work, self._originals[task.work.cell.dataset]
+        batch_size = self._batch_size or BatchSize(work.attack, self._kept(work))
+        attacked = LocalRun(
+            self._run, task.folder, work.cell, task.waiting, work.classifier, work.attack, batch_size, known, self._pool
+        )
+        for record in attacked:
+            self.done[task.folder][record.image] = record
+            if record.original_png:
+                known.setdefault(record.image, record)
+            yield Step(task, record)
+
+    def _kept(self, work: Work) -> Kept:
+        key = work.classifier.fingerprint
+        if key not in self._memory:
+            self._memory[key] = Kept(work.classifier, torch.device(self._experiment.device))
+        return self._memory[key]

@@ -1,0 +1,228 @@
+"""A plan with all that it names at hand: photos, classifiers and attacks."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from edgefool.attacks import Attack
+from edgefool.classifiers import CATALOGUE, Classifier, load_classifier, read_state_dict
+from edgefool.classifiers.weights import cache_folder, fetch
+from edgefool.datasets import Dataset, Photo
+from edgefool.errors import UsageError
+from edgefool.experiments.cell import Cell
+from edgefool.experiments.local import source_text
+from edgefool.experiments.plan import ClassifierEntry, LpipsEntry, Plan, make_attack
+from edgefool.experiments.run_folder import Record
+from edgefool.measures import Lpips
+
+
+@dataclass(frozen=True)
+class Work:
+    """A cell with what it names; ``limit`` is how many photos of the dataset it is about."""
+
+    cell: Cell
+    classifier: Classifier
+    attack: Attack
+    limit: int | None
+
+
+class Experiment:
+    """A plan that can be carried out: everything it names has been found and fits.
+
+    Parameters
+    ----------
+    plan
+        What to do.
+    device
+        Where.
+    allow_missing
+        Go on with what is there of a dataset's list.
+
+    Attributes
+    ----------
+    photos : dict
+        By dataset, those found.
+    classifiers : dict
+        By dataset, those that are attacked and that judge.
+    works : list of Work
+        The cells, classifier by classifier, with what they name.
+    lpips : Lpips or None
+        What computes LPIPS, if the plan asks for it.
+
+    Raises
+    ------
+    UsageError
+        If a photo, a classifier, weights or a constant is missing or does not fit.
+    RunError
+        If weights cannot be downloaded.
+    """
+
+    def __init__(self, plan: Plan, device: str = "cpu", *, allow_missing: bool = False):
+        self.plan, self.device, self._allow_missing = plan, device, allow_missing
+        self.photos = {dataset.name: dataset.find(allow_missing=allow_missing) for dataset in plan.datasets}
+        self._attacks = [make_attack(method.name, method.constants) for method in plan.methods]
+        loaded: dict[ClassifierEntry, Classifier] = {}
+        self.classifiers: dict[str, list[Classifier]] = {}
+        for dataset in plan.datasets:
+            entries = [e for e in plan.classifiers if e.datasets is None or dataset.name in e.datasets]
+            self.classifiers[dataset.name] = load_classifiers(dataset.name, entries, device, loaded)
+        self.works = [
+            Work(self._cell(dataset, classifier, k), classifier, self._attacks[k], method.limit)
+            for dataset, classifiers in self.classifiers.items()
+            for classifier in classifiers
+            for k, method in enumerate(plan.methods)
+        ]
+        _refuse_equal(self.works)
+        self.lpips = load_lpips(plan.lpips, device) if plan.lpips else None
+
+    def _cell(self, dataset: str, classifier: Classifier, k: int) -> Cell:
+        return Cell(
+            dataset=dataset,
+            method=self._attacks[k].name,
+            constants=asdict(self._attacks[k]),
+            fingerprint=classifier.fingerprint,
+            size=self.plan.size,
+            seed=self.plan.seed,
+            label=self.plan.methods[k].label,
+            classifier=classifier.name,
+            num_classes=classifier.num_classes,
+        )
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells."""
+        return [work.cell for work in self.works]
+
+    def warnings(self) -> list[str]:
+        """Return a line for each thing that leaves numbers out, or makes them worth less than they look."""
+        rate = self.plan.false_positive_rate
+        unfit = [
+            line for dataset in self.plan.datasets for line in unfit_labels(dataset, self.classifiers[dataset.name])
+        ]
+        few = [
+            f"{name} has {len(photos)} photos, too few for {rate:.0%} false positives: the detection threshold "
+            "is the highest score of an original"
+            for name, photos in self.photos.items()
+            if len(photos) * rate < 1
+        ]
+        return unfit + few
+
+    def seconds_per_image(self, works: Sequence[Work]) -> list[float]:
+        """Return roughly what an image of each work costs, from one timed step of its attack on noise.
+
+        It is 0 where the classifier cannot take such an image; its records will say why.
+        """
+        side = 224 if self.plan.size == "native" else self.plan.size
+        noise = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(self.device)
+        known: dict[tuple[str, str], float] = {}
+        for work in works:
+            key = (work.classifier.fingerprint, work.attack.name)
+            if key not in known:
+                try:
+                    _time(work, noise)  # the first is slower
+                    known[key] = _time(work, noise)
+                except Exception:  # the classifier may be anybody's code
+                    known[key] = 0.0
+        return [known[work.classifier.fingerprint, work.attack.name] for work in works]
+
+    def named_as_before(self, records: Sequence[Record]) -> dict[str, list[Photo]]:
+        """Return the photos by dataset, with the names that those in the run have there."""
+        if not records:
+            return self.photos
+        photos = {}
+        for dataset in self.plan.datasets:
+            names = {record.source: record.image for record in records if record.dataset == dataset.name}
+            # A source is a path for people: where the path is not UTF-8, it does not lead back to the photo.
+            own = {p.path: names[text] for p in self.photos[dataset.name] if (text := source_text(p.path)) in names}
+            taken = {Path(source): name for source, name in names.items()} | own
+            photos[dataset.name] = dataset.find(taken, allow_missing=self._allow_missing)
+        return photos
+
+
+def load_classifiers(
+    dataset: str,
+    entries: Sequence[ClassifierEntry],
+    device: str,
+    loaded: dict[ClassifierEntry, Classifier] | None = None,
+) -> list[Classifier]:
+    """Return the classifiers of a dataset, named as their entries say.
+
+    Parameters
+    ----------
+    dataset, entries
+        The dataset's name and what it is classified by.
+    device
+        Where the classifiers are put.
+    loaded
+        Those of other datasets, which need not be loaded again; it grows.
+
+    Raises
+    ------
+    UsageError
+        If one cannot be loaded, two are the same or share a name, or there is none.
+    """
+    loaded = {} if loaded is None else loaded
+    classifiers: list[Classifier] = []
+    for entry in entries:
+        if entry not in loaded:
+            new = load_classifier(entry.name, weights=entry.weights, classes=entry.classes, device=device)
+            new.name = entry.label or new.name
+            loaded[entry] = new
+        classifier = loaded[entry]
+        for other in classifiers:
+            if classifier.fingerprint == other.fingerprint:
+                raise UsageError(f"the classifiers {other.name} and {classifier.name} are the same")
+            if classifier.name.casefold() == other.name.casefold():
+                raise UsageError(f"two classifiers are called {classifier.name}; give one of them another label")
+        classifiers.append(classifier)
+    if not classifiers:
+        raise UsageError(f"no classifier of the plan is for the dataset {dataset}")
+    return classifiers
+
+
+def unfit_labels(dataset: Dataset, classifiers: Iterable[Classifier]) -> list[str]:
+    """Return a line for each classifier that has other classes than the labels of a dataset count."""
+    return [
+        f"{dataset.name} has labels of {dataset.num_classes} classes, {classifier.name} has "
+        f"{classifier.num_classes}: not compared with the ground truth"
+        for classifier in classifiers
+        if dataset.num_classes not in (None, classifier.num_classes)
+    ]
+
+
+def load_lpips(entry: LpipsEntry, device: str) -> Lpips:
+    """Return what computes LPIPS; AlexNet's weights are downloaded if none are named.
+
+    Raises
+    ------
+    UsageError
+        If other weights are not named, or do not fit.
+    RunError
+        If they cannot be downloaded.
+    """
+    file = entry.weights
+    if file is None:
+        if entry.backbone != "alex":
+            raise UsageError(f"lpips: the backbone {entry.backbone} needs a file with its weights (weights = ...)")
+        alexnet = CATALOGUE["alexnet"]
+        file = fetch(str(alexnet.url), alexnet.sha256, cache_folder())
+    return Lpips(entry.backbone, read_state_dict(file)).to(device)
+
+
+def _refuse_equal(works: Sequence[Work]) -> None:
+    seen: dict[str, str] = {}
+    for work in works:
+        if work.cell.id in seen:
+            raise UsageError(f"the methods {seen[work.cell.id]} and {work.cell.label} are the same")
+        seen[work.cell.id] = work.cell.label
+
+
+def _time(work: Work, noise: torch.Tensor) -> float:
+    start = time.perf_counter()
+    states = work.attack.begin(work.classifier, noise, [0])
+    begun = time.perf_counter()
+    work.attack.step(work.classifier, states)
+    return begun - start + work.attack.typical_steps * (time.perf_counter() - begun)

@@ -1,0 +1,155 @@
+"""What is known of the images of a run, sorted by the cells that made them."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from edgefool.errors import UsageError
+from edgefool.experiments import RunFolder
+from edgefool.experiments.cell import Cell
+from edgefool.experiments.plan import reread_plan
+from edgefool.experiments.run_folder import Prediction, Quality, Record
+
+NULL_METHOD = "enhance"
+"""EdgeFool's enhancement without an attack: what any attack of its kind has to beat."""
+
+Answers = Mapping[str, Prediction]  # by image
+
+
+@dataclass(frozen=True)
+class Results:
+    """The answers from which tables are made.
+
+    Attributes
+    ----------
+    cells : dict
+        By folder.
+    records : dict
+        By a cell's folder, the records of its images that were attacked.
+    errors : dict
+        By a cell's folder, those of the images that could not be.
+    squeezers : sequence of str
+        Whose scores are asked for.
+    false_positive_rate : float
+        Of the detectors.
+    label_classes : dict
+        By dataset, how many classes its labels count; None if it has none.
+    """
+
+    cells: Mapping[str, Cell]
+    records: Mapping[str, Sequence[Record]]
+    errors: Mapping[str, Sequence[Record]]
+    squeezers: Sequence[str]
+    false_positive_rate: float
+    label_classes: Mapping[str, int | None]
+    _predictions: Mapping[tuple[str | None, str, str], Answers]
+    _qualities: Mapping[str, Mapping[str, Quality]]
+
+    def of_originals(self, dataset: str, fingerprint: str) -> Answers:
+        """Return what a classifier says of the originals of a dataset, by image."""
+        return self._predictions.get((None, dataset, fingerprint), {})
+
+    def of_adversarial(self, folder: str, fingerprint: str) -> Answers:
+        """Return what a classifier says of the adversarial images of a cell, by image."""
+        return self._predictions.get((folder, self.cells[folder].dataset, fingerprint), {})
+
+    def quality(self, folder: str) -> Mapping[str, Quality]:
+        """Return how far the adversarial images of a cell are from their originals, by image."""
+        return self._qualities.get(folder, {})
+
+    @cached_property
+    def methods(self) -> dict[str, str]:
+        """What tables call the method of each cell: its label, unless another cell of its kind has the same."""
+        alike = Counter(_names(cell) for cell in self.cells.values())
+        return {
+            folder: cell.label if alike[_names(cell)] == 1 else folder.split("/")[1]
+            for folder, cell in self.cells.items()
+        }
+
+    @cached_property
+    def targets(self) -> dict[str, list[Cell]]:
+        """By dataset, a cell of each classifier."""
+        first: dict[tuple[str, str], Cell] = {}
+        for cell in self.cells.values():
+            first.setdefault((cell.dataset, cell.fingerprint), cell)
+        targets: dict[str, list[Cell]] = defaultdict(list)
+        for cell in first.values():
+            targets[cell.dataset].append(cell)
+        return targets
+
+    @cached_property
+    def nulls(self) -> dict[tuple[str, str], str]:
+        """By dataset and attacked classifier, the folder of the null method's cell."""
+        return {
+            (cell.dataset, cell.fingerprint): folder
+            for folder, cell in self.cells.items()
+            if cell.method == NULL_METHOD
+        }
+
+    def fits(self, cell: Cell) -> bool:
+        """Tell whether the classifier of a cell has the classes that the labels of its dataset count."""
+        return self.label_classes.get(cell.dataset) == cell.num_classes
+
+
+def _names(cell: Cell) -> tuple[str, str, str]:
+    return cell.dataset, cell.label, cell.classifier
+
+
+def load_results(path: Path | str) -> Results:
+    """Read the results of a run.
+
+    Raises
+    ------
+    UsageError
+        If the folder is not a run.
+    RunError
+        If a line of its files is damaged.
+    """
+    run = RunFolder(Path(path))
+    if not (run.path / "plan.toml").is_file():
+        raise UsageError(f"{path} is not a run folder (it has no plan.toml)")
+    plan = reread_plan(run.path / "plan.toml")
+    return make_results(
+        run.cells(),
+        run.records(),
+        run.prediction_lines.read(),
+        run.quality_lines.read(),
+        squeezers=plan.squeezers,
+        false_positive_rate=plan.false_positive_rate,
+        label_classes={dataset.name: dataset.num_classes for dataset in plan.datasets},
+    )
+
+
+def make_results(
+    cells: Mapping[str, Cell],
+    records: Iterable[Record],
+    predictions: Iterable[Prediction],
+    qualities: Iterable[Quality],
+    *,
+    squeezers: Sequence[str],
+    false_positive_rate: float,
+    label_classes: Mapping[str, int | None],
+) -> Results:
+    """Sort records and answers by cell; answers about files that have been replaced since are left out."""
+    whole: dict[str, list[Record]] = defaultdict(list)
+    errors: dict[str, list[Record]] = defaultdict(list)
+    files: dict[tuple[str | None, str, str], str | None] = {}
+    for record in records:
+        (errors if record.error else whole)[record.cell].append(record)
+        if not record.error:
+            files[None, record.dataset, record.image] = record.original_png
+            files[record.cell, record.dataset, record.image] = record.png
+    answers: dict[tuple[str | None, str, str], dict[str, Prediction]] = defaultdict(dict)
+    for line in predictions:
+        if files.get((line.cell, line.dataset, line.image)) == line.png:
+            answers[line.cell, line.dataset, line.fingerprint][line.image] = line
+    distances: dict[str, dict[str, Quality]] = defaultdict(dict)
+    for quality in qualities:
+        if (
+            quality.cell in cells
+            and files.get((quality.cell, cells[quality.cell].dataset, quality.image)) == quality.png
+        ):
+            distances[quality.cell][quality.image] = quality
+    return Results(cells, whole, errors, squeezers, false_positive_rate, label_classes, answers, distances)

@@ -1,0 +1,104 @@
+"""A small plan, and what carries it out in this process."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pytest
+
+from edgefool.experiments import Execution, Experiment, RunFolder, Step, load_records, make_plan, open_run
+
+MORE_CLASSIFIERS = '''
+
+def other():
+    """Five classes, by other weights."""
+    net = factory()
+    net[2].weight.data = 8 * torch.randn(5, 48, generator=torch.Generator().manual_seed(1))
+    return net
+
+
+def three():
+    """Three classes."""
+    net = factory()
+    net[2] = nn.Linear(48, 3, bias=False)
+    net[2].weight.data = 8 * torch.randn(3, 48, generator=torch.Generator().manual_seed(2))
+    return net
+'''
+
+
+class Done(NamedTuple):
+    """A plan that was carried out."""
+
+    run: RunFolder
+    execution: Execution
+    steps: list[Step]
+
+
+@pytest.fixture
+def nets(tiny: Path) -> Path:
+    """Return a Python file with the factories of `tiny` and more."""
+    tiny.write_text(tiny.read_text() + MORE_CLASSIFIERS)
+    return tiny
+
+
+@pytest.fixture
+def album(tmp_path: Path, make_photo: Callable[..., Path]) -> Path:
+    """Return a folder with six photos; DeepFool as in `settings` misleads some and not all."""
+    for seed in range(6):
+        make_photo(tmp_path / "album" / f"{seed}.png", seed)
+    return tmp_path / "album"
+
+
+@pytest.fixture
+def settings(nets: Path, album: Path) -> dict[str, Any]:
+    """Return a plan of two classifiers and two methods: four cells of six images."""
+    return {
+        "datasets": [{"kind": "folder", "name": "pics", "path": str(album)}],
+        "classifiers": [{"name": f"{nets}:factory", "label": "first"}, {"name": f"{nets}:other", "label": "other"}],
+        "methods": [{"name": "enhance"}, {"name": "deepfool", "constants": {"max_iterations": 3}}],
+        "size": 32,
+        "squeezers": ["bits4", "median2"],
+        "false_positive_rate": 0.2,
+    }
+
+
+@pytest.fixture
+def carry_out(tmp_path: Path) -> Callable[..., Done]:
+    """Return what carries out a plan in a folder of ``tmp_path``."""
+
+    def carry_out(settings: dict[str, Any], folder: str = "run", **options: Any) -> Done:
+        plan = make_plan(settings)
+        experiment = Experiment(plan)
+        with open_run(tmp_path / folder, plan.to_toml(), experiment.cells) as run:
+            execution = Execution(experiment, run, **options)
+            return Done(run, execution, list(execution))
+
+    return carry_out
+
+
+@pytest.fixture
+def frames() -> Callable[[RunFolder], list[pd.DataFrame]]:
+    """Return what gives records, predictions and qualities of a run, but for times and the order of lines."""
+
+    def frames(run: RunFolder) -> list[pd.DataFrame]:
+        records = load_records(run.path).drop(columns="seconds")
+        predictions = pd.json_normalize([line.model_dump() for line in run.prediction_lines.read()])
+        qualities = pd.DataFrame([line.model_dump() for line in run.quality_lines.read()])
+        return [
+            table.sort_values([name for name in ("cell", "image", "fingerprint") if name in table], ignore_index=True)
+            for table in (records, predictions, qualities)
+        ]
+
+    return frames
+
+
+@pytest.fixture
+def agree(frames: Callable[[RunFolder], list[pd.DataFrame]]) -> Callable[[RunFolder, RunFolder], None]:
+    """Return what asserts that two runs hold the same, up to round-off."""
+
+    def agree(run: RunFolder, other: RunFolder) -> None:
+        for mine, theirs in zip(frames(run), frames(other), strict=True):
+            pd.testing.assert_frame_equal(mine, theirs, rtol=1e-4, atol=1e-5, check_like=True)
+
+    return agree

@@ -1,0 +1,225 @@
+"""Results are sorted by cell, and hold nothing about files that are there no more."""
+
+import pytest
+
+from edgefool.errors import RunError, UsageError
+from edgefool.experiments import RunFolder, make_plan
+from edgefool.experiments.cell import Cell
+from edgefool.experiments.run_folder import CellLine, Prediction, Quality, Record
+from edgefool.report import Results, load_results, make_results
+
+
+def make_cell(label: str = "nfgsm", classifier: str = "a", **changes: object) -> Cell:
+    settings = {
+        "dataset": "pics",
+        "method": "nfgsm",
+        "constants": {"alpha": 1.0},
+        "fingerprint": f"print of {classifier}",
+        "size": 32,
+        "seed": 0,
+        "label": label,
+        "classifier": classifier,
+        "num_classes": 5,
+    }
+    return Cell.model_validate(settings | changes)
+
+
+def make_record(image: str = "cat", cell: str = "pics/nfgsm/a", **changes: object) -> Record:
+    dataset, method, classifier = cell.split("/")
+    settings = {"source": "/", "method": method, "classifier": classifier, "original_png": "before", "png": "after"}
+    return Record.model_validate({"cell": cell, "dataset": dataset, "image": image} | settings | changes)
+
+
+def make_prediction(image: str = "cat", cell: str | None = "pics/nfgsm/a", **changes: object) -> Prediction:
+    settings = {"dataset": "pics", "png": "after" if cell else "before", "classifier": "a", "fingerprint": "print of a"}
+    settings |= {"predicted": 1, "probability": 0.5, "scores": {}}
+    return Prediction.model_validate({"cell": cell, "image": image} | settings | changes)
+
+
+def make_quality(image: str = "cat", cell: str = "pics/nfgsm/a", **changes: object) -> Quality:
+    settings = {"png": "after", "ciede2000": 1.0, "linf": 0.1, "changed_pixels": 1.0}
+    return Quality.model_validate({"cell": cell, "image": image} | settings | changes)
+
+
+def results(cells=None, records=(), predictions=(), qualities=(), label_classes=None) -> Results:
+    return make_results(
+        cells or {"pics/nfgsm/a": make_cell()},
+        records,
+        predictions,
+        qualities,
+        squeezers=("bits4",),
+        false_positive_rate=0.05,
+        label_classes=label_classes or {"pics": None},
+    )
+
+
+def test_answers_lie_by_cell_and_classifier():
+    cells = {"pics/nfgsm/a": make_cell(), "pics/nfgsm/b": make_cell(classifier="b")}
+    records = [make_record(image, folder) for image in ("cat", "dog") for folder in cells]
+    lines = [
+        make_prediction(image, folder, fingerprint=f"print of {judge}", predicted=number)
+        for number, (image, folder, judge) in enumerate(
+            (image, folder, judge) for image in ("cat", "dog") for folder in (None, *cells) for judge in ("a", "b")
+        )
+    ]
+    found = results(
+        cells, records, lines, [make_quality(image, folder) for image in ("cat", "dog") for folder in cells]
+    )
+    for number, line in enumerate(lines):
+        kept = (
+            found.of_adversarial(line.cell, line.fingerprint)
+            if line.cell
+            else found.of_originals("pics", line.fingerprint)
+        )
+        assert set(kept) == {"cat", "dog"}
+        assert kept[line.image].predicted == number
+    for folder in cells:
+        assert list(found.quality(folder)) == [r.image for r in found.records[folder]] == ["cat", "dog"]
+    assert found.of_originals("pics", "nobody") == found.of_originals("nothing", "print of a") == {}
+    assert found.of_adversarial("pics/nfgsm/a", "nobody") == {}
+
+
+@pytest.mark.parametrize(
+    "stale",
+    [
+        {"png": "replaced"},
+        {"png": "before"},  # of the original, not of what was made of it
+        {"image": "lion"},
+        {"dataset": "scenes"},
+        {"cell": "pics/nfgsm/b"},
+        {"cell": "pics/gone/a"},
+    ],
+)
+def test_answers_about_other_files_are_left_out(stale):
+    cells = {"pics/nfgsm/a": make_cell(), "pics/nfgsm/b": make_cell(classifier="b")}
+    records = [make_record(), make_record(cell="pics/nfgsm/b", png="other")]
+    found = results(cells, records, [make_prediction(**stale)])
+    assert [found.of_adversarial(folder, "print of a") for folder in cells] == [{}, {}]
+    if "dataset" not in stale:
+        found = results(cells, records, qualities=[make_quality(**stale)])
+        assert [found.quality(folder) for folder in cells] == [{}, {}]
+
+
+@pytest.mark.parametrize("stale", [{"png": "after"}, {"png": "replaced"}, {"image": "lion"}, {"dataset": "scenes"}])
+def test_answers_about_other_originals_are_left_out(stale):
+    found = results(records=[make_record()], predictions=[make_prediction(cell=None, **stale)])
+    assert found.of_originals("pics", "print of a") == found.of_originals("scenes", "print of a") == {}
+    kept = results(records=[make_record()], predictions=[make_prediction(cell=None)])
+    assert list(kept.of_originals("pics", "print of a")) == ["cat"]
+
+
+def test_images_that_could_not_be_attacked_stand_apart():
+    """An answer about a file of an earlier try counts no more."""
+    broken = make_record("dog", original_png=None, png=None, error="broken")
+    found = results(records=[make_record(), broken], predictions=[make_prediction("dog"), make_prediction("cat")])
+    assert found.records["pics/nfgsm/a"] == [make_record()]
+    assert found.errors["pics/nfgsm/a"] == [broken]
+    assert list(found.of_adversarial("pics/nfgsm/a", "print of a")) == ["cat"]
+
+
+def test_methods_are_called_by_labels_where_these_tell_them_apart():
+    cells = {
+        "pics/nfgsm/a": make_cell(),
+        "pics/nfgsm-1234/a": make_cell(constants={"alpha": 2.0}),
+        "pics/nfgsm/b": make_cell(classifier="b"),
+        "pics/old/a": make_cell(label="new"),
+    }
+    assert list(results(cells).methods.values()) == ["nfgsm", "nfgsm-1234", "nfgsm", "new"]
+
+
+def test_targets_are_all_classifiers_of_a_dataset_once():
+    cells = {
+        f"{dataset}/{method}/{classifier}": make_cell(method, classifier, dataset=dataset, constants={"m": method})
+        for dataset, classifiers in (("pics", "ab"), ("scenes", "bc"))
+        for method in ("one", "two")
+        for classifier in classifiers
+    }
+    targets = results(cells).targets
+    assert {dataset: [c.classifier for c in found] for dataset, found in targets.items()} == {
+        "pics": ["a", "b"],
+        "scenes": ["b", "c"],
+    }
+
+
+def test_the_null_method_is_that_of_the_same_classifier():
+    cells = {
+        f"{dataset}/{method}/{classifier}": make_cell(f"{method}!", classifier, dataset=dataset, method=method)
+        for dataset in ("pics", "scenes")
+        for method in ("nfgsm", "enhance")
+        for classifier in "ab"
+    }
+    assert results(cells).nulls == {
+        (dataset, f"print of {classifier}"): f"{dataset}/enhance/{classifier}"
+        for dataset in ("pics", "scenes")
+        for classifier in "ab"
+    }
+    assert results().nulls == {}
+
+
+@pytest.mark.parametrize(("classes", "fits"), [({"pics": 5}, True), ({"pics": 4}, False), ({"pics": None}, False)])
+def test_labels_fit_classifiers_of_as_many_classes(classes, fits):
+    assert results(label_classes=classes).fits(make_cell()) is fits
+    assert not results(label_classes=classes).fits(make_cell(dataset="of an older plan"))
+
+
+# From a folder
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Return a run without images."""
+    plan = make_plan(
+        {
+            "datasets": [{"kind": "folder", "name": "pics", "path": "/x", "labels": "/x.csv", "num_classes": 5}],
+            "classifiers": [{"name": "gone.py:net"}],
+            "methods": [{"name": "nfgsm"}],
+            "squeezers": ["median2"],
+            "false_positive_rate": 0.125,
+        }
+    )
+    run = RunFolder(tmp_path)
+    (tmp_path / "plan.toml").write_text(plan.to_toml())
+    run.cell_lines.append([CellLine(folder="pics/nfgsm/a", cell=make_cell())])
+    run.record_lines.append([make_record(success=True), make_record()])
+    run.save_measures([make_prediction(predicted=3), make_prediction()], [make_quality(linf=0.5), make_quality()])
+    return run
+
+
+def test_a_folder_is_read_without_what_its_plan_names(run):
+    found = load_results(run.path)
+    assert found == load_results(str(run.path))
+    assert (found.squeezers, found.false_positive_rate, found.label_classes) == (("median2",), 0.125, {"pics": 5})
+    assert found.cells == {"pics/nfgsm/a": make_cell()}
+    # The latest lines count.
+    assert found.records == {"pics/nfgsm/a": [make_record()]}
+    assert found.of_adversarial("pics/nfgsm/a", "print of a") == {"cat": make_prediction()}
+    assert found.quality("pics/nfgsm/a") == {"cat": make_quality()}
+    assert found.fits(make_cell())
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    for path in (tmp_path, tmp_path / "gone", tmp_path / "gone" / "\x1b"):
+        with pytest.raises(UsageError, match=r"is not a run folder \(it has no plan\.toml\)"):
+            load_results(path)
+
+
+@pytest.mark.parametrize("name", ["cells", "records", "predictions", "quality"])
+def test_a_damaged_line_is_told(run, name):
+    path = run.path / f"{name}.jsonl"
+    path.write_bytes(b"{}\n" + path.read_bytes())
+    with pytest.raises(RunError, match=rf"line 1 of .*{name}\.jsonl is damaged"):
+        load_results(run.path)
+
+
+def test_half_a_last_line_is_being_written(run):
+    before = load_results(run.path)
+    for name in ("cells", "records", "predictions", "quality"):
+        with (run.path / f"{name}.jsonl").open("a") as file:
+            file.write('{"cell": "pics/nf')
+    assert load_results(run.path) == before
+
+
+def test_a_plan_that_cannot_be_read_is_told(run):
+    (run.path / "plan.toml").write_text("no = = plan")
+    with pytest.raises(UsageError, match=r"cannot read the plan .*plan\.toml"):
+        load_results(run.path)
