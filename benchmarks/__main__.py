@@ -20,6 +20,8 @@ COMMANDS = (
     "edgefool --classifier caltech101-resnet --images 7 --authors 1",
     "occupancy",
     "scaling --classifier caltech101-resnet --iterations 2",
+    "detection --images 32",
+    "bookkeeping --cells 1000",
     "methods --classifier caltech101-resnet --images 7 --cw-iterations 20 --sparse-images 1",
 )
 

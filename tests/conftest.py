@@ -37,6 +37,25 @@ def factory():
     return net
 
 
+def other():
+    """Five classes, by other weights."""
+    net = factory()
+    net[2].weight.data = 8 * torch.randn(5, 48, generator=torch.Generator().manual_seed(1))
+    return net
+
+
+def three():
+    """Three classes."""
+    net = factory()
+    net[2] = nn.Linear(48, 3, bias=False)
+    net[2].weight.data = 8 * torch.randn(3, 48, generator=torch.Generator().manual_seed(2))
+    return net
+
+
+def failing():
+    raise OSError("no\\x1b[31m net")
+
+
 def stubborn():
     """Always the same class, with certainty."""
     net = factory()

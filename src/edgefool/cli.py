@@ -139,8 +139,7 @@ def run(
     for line in experiment.warnings():
         err.print(f"note: {plain(line)}")
     if dry_run:
-        counts = [len(experiment.photos[work.cell.dataset][: work.limit]) for work in experiment.works]
-        _tell_estimate(counts, counts, experiment.seconds_per_image(experiment.works))
+        _foretell(folder, experiment)
         return 0
     with open_run(folder, experiment.plan.to_toml(), experiment.cells, command=shlex.join(sys.argv)) as opened:
         _tell_mended(opened)
@@ -153,10 +152,26 @@ def run(
         for problem in execution.evaluation.problems:
             err.print(f"not measured: {plain(problem)}")
         _tell_results(load_results(folder), folder / "tables")
-    errors = sum(record.error is not None for records in execution.done.values() for record in records.values())
-    if errors:
+    done = [execution.done[task.folder][photo.name] for task in execution.tasks for photo in task.photos]
+    if errors := sum(record.error is not None for record in done):
         out.print(f"{errors} errors; see the records, and --retry")
     return 1 if errors else 0
+
+
+def _foretell(folder: Path, experiment: "Experiment") -> None:
+    """Estimate what is missing in a folder, which need not exist, and leave it as it is."""
+    from edgefool.experiments import RunFolder
+
+    run = RunFolder(folder)
+    run.refuse_others(experiment.cells, alone=False)
+    folders = {cell.id: name for name, cell in run.cells().items()}
+    done = {record.key for record in run.records()}
+    images, waiting = [], []
+    for work in experiment.works:
+        photos = experiment.photos[work.cell.dataset][: work.limit]
+        images.append(len(photos))
+        waiting.append(sum((folders.get(work.cell.id), photo.name) not in done for photo in photos))
+    _tell_estimate(images, waiting, experiment.seconds_per_image(experiment.works))
 
 
 def _costs(experiment: "Experiment", execution: "Execution") -> list[float]:

@@ -9,23 +9,6 @@ import pytest
 
 from edgefool.experiments import Execution, Experiment, RunFolder, Step, load_records, make_plan, open_run
 
-MORE_CLASSIFIERS = '''
-
-def other():
-    """Five classes, by other weights."""
-    net = factory()
-    net[2].weight.data = 8 * torch.randn(5, 48, generator=torch.Generator().manual_seed(1))
-    return net
-
-
-def three():
-    """Three classes."""
-    net = factory()
-    net[2] = nn.Linear(48, 3, bias=False)
-    net[2].weight.data = 8 * torch.randn(3, 48, generator=torch.Generator().manual_seed(2))
-    return net
-'''
-
 
 class Done(NamedTuple):
     """A plan that was carried out."""
@@ -33,13 +16,6 @@ class Done(NamedTuple):
     run: RunFolder
     execution: Execution
     steps: list[Step]
-
-
-@pytest.fixture
-def nets(tiny: Path) -> Path:
-    """Return a Python file with the factories of `tiny` and more."""
-    tiny.write_text(tiny.read_text() + MORE_CLASSIFIERS)
-    return tiny
 
 
 @pytest.fixture
@@ -51,11 +27,11 @@ def album(tmp_path: Path, make_photo: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def settings(nets: Path, album: Path) -> dict[str, Any]:
+def settings(tiny: Path, album: Path) -> dict[str, Any]:
     """Return a plan of two classifiers and two methods: four cells of six images."""
     return {
         "datasets": [{"kind": "folder", "name": "pics", "path": str(album)}],
-        "classifiers": [{"name": f"{nets}:factory", "label": "first"}, {"name": f"{nets}:other", "label": "other"}],
+        "classifiers": [{"name": f"{tiny}:factory", "label": "first"}, {"name": f"{tiny}:other", "label": "other"}],
         "methods": [{"name": "enhance"}, {"name": "deepfool", "constants": {"max_iterations": 3}}],
         "size": 32,
         "squeezers": ["bits4", "median2"],

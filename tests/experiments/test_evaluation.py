@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from edgefool.classifiers import Classifier, load_classifier
+from edgefool.errors import UsageError
 from edgefool.experiments import RunFolder
 from edgefool.experiments.evaluation import Evaluation
 from edgefool.experiments.run_folder import sha256
@@ -182,6 +183,24 @@ def test_lpips_can_be_asked_for_later(done):
     assert measure(run, classifiers)[1] == 0, "what is known of LPIPS is not forgotten"
 
 
+def test_lpips_that_fails_leaves_the_other_distances(done, monkeypatch):
+    """As it does of images that are too small for its network."""
+    run, classifiers = done
+    before = run.quality_lines.path.read_bytes()
+    lpips = Distance()
+
+    def fail(*_):
+        raise UsageError("too small")
+
+    monkeypatch.setattr(lpips, "forward", fail)
+    assert measure(run, classifiers, lpips=lpips)[0].problems == ["LPIPS: too small"]
+    assert run.quality_lines.path.read_bytes() == before
+    copy = forget(run)
+    measure(copy, classifiers, lpips=lpips)
+    known = {line.key: line.lpips for line in copy.quality_lines.read()}
+    assert known == {record.key: None for record in run.records()}
+
+
 # Classifiers that fail
 
 
@@ -212,14 +231,14 @@ def test_one_answer_that_is_no_number_leaves_its_neighbours_alone(done):
     assert again.problems == evaluation.problems
 
 
-def test_a_classifier_that_fails_is_told_once_for_a_size(album, nets, settings, carry_out, make_photo):
+def test_a_classifier_that_fails_is_told_once_for_a_size(album, tiny, settings, carry_out, make_photo):
     for height in (40, 48):
         for seed in range(2):
             make_photo(album / f"{height}-{seed}.png", seed, height=height)
     run, execution, _ = carry_out(settings | {"size": "native"})
     net = execution.tasks[0].work.classifier.net
     fine = Classifier(net, name="fine", classes="abcde", architecture="net", input_size=None)
-    evaluation, _ = measure(run, [load_classifier(f"{nets}:choosy"), fine])
+    evaluation, _ = measure(run, [load_classifier(f"{tiny}:choosy"), fine])
     assert evaluation.problems == [
         "classifier-choosy cannot take 36 x 40 pixels: no 40, please",
         "classifier-choosy: the logits for some images of 36 x 48 pixels are not finite numbers",

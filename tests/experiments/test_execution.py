@@ -233,7 +233,7 @@ def test_interrupted_measuring_goes_on(tmp_path, settings, carry_out, agree, mon
 
     def interrupt(*arguments):
         calls.append(arguments)
-        if len(calls) == 4:
+        if len(calls) == 6:
             raise KeyboardInterrupt
         return measure(*arguments)
 
@@ -241,7 +241,7 @@ def test_interrupted_measuring_goes_on(tmp_path, settings, carry_out, agree, mon
         patch.setattr(evaluation, "squeezing_scores", interrupt)
         with pytest.raises(KeyboardInterrupt):
             carry_out(settings)
-    assert len(calls) == 4
+    assert len(calls) == 6
     assert 0 < len(lines(tmp_path / "run")["predictions.jsonl"]) < 60
     agree(carry_out(settings).run, undisturbed)
 
@@ -347,8 +347,8 @@ def test_photos_keep_their_names(tmp_path, album, settings, carry_out, make_phot
 
 
 @pytest.mark.parametrize(("size", "problem"), [(40, "cannot take 40 x 40 pixels: no 40, please"), (48, "not finite")])
-def test_a_classifier_that_fails_leaves_the_others_alone(nets, settings, carry_out, size, problem):
-    both = settings | {"size": size, "classifiers": [settings["classifiers"][0], {"name": f"{nets}:choosy"}]}
+def test_a_classifier_that_fails_leaves_the_others_alone(tiny, settings, carry_out, size, problem):
+    both = settings | {"size": size, "classifiers": [settings["classifiers"][0], {"name": f"{tiny}:choosy"}]}
     run, execution, _ = carry_out(both, "both")
     assert [bool(r.error) for r in run.records()] == [r.classifier != "first" for r in run.records()]
     (told,) = execution.evaluation.problems

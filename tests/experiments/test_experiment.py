@@ -14,12 +14,12 @@ from edgefool.experiments import Experiment, make_plan
 from edgefool.measures import Lpips
 
 
-def test_every_method_attacks_every_classifier_of_every_dataset(tmp_path, nets, album, settings):
+def test_every_method_attacks_every_classifier_of_every_dataset(tmp_path, tiny, album, settings):
     shutil.copytree(album, tmp_path / "more")
     settings["datasets"].append({"kind": "folder", "name": "more", "path": str(tmp_path / "more"), "limit": 2})
     settings["classifiers"] += [
-        {"name": f"{nets}:three", "datasets": ["more"]},
-        {"name": f"{nets}:stubborn", "datasets": ["pics"], "label": "last"},
+        {"name": f"{tiny}:three", "datasets": ["more"]},
+        {"name": f"{tiny}:stubborn", "datasets": ["pics"], "label": "last"},
     ]
     settings["methods"][1]["limit"] = 5
     experiment = Experiment(make_plan(settings))
@@ -111,10 +111,10 @@ def test_missing_images_of_a_list_are_passed_over_if_asked(tmp_path, settings, m
 # Warnings
 
 
-def test_labels_that_do_not_fit_are_told(nets, album, settings):
+def test_labels_that_do_not_fit_are_told(tiny, album, settings):
     (album / "labels.csv").write_text("file,label\n0.png,2\n")
     labelled = entry(settings, "datasets", labels=str(album / "labels.csv"), num_classes=3)
-    labelled["classifiers"] = [*settings["classifiers"], {"name": f"{nets}:three"}]
+    labelled["classifiers"] = [*settings["classifiers"], {"name": f"{tiny}:three"}]
     assert Experiment(make_plan(labelled)).warnings() == [
         f"pics has labels of 3 classes, {name} has 5: not compared with the ground truth" for name in ("first", "other")
     ]
@@ -156,8 +156,8 @@ def test_each_attack_is_timed_once_for_each_classifier(tmp_path, album, settings
 
 
 @pytest.mark.parametrize("size", [40, 48])
-def test_no_estimate_for_a_classifier_that_fails(nets, settings, size):
-    choosy = entry(settings, "classifiers", name=f"{nets}:choosy")
+def test_no_estimate_for_a_classifier_that_fails(tiny, settings, size):
+    choosy = entry(settings, "classifiers", name=f"{tiny}:choosy")
     costs = [
         cost > 0
         for experiment in [Experiment(make_plan(choosy | {"size": size}))]

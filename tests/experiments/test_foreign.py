@@ -30,13 +30,13 @@ def others(tmp_path, album):
 
 
 @pytest.fixture
-def measure(tmp_path, nets):
+def measure(tmp_path, tiny):
     """Return what measures images in a run by two classifiers."""
 
     def measure(images: ForeignImages) -> tuple[RunFolder, list[int]]:
         run = RunFolder(tmp_path / "run")
         run.path.mkdir()
-        classifiers = [load_classifier(f"{nets}:{name}") for name in ("factory", "other")]
+        classifiers = [load_classifier(f"{tiny}:{name}") for name in ("factory", "other")]
         return run, list(images.measure(run, classifiers, ["bits4"], None))
 
     return measure
@@ -114,11 +114,11 @@ def test_only_the_first_stray_images_are_named(album, others):
 
 
 @torch.no_grad()
-def test_records_say_what_the_files_hold(album, others, measure, nets):
+def test_records_say_what_the_files_hold(album, others, measure, tiny):
     images = foreign(album, others)
     run, steps = measure(images)
     assert sum(steps) == 2 * 6 + 2 * 6 + 6  # taken in, measured, and the originals
-    classifiers = {c.fingerprint: c for c in (load_classifier(f"{nets}:{name}") for name in ("factory", "other"))}
+    classifiers = {c.fingerprint: c for c in (load_classifier(f"{tiny}:{name}") for name in ("factory", "other"))}
     records = run.records()
     assert len(records) == 12
     assert 0 < sum(r.success for r in records) < 12, "the test needs both"

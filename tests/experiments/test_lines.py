@@ -1,5 +1,6 @@
 """Files of lines give back what was written, and own up to what was done to them."""
 
+import errno
 import os
 
 import pytest
@@ -86,6 +87,39 @@ def test_damage_is_told_by_line_and_taken_out(lines):
     assert lines.mend() == [2, 3]
     assert lines.read() == [Fact(name="a"), Fact(name="c")]
     assert lines.path.read_bytes() == one + b"\n" + three + b"\n"
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+def test_a_file_written_anew_is_as_before_or_as_asked(lines, monkeypatch, function):
+    lines.append([Fact(name="a"), Fact(name="b")])
+    before = lines.path.read_bytes()
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, function, fail)
+        with pytest.raises(OSError, match="No space left"):
+            lines.replace([Fact(name="c")])
+    assert [path.name for path in lines.path.parent.iterdir()] == [lines.path.name]
+    assert lines.path.read_bytes() == before
+    lines.replace([Fact(name="c")])
+    assert lines.read() == [Fact(name="c")]
+
+
+def test_mending_that_fails_can_be_repeated(lines, monkeypatch):
+    lines.append([Fact(name="a"), Fact(name="b")])
+    lines.path.write_bytes(b"damaged\n" + lines.path.read_bytes())
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fail)
+        with pytest.raises(OSError, match="No space left"):
+            lines.mend()
+    assert lines.mend() == [1]
+    assert lines.read() == [Fact(name="a"), Fact(name="b")]
 
 
 def test_a_line_on_the_disk_is_waited_for(lines, monkeypatch):

@@ -70,13 +70,16 @@ def test_paths_count_from_the_plan(read, tmp_path, monkeypatch):
     assert plan.lpips.weights == tmp_path / "lpips.pth"
 
 
-@pytest.mark.parametrize("name", ["$NOWHERE/photos", "${NOWHERE}"])
-def test_variable_that_is_not_set(read, monkeypatch, name):
+@pytest.mark.parametrize("name", ["$NOWHERE/photos", "${NOWHERE}", "a\\n$NOWHERE"])
+def test_variable_that_is_not_set(read, tmp_path, monkeypatch, name):
     monkeypatch.delenv("NOWHERE", raising=False)
-    with pytest.raises(UsageError, match=r"\$.?NOWHERE.? is not set in the environment"):
+    with pytest.raises(UsageError, match=r"\$.?NOWHERE.? is not set in the environment") as caught:
         read(SMALLEST.replace("photos", name))
+    assert str(caught.value).startswith(f"{tmp_path}/plan.toml: '{name}': ")
+    assert str(caught.value).isprintable()
 
 
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 LABELS = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=60)
 CONSTANTS = st.fixed_dictionaries(
     {},
@@ -93,14 +96,15 @@ CONSTANTS = st.fixed_dictionaries(
 @given(
     st.lists(st.tuples(LABELS, CONSTANTS, st.none() | st.integers(1, 9)), min_size=1, unique_by=lambda entry: entry[0]),
     st.sampled_from([16, 10_000, "native"]),
-    st.integers(-(2**63), 2**63 - 1),
+    st.integers(-(2**70), 2**70),
     st.lists(st.sampled_from(["bits1", "bits7", "median2", "median3"]), unique=True),
+    TEXT,
 )
-def test_file_gives_the_plan_back(tmp_path_factory, methods, size, seed, squeezers):
+def test_file_gives_the_plan_back(tmp_path_factory, methods, size, seed, squeezers, text):
     plan = make_plan(
         {
-            "datasets": [{"kind": "folder", "path": ["/photos", "/$x/~"]}, {"kind": "demo", "limit": 3}],
-            "classifiers": [{"name": "resnet50", "datasets": ["demo"]}, {"name": "alexnet", "weights": "/a.pth"}],
+            "datasets": [{"kind": "folder", "path": ["/photos", "/$x/~", f"/{text}"]}, {"kind": "demo", "limit": 3}],
+            "classifiers": [{"name": "resnet50", "datasets": ["demo"]}, {"name": text, "weights": "/a.pth"}],
             "methods": [
                 {"name": "edgefool", "label": label, "constants": constants} | ({"limit": limit} if limit else {})
                 for label, constants, limit in methods
@@ -160,6 +164,14 @@ WRONG = {
         SMALLEST.replace('"photos"', '"photos"\nlabels = "x.csv"'),
         "labels need num_classes",
     ),
+    "key that is not printable": ('"a\\nb" = 1\n' + SMALLEST, "a\\nb = 1: Extra inputs are not permitted"),
+    "kind that is not printable": (SMALLEST.replace('"folder"', '"fol\\u001bder"'), "Input tag 'fol\\x1bder'"),
+    "classifier that is not printable": (
+        SMALLEST.replace('"resnet50"', '"a\\nb"\ndatasets = ["x"]'),
+        "unknown dataset of classifier a\\nb 'x'",
+    ),
+    "field that is not printable": (SMALLEST + 'constants = { "a\\rb" = 1 }\n', "unknown field of edgefool 'a\\rb'"),
+    "constant that is not printable": (SMALLEST + 'constants = { alpha = "a\\nb" }\n', "edgefool: alpha=a\\nb: input"),
     "backbone": (SMALLEST + '[lpips]\nbackbone = "resnet"\n', "lpips.backbone = 'resnet'"),
     "no TOML": (SMALLEST + "= =", "cannot read the plan"),
     "nothing": ("", "datasets: Field required"),

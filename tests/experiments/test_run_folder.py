@@ -20,7 +20,7 @@ from edgefool.classifiers import load_classifier
 from edgefool.errors import RunError, UsageError
 from edgefool.experiments import Record, RunFolder, load_records, open_run
 from edgefool.experiments.cell import Cell
-from edgefool.experiments.run_folder import Prediction, Quality, sha256, slug
+from edgefool.experiments.run_folder import CellLine, Prediction, Quality, sha256, slug
 from edgefool.images import read_image
 
 PLAN = "seed = 0\n"
@@ -74,6 +74,12 @@ def test_new_run_holds_its_plan_and_versions(tmp_path):
     assert {"edgefool", "torch", "torchvision"} <= session.versions.keys()
 
 
+def test_arguments_that_are_not_utf8_do_not_stop_the_run(tmp_path):
+    with open_run(tmp_path / "run", PLAN, [CELL], command=os.fsdecode(b"edgefool caf\xff.png")) as run:
+        pass
+    assert [session.command for session in run.session_lines.read()] == ["edgefool caf\\udcff.png"]
+
+
 def test_each_process_that_worked_is_told(tmp_path, monkeypatch):
     for number in range(2):
         monkeypatch.setattr("edgefool.experiments.run_folder._now", lambda number=number: f"2026-01-0{number + 1}")
@@ -114,6 +120,15 @@ def test_a_run_that_is_to_stay_alone_refuses_other_constants(tmp_path):
     refused = pytest.raises(UsageError, match=r"\(alpha: 10.0 there, 5.0 now\)")
     with refused, open_run(tmp_path / "run", PLAN, [changed(constants={"alpha": 5.0})], alone=True):
         pass
+
+
+def test_constants_without_end_come_back(tmp_path):
+    cell = changed(constants={"kappa": math.inf})
+    with open_run(tmp_path / "run", PLAN, [cell]) as run:
+        (folder,) = run.enter([cell])
+    with open_run(tmp_path / "run", PLAN, [cell], alone=True) as run:
+        assert run.mended == []
+        assert run.cells() == {folder: cell}
 
 
 def test_labels_decide_nothing(tmp_path):
@@ -229,6 +244,29 @@ def test_records_that_lead_outside_are_damaged(tmp_path, field, name):
     run.record_lines.append([one.model_copy(update={field: name})])
     with open_run(tmp_path / "run", PLAN, [CELL]) as run:
         assert run.mended == ["line 2 of records.jsonl was damaged"]
+        assert run.records() == [one]
+
+
+def test_names_that_no_disk_can_hold_do_not_stop_the_run(tmp_path):
+    with open_run(tmp_path / "run", PLAN, [CELL]) as run:
+        run.enter([CELL])
+        one = saved(run)
+        run.record_lines.append([one.model_copy(update={"image": "x" * 1000})])
+    with open_run(tmp_path / "run", PLAN, [CELL]) as run:
+        (told,) = run.mended
+        assert told.endswith("xxx.png is missing")
+        assert run.records() == [one]
+
+
+@pytest.mark.parametrize("folder", HOSTILE)
+def test_cells_that_lead_outside_are_damaged(tmp_path, folder):
+    with open_run(tmp_path / "run", PLAN, [CELL]) as run:
+        run.enter([CELL])
+        one = saved(run)
+        run.cell_lines.append([CellLine.model_construct(folder=folder, cell=CELL)])
+    with open_run(tmp_path / "run", PLAN, [CELL]) as run:
+        assert run.mended == ["line 2 of cells.jsonl was damaged"]
+        assert run.cells() == {one.cell: CELL}
         assert run.records() == [one]
 
 
@@ -406,21 +444,44 @@ def test_damage_at_random_places_is_made_good(tmp_path, make_photo, attack):
     attack(*command, tmp_path / "run")
     places, mended = random.Random(0), 0
     for _ in range(25):
-        path = places.choice([p for p in sorted((tmp_path / "run").rglob("*")) if p.suffix in (".png", ".jsonl")])
-        data = path.read_bytes()
-        at = places.randrange(len(data))
-        kind = places.choice(["flip", "cut", "delete"])
-        if kind == "delete" and path.suffix == ".png":
-            path.unlink()
-        elif kind == "cut":
-            path.write_bytes(data[:at])
-        else:
-            path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        damage(tmp_path / "run", places)
         code, _, stderr = attack(*command, tmp_path / "run")
         assert code == 0
         mended += "damaged, so done again" in stderr
         assert_same_run(tmp_path / "run", tmp_path / "good")
     assert mended >= 15, "the damage was too small to mean anything"
+
+
+def test_damage_to_many_cells_is_made_good(tmp_path, settings, carry_out, agree):
+    good = carry_out(settings, "good", batch_size=1).run
+    carry_out(settings, "run", batch_size=1)
+    places, mended = random.Random(0), 0
+    for _ in range(12):
+        for _ in range(places.randint(1, 5)):
+            damage(tmp_path / "run", places)
+        run = carry_out(settings, "run", batch_size=1).run
+        mended += bool(run.mended)
+        assert_same_run(run.path, good.path)
+        assert run.cells() == good.cells()
+        agree(run, good)
+        assert carry_out(settings, "run").steps == []
+    assert mended >= 9, "the damage was too small to mean anything"
+
+
+def damage(run: Path, places: random.Random) -> None:
+    """Take away, cut short or alter a file of a run, or take a piece out of it."""
+    path = places.choice([p for p in sorted(run.rglob("*")) if p.suffix in (".png", ".jsonl") and p.stat().st_size])
+    data = path.read_bytes()
+    at = places.randrange(len(data))
+    kind = places.choice(["flip", "cut", "gap", "delete"])
+    if kind == "delete":
+        path.unlink()
+    elif kind == "cut":
+        path.write_bytes(data[:at])
+    elif kind == "gap":
+        path.write_bytes(data[:at] + data[at + places.randint(1, 300) :])
+    else:
+        path.write_bytes(data[:at] + bytes([data[at] ^ places.randint(1, 255)]) + data[at + 1 :])
 
 
 # Kills
@@ -523,16 +584,18 @@ def assert_same_run(run: Path, good: Path) -> None:
     """Nothing twice, nothing lost, nothing half-written, and the same results as without any disturbance."""
     lines = finished(run)
     assert (run / "records.jsonl").read_bytes().endswith(b"\n")
-    assert len(lines) == len({json.loads(line)["image"] for line in lines})
+    assert len(lines) == len({(line["cell"], line["image"]) for line in map(json.loads, lines)})
     ours, theirs = (
-        load_records(path).drop(columns="seconds").sort_values("image", ignore_index=True) for path in (run, good)
+        load_records(path).drop(columns="seconds").sort_values(["cell", "image"], ignore_index=True)
+        for path in (run, good)
     )
     pd.testing.assert_frame_equal(ours, theirs)
     assert tree(run) == tree(good)
 
 
 def tree(run: Path) -> dict[str, bytes]:
-    told = {".lock", "sessions.jsonl", "records.jsonl"}
+    told = {".lock", "sessions.jsonl", "records.jsonl", "predictions.jsonl", "quality.jsonl"}
+    told |= {"cells.jsonl"} if len(RunFolder(run).cells()) > 1 else set()  # their order may be another
     return {
         str(path.relative_to(run)): path.read_bytes()
         for path in run.rglob("*")

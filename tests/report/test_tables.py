@@ -230,6 +230,7 @@ def expect_transferability(world: World) -> list[dict[str, Any]]:
             enhanced = answers(world, f"{cell.dataset}/enhance/{cell.classifier}", cell.dataset, print_)
             records = [r for r in of(world, folder) if r.image in clean and r.image in adversarial]
             labelled = [r for r in records if r.label is not None] if labels == classes else []
+            comparable = records if classifiers[cell.classifier] == classes else []
             rows.append(
                 {
                     **names(cell),
@@ -243,7 +244,7 @@ def expect_transferability(world: World) -> list[dict[str, Any]]:
                             if r.image in enhanced
                         ]
                     ),
-                    **share("source", [adversarial[r.image].predicted != r.original_class for r in records]),
+                    **share("source", [adversarial[r.image].predicted != r.original_class for r in comparable]),
                     **share("truth", [adversarial[r.image].predicted != r.label for r in labelled]),
                     "truth_clean": mean([clean[r.image].predicted != r.label for r in labelled]),
                 }
@@ -400,8 +401,13 @@ def test_a_world_without_gaps_has_them_all():
     assert not tables["misleading"].isna().any(axis=None)
     assert not tables["quality"].isna().any(axis=None)
     assert not tables["detectability"].isna().any(axis=None)
-    known = tables["transferability"].drop(columns=["truth", "truth_low", "truth_high", "truth_clean"])
-    assert not known.isna().any(axis=None)
+    sometimes = [f"{name}{end}" for name in ("source", "truth") for end in ("", "_low", "_high")] + ["truth_clean"]
+    assert not tables["transferability"].drop(columns=sometimes).isna().any(axis=None)
+    source = tables["transferability"].set_index(["dataset", "classifier", "target"])["source"]
+    assert source.notna().tolist() == [
+        DATASETS[dataset][1][classifier] == DATASETS[dataset][1][target] for dataset, classifier, target in source.index
+    ]
+    assert source.notna().any()
     truth = tables["transferability"].set_index(["dataset", "target"])["truth"]
     assert truth.loc["scenes", ["a", "c"]].notna().all()
     assert truth.loc["scenes", "b"].isna().all(), "its classes are not those of the labels"

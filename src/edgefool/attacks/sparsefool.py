@@ -56,7 +56,7 @@ class SparseFool(IterativeAttack[SparseFoolState]):
 
     name: ClassVar[str] = "sparsefool"
     bytes_per_pixel: ClassVar[int] = 500
-    typical_steps: ClassVar[int] = 4
+    typical_steps: ClassVar[int] = 25
 
     lam: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 3.0
     epsilon: NotNegative = 0.02

@@ -111,7 +111,8 @@ class Evaluation:
                 lacking = [k for k, subject in enumerate(batch) if self._lacks(subject, classifier, source)]
                 if lacking:
                     predictions += self._predict([batch[k] for k in lacking], images[lacking], classifier, source)
-            qualities = self._compare(batch, images) if batch[0].cell else []
+            found = self._compare(batch, images) if batch[0].cell else []
+            qualities = [line for line in found if line != self._qualities.get(line.key)]  # LPIPS may fail each time
             self._run.save_measures(predictions, qualities)
             self._predictions |= {line.key: line for line in predictions}
             self._qualities |= {line.key: line for line in qualities}

@@ -37,7 +37,7 @@ class Step:
 class Execution:
     """An experiment in a run folder; iterate, once, to do what is missing, cell by cell.
 
-    A cell's images are attacked and then measured; the originals are measured last.
+    A cell's images are attacked and then measured, their originals too.
 
     Parameters
     ----------
@@ -96,12 +96,11 @@ class Execution:
         with self._pool:
             for task in self.tasks:
                 yield from self._attack(task)
-                records, fingerprint = self.done[task.folder].values(), task.work.cell.fingerprint
-                for measured in self.evaluation.adversarial(records, fingerprint):
-                    yield Step(task, measured=measured)
-            for originals in self._originals.values():
-                for measured in self.evaluation.originals(originals.values()):
+                records, cell = self.done[task.folder].values(), task.work.cell
+                for measured in self.evaluation.originals(self._originals[cell.dataset].values()):
                     yield Step(measured=measured)
+                for measured in self.evaluation.adversarial(records, cell.fingerprint):
+                    yield Step(task, measured=measured)
 
     def attack(self) -> Iterator[Step]:
         """Attack the photos that wait, and measure nothing."""

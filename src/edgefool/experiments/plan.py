@@ -3,7 +3,7 @@
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -133,8 +133,9 @@ class Plan(_Entry):
         return self
 
     def to_toml(self) -> str:
-        """Return the plan as TOML; in paths that are not UTF-8, ``?`` stands for what cannot be written."""
-        text = tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+        """Return the plan as TOML, with whole paths; ``?`` stands in them for what is not UTF-8."""
+        settings = _resolve(self.model_dump(mode="json", exclude_none=True), os.path.abspath)
+        text = tomli_w.dumps(settings)
         return text.encode(errors="replace").decode()
 
 
@@ -148,7 +149,13 @@ def read_plan(path: Path) -> Plan:
     UsageError
         If the file cannot be read, or the plan is not valid; the message names the entry and its value.
     """
-    return make_plan(_resolve(_parse(path), Path(os.path.realpath(path)).parent), str(path))
+    settings = _parse(path)
+    try:
+        home = Path(os.path.realpath(path)).parent
+        settings = _resolve(settings, lambda text: _absolute(text, home))
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    return make_plan(settings, str(path))
 
 
 def reread_plan(path: Path) -> Plan:
@@ -209,25 +216,20 @@ def _refuse_twice(kind: str, names: Sequence[str]) -> None:
         seen.add(name)
 
 
-def _resolve(settings: Any, folder: Path, key: str = "") -> Any:
-    """Return the settings with the paths in them made absolute."""
+def _resolve(settings: Any, place: Callable[[str], str], key: str = "") -> Any:
+    """Return the settings with each path in them replaced by what ``place`` makes of it."""
     if isinstance(settings, dict):
-        return {name: _resolve(value, folder, name) for name, value in settings.items()}
+        return {name: _resolve(value, place, name) for name, value in settings.items()}
     if isinstance(settings, list):
-        return [_resolve(value, folder, key) for value in settings]
-    if not isinstance(settings, str):
-        return settings
-    if key in _PATHS:
-        return _absolute(settings, folder)
-    if key == "name" and ".py:" in settings:  # a factory in a file of the user's
-        return _absolute(settings, folder)
-    return settings
+        return [_resolve(value, place, key) for value in settings]
+    is_path = key in _PATHS or (key == "name" and ".py:" in str(settings))  # or a factory in a file of the user's
+    return place(settings) if is_path and isinstance(settings, str) else settings
 
 
 def _absolute(text: str, folder: Path) -> str:
     expanded = os.path.expanduser(os.path.expandvars(text))
     if left := re.search(r"\$\{?\w+\}?", expanded):
-        raise UsageError(f"{text}: {left.group()} is not set in the environment")
+        raise UsageError(f"{text!r}: {left.group()} is not set in the environment")
     return os.path.normpath(folder / expanded)
 
 
@@ -238,4 +240,5 @@ def _told(error: ValidationError) -> str:
     value = first["input"]
     given = f" = {value!r}" if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
     more = f" (and {len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""
-    return f"{where}{given}: {message}{more}" if where else f"{message}{more}"
+    told = f"{where}{given}: {message}{more}" if where else f"{message}{more}"
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in told)

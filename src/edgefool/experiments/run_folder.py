@@ -1,5 +1,6 @@
 """A run is a folder; an image is done when its PNGs and its record are all on the disk."""
 
+import errno
 import hashlib
 import os
 import platform
@@ -45,7 +46,7 @@ Name = Annotated[str, AfterValidator(_check_inside)]
 class CellLine(Line):
     """A cell and its folder, which is its name in records: DATASET/METHOD/CLASSIFIER."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     folder: Name
     cell: Cell
@@ -363,8 +364,9 @@ def open_run(
             for leftover in path.rglob(f"*{PARTIAL_SUFFIX}"):
                 leftover.unlink()
             run = RunFolder(path)
-            _mend(run)
+            run.mended += _mend_lines(run.cell_lines)
             run.refuse_others(cells, alone=alone)
+            _mend(run)
             if not settings.exists() or settings.read_bytes() != plan.encode():
                 write_atomically(settings, plan.encode())
             run.session_lines.append([_session(command)])
@@ -422,15 +424,8 @@ def _folder(cell: Cell, taken: set[str]) -> str:
 
 def _mend(run: RunFolder) -> None:
     """Take out of the records what the disk does not hold as they say."""
-    files: tuple[Lines[Any], ...] = (
-        run.cell_lines,
-        run.record_lines,
-        run.prediction_lines,
-        run.quality_lines,
-        run.session_lines,
-    )
-    for lines in files:
-        run.mended += [f"line {number} of {lines.path.name} was damaged" for number in lines.mend()]
+    for lines in (run.record_lines, run.prediction_lines, run.quality_lines, run.session_lines):
+        run.mended += _mend_lines(lines)
     folders, records = run.cells(), run.records()
     whole = [record for record in records if not record.error]
     originals = list({(record.dataset, record.image): record for record in whole}.values())
@@ -453,6 +448,10 @@ def _mend(run: RunFolder) -> None:
         run.record_lines.replace(kept)
 
 
+def _mend_lines(lines: Lines[Any]) -> list[str]:
+    return [f"line {number} of {lines.path.name} was damaged" for number in lines.mend()]
+
+
 def _faults(run: RunFolder, record: Record) -> str:
     fault = _fault(run, record.kind, record, record.png)
     if record.structure_png and not fault:
@@ -465,7 +464,9 @@ def _fault(run: RunFolder, kind: Kind, record: Record, expected: str | None) -> 
     path = run.image_path(kind, record)
     try:
         found = sha256(path.read_bytes())
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENAMETOOLONG):
+            raise
         return f"{path.relative_to(run.path)} is missing"
     return "" if found == expected else f"{path.relative_to(run.path)} was altered"
 
@@ -478,7 +479,7 @@ def _owner(path: Path) -> str:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 @contextmanager
@@ -495,7 +496,7 @@ def _explain(path: Path) -> Iterator[None]:
 
 def _session(command: str) -> Session:
     return Session(
-        command=command,
+        command=command.encode(errors="backslashreplace").decode(),  # arguments need not be UTF-8
         date=_now(),
         python=platform.python_version(),
         platform=platform.platform(),

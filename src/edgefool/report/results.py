@@ -81,12 +81,12 @@ class Results:
 
     @cached_property
     def nulls(self) -> dict[tuple[str, str], str]:
-        """By dataset and attacked classifier, the folder of the null method's cell."""
-        return {
-            (cell.dataset, cell.fingerprint): folder
-            for folder, cell in self.cells.items()
-            if cell.method == NULL_METHOD
-        }
+        """By dataset and attacked classifier, the folder of the null method's first cell."""
+        nulls: dict[tuple[str, str], str] = {}
+        for folder, cell in self.cells.items():
+            if cell.method == NULL_METHOD:
+                nulls.setdefault((cell.dataset, cell.fingerprint), folder)
+        return nulls
 
     def fits(self, cell: Cell) -> bool:
         """Tell whether the classifier of a cell has the classes that the labels of its dataset count."""

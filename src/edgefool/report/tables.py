@@ -52,9 +52,9 @@ def transferability_table(results: Results) -> pd.DataFrame:
     """Return the misleading rate of each cell's images on every other classifier of the dataset.
 
     The paper leaves open what an image must be mistaken for; all readings are here: ``changed`` (another class than
-    the target's own of the original), ``source`` (another than the attacked classifier's of the original), ``truth``
-    (another than the ground truth). Beside them, of the same images: ``null``, the first reading for detail
-    enhancement without an attack, and ``truth_clean``, the third for the originals.
+    the target's own of the original), ``source`` (another than the attacked classifier's of the original, if both have
+    as many classes), ``truth`` (another than the ground truth). Beside them, of the same images: ``null``, the first
+    reading for detail enhancement without an attack, and ``truth_clean``, the third for the originals.
     """
     rows: list[dict[str, Any]] = []
     for folder, cell in results.cells.items():
@@ -80,7 +80,7 @@ def transferability_table(results: Results) -> pd.DataFrame:
                 "images": len(records),
                 **_rate("changed", transferred.changed),
                 "null": rate(null_hits).value,
-                **_rate("source", transferred.source),
+                **_rate("source", transferred.source if cell.num_classes == target.num_classes else rate([])),
                 **_rate("truth", transferred.truth or rate([])),
                 "truth_clean": np.nan,
             }
