@@ -1,5 +1,6 @@
 """Shares of images, each with an interval that tells how far it could be off for the choice of the images."""
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -71,9 +72,14 @@ def rate(hits: ArrayLike, confidence: float = 0.95) -> Rate:
     if not count:
         return _NO_IMAGES
     value = float(array.mean())
+    return Rate(value, *_interval(count, value, confidence), count)
+
+
+@cache  # SciPy's quantiles are slow, and a run asks for the same few again and again
+def _interval(count: int, value: float, confidence: float) -> tuple[float, float]:
     ends = (1 - confidence) / 2, (1 + confidence) / 2
     low, high = (float(binom.ppf(end, count, value)) / count for end in ends)
-    return Rate(value, low, high, count)
+    return low, high
 
 
 def misleading_rate(original_classes: ArrayLike, adversarial_classes: ArrayLike) -> Rate:
