@@ -239,6 +239,11 @@ def test_version_and_lists(edgefool):
     assert {"edgefool", "alpha", "tau", "0.0005"} <= set(stdout.split())
 
 
+def heed_interrupts() -> None:
+    """Undo what a shell does to the jobs that it puts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupted_run_says_how_to_go_on(tmp_path, tiny, make_photo):
     for seed in range(40):
         make_photo(tmp_path / "photos" / f"{seed}.png", seed)
@@ -247,7 +252,9 @@ def test_interrupted_run_says_how_to_go_on(tmp_path, tiny, make_photo):
         *("--classifier", f"{tiny}:factory", "--size", "32", "--set", "max_iterations=40", "--set", "tau=1e-9"),
         *("--batch-size", "1"),
     ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    )
     records = tmp_path / "run/records.jsonl"
     while not records.exists() and process.poll() is None:
         time.sleep(0.05)

@@ -298,6 +298,11 @@ def test_interrupted_run_goes_on(tmp_path, settings, carry_out, monkeypatch):
     same_tables(tmp_path / "run/tables", tmp_path / "undisturbed/tables")
 
 
+def heed_interrupts() -> None:
+    """Undo what a shell does to the jobs that it puts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_second_process_is_refused_and_the_first_stops_at_once(tmp_path, settings, carry_out):
     """The second method would take for ever, so that it is interrupted within its first batch."""
     endless = copy.deepcopy(settings) | {"classifiers": settings["classifiers"][:1]}
@@ -305,7 +310,9 @@ def test_second_process_is_refused_and_the_first_stops_at_once(tmp_path, setting
     (tmp_path / "endless.toml").write_text(tomli_w.dumps(endless))
     command = [sys.executable, "-m", "edgefool", "run", str(tmp_path / "endless.toml"), "--out", str(tmp_path / "run")]
     quality = tmp_path / "run/quality.jsonl"
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    ) as process:
         try:
             while process.poll() is None and not (quality.exists() and quality.read_bytes().count(b"\n") == 6):
                 time.sleep(0.05)

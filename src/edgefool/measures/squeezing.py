@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -208,6 +208,7 @@ def detection_threshold(scores: ArrayLike, false_positive_rate: float = 0.05) ->
     return float(np.sort(array)[threshold_rank(array.size, false_positive_rate)])
 
 
+@cache  # exact fractions are slow, and a run asks for the same few
 def threshold_rank(count: int, false_positive_rate: float) -> int:
     """Return the index of the threshold among ``count`` sorted scores.
 
