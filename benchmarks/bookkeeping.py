@@ -12,7 +12,7 @@ from edgefool.experiments import Execution, Experiment, Plan, make_plan, open_ru
 from edgefool.experiments.local import decide
 from edgefool.images import encode_png, read_image, resize_image
 from edgefool.measures import PAPER_SQUEEZERS, changed_pixels, ciede2000, linf, psnr, squeezing_scores, ssim
-from edgefool.report import TABLES, load_results, summary_table
+from edgefool.report import load_results, make_tables
 
 SIDE = 32
 # Quick, so that what is measured is not lost in their passes.
@@ -76,7 +76,7 @@ def run(plan: Plan, folder: Path) -> tuple[float, float]:
             pass
     done = time.perf_counter()
     results = load_results(folder)
-    summary_table({name: make(results) for name, make in TABLES.items()})
+    make_tables(results)
     return done - start, time.perf_counter() - done
 
 

@@ -372,14 +372,14 @@ def _tell_mended(run: "RunFolder", most: int = 5) -> None:
 def _tell_results(results: "Results", folder: Path | None) -> None:
     """Print the gist of results, and write their tables as CSV."""
     from edgefool.images import write_atomically
-    from edgefool.report import TABLES, summary_table
+    from edgefool.report import make_tables
 
-    tables = {name: make(results) for name, make in TABLES.items()}
+    tables = make_tables(results)
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
         for name, table in tables.items():
             write_atomically(folder / f"{name}.csv", table.to_csv(index=False).encode())
-    print_summary(summary_table(tables))
+    print_summary(tables["summary"])
     if folder:
         out.print(f"\ntables: {plain(str(folder))}")
 

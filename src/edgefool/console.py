@@ -46,7 +46,7 @@ def print_records(records: Sequence["Record"], most: int = 50) -> None:
 
 
 def print_summary(summary: "pd.DataFrame", most: int = 60) -> None:
-    """Print the rows of `edgefool.report.summary_table`, which are shares of images unless said otherwise."""
+    """Print the summary of `edgefool.report.make_tables`, whose numbers are shares of images unless said otherwise."""
     for dataset, rows in summary.head(most).groupby("dataset", sort=False):
         columns = ("method", "classifier", "images", "misled", "95 %", "before rounding", "transferred", "by enhancing")
         table = Table(*columns, "detected", "PSNR", "SSIM", "LPIPS", "iterations", "s/image", box=None)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
 from edgefool.errors import UsageError
-from edgefool.measures import detectability, misleading_rate, rate, transferability
+from edgefool.measures import detectability, mean_rate, misleading_rate, rate, transferability
 
 
 def is_empty(result):
@@ -90,7 +90,7 @@ def shares_by_loop(clean, adversarial, which, rate):
             if chosen and not math.isnan(row[0])
         ]
         shares.append(sum(detected) / len(detected))
-    return shares, len(detected)
+    return [*shares, sum(shares[:-1]) / len(shares[:-1])], len(detected)
 
 
 @pytest.fixture
@@ -132,6 +132,29 @@ def test_the_intervals_are_scipys_bootstrap(scored):
     assert all(detected.low < detected.value < detected.high for detected in found[1:])
 
 
+@given(st.lists(st.sampled_from([-1.0, -0.5, 0.0, 1 / 3, 1.0]), min_size=1, max_size=60))
+def test_the_mean_and_its_interval_are_those_of_scipys_bootstrap(values):
+    found = mean_rate(values, resamples=4000)
+    assert (found.value, found.count) == (pytest.approx(sum(values) / len(values)), len(values))
+    if len(values) < 2 or len(set(values)) == 1:
+        assert found.low == pytest.approx(found.value) == found.high
+        return
+    theirs = bootstrap((values,), np.mean, method="percentile", n_resamples=4000, rng=1).confidence_interval
+    # Six standard errors of a quantile out in the tail of 4,000 means, or one step of so few images.
+    slack = max(6 * 0.042 * np.std(values) / math.sqrt(len(values)), 2 / len(values))
+    assert found.low == pytest.approx(theirs.low, abs=slack)
+    assert found.high == pytest.approx(theirs.high, abs=slack)
+
+
+def test_the_mean_of_hits_is_their_rate():
+    hits = np.arange(200) % 3 == 0
+    found, exact = mean_rate(hits), rate(hits)
+    assert (found.value, found.count) == (exact.value, exact.count)
+    assert (found.low, found.high) == pytest.approx((exact.low, exact.high), abs=0.01)
+    assert is_empty(mean_rate([]))
+    assert mean_rate(hits) == found
+
+
 def test_detectability_is_repeatable(scored):
     clean, adversarial, which = scored
     assert detectability(clean, adversarial, which=which) == detectability(clean, adversarial, which=which)
@@ -139,7 +162,7 @@ def test_detectability_is_repeatable(scored):
 
 def test_scores_at_the_threshold_are_not_detected():
     clean = np.arange(20.0)[:, None]
-    found, joint = detectability(clean, np.full((20, 1), 18.0))
+    found, joint, _ = detectability(clean, np.full((20, 1), 18.0))
     assert found.value == 0
     assert joint.value == 0
     assert detectability(clean, np.full((20, 1), 18.001))[0].value == 1
@@ -149,7 +172,7 @@ def test_the_joint_detector_has_its_own_threshold():
     # Each squeezer is high for originals of its own, so that the largest is high for all of them.
     clean = np.array([[0.0, 1.0], [1.0, 0.0]] * 10)
     adversarial = np.full((20, 2), 0.5)
-    assert [detected.value for detected in detectability(clean, adversarial, false_positive_rate=0.5)] == [1, 1, 0]
+    assert [detected.value for detected in detectability(clean, adversarial, false_positive_rate=0.5)] == [1, 1, 0, 1]
 
 
 def test_images_without_scores_are_left_out(scored):
@@ -163,7 +186,7 @@ def test_images_without_scores_are_left_out(scored):
 
 
 def test_one_image():
-    assert detectability([[0.1, 0.2]], [[0.3, 0.1]]) == [(1, 1, 1, 1), (0, 0, 0, 1), (1, 1, 1, 1)]
+    assert detectability([[0.1, 0.2]], [[0.3, 0.1]]) == [(1, 1, 1, 1), (0, 0, 0, 1), (1, 1, 1, 1), (0.5, 0.5, 0.5, 1)]
 
 
 def test_no_image_that_counts(scored):
@@ -174,7 +197,7 @@ def test_no_image_that_counts(scored):
         detectability(np.full_like(clean, np.nan), adversarial),
         detectability(clean[:0], adversarial[:0], which=[]),
     ):
-        assert len(found) == 4
+        assert len(found) == 5
         assert all(is_empty(detected) for detected in found)
 
 
@@ -182,7 +205,7 @@ def test_resamples_without_an_image_that_counts_say_nothing(scored):
     clean, adversarial, _ = scored
     which = np.arange(60) == 1
     adversarial[1] = 2
-    assert detectability(clean, adversarial, which=which) == [(1, 1, 1, 1)] * 4
+    assert detectability(clean, adversarial, which=which) == [(1, 1, 1, 1)] * 5
     adversarial[:] = 2
     one_resample = [detectability(clean, adversarial, which=np.arange(60) == i, resamples=1)[0] for i in range(60)]
     assert {detected.value for detected in one_resample} == {1}
@@ -203,6 +226,9 @@ def test_resamples_without_an_image_that_counts_say_nothing(scored):
         (lambda: misleading_rate([0], [1, 2]), "not 1 original_classes, 2 adversarial_classes"),
         (lambda: transferability([0], [1], [1, 2]), "not 1 target_clean, 1 target_adversarial, 2 source_clean"),
         (lambda: transferability([0], [1], [2], [1, 2]), r"1 images and labels of shape \(2,\)"),
+        (lambda: mean_rate([[0.5]]), r"must be finite numbers \(n,\), not float64 \(1, 1\)"),
+        (lambda: mean_rate([float("nan")]), "must be finite"),
+        (lambda: mean_rate([0.5], resamples=0), "resamples must be at least 1, not 0"),
         (lambda: detectability([0.1], [0.1]), r"must be \(n, S\) .*, not \(1,\) and \(1,\)"),
         (lambda: detectability([[0.1]], [[0.1, 0.2]]), r"must be \(n, S\) .*, not \(1, 1\) and \(1, 2\)"),
         (lambda: detectability([[]], [[]]), r"must be \(n, S\) .*, not \(1, 0\) and \(1, 0\)"),

@@ -13,15 +13,14 @@ from hypothesis import strategies as st
 
 from edgefool.experiments.cell import Cell
 from edgefool.experiments.run_folder import Prediction, Quality, Record
-from edgefool.measures import detectability
+from edgefool.measures import detectability, mean_rate
 from edgefool.report import (
-    TABLES,
     Results,
     detectability_table,
     make_results,
+    make_tables,
     misleading_table,
     quality_table,
-    summary_table,
     transferability_table,
 )
 
@@ -190,6 +189,11 @@ def share(name: str, hits: list[bool]) -> dict[str, float]:
     return {name: float(part), f"{name}_low": ends[0], f"{name}_high": ends[1]}
 
 
+def average(name: str, values: list[float]) -> dict[str, float]:
+    """Return a mean, and what `mean_rate` says of its interval."""
+    return {name: mean(values), **dict(zip((f"{name}_low", f"{name}_high"), mean_rate(values)[1:3], strict=True))}
+
+
 def names(cell: Cell) -> dict[str, str]:
     return {"dataset": cell.dataset, "method": cell.label, "classifier": cell.classifier}
 
@@ -244,6 +248,15 @@ def expect_transferability(world: World) -> list[dict[str, Any]]:
                             if r.image in enhanced
                         ]
                     ),
+                    **average(
+                        "gain",
+                        [
+                            (adversarial[r.image].predicted != clean[r.image].predicted)
+                            - (enhanced[r.image].predicted != clean[r.image].predicted)
+                            for r in records
+                            if r.image in enhanced
+                        ],
+                    ),
                     **share("source", [adversarial[r.image].predicted != r.original_class for r in comparable]),
                     **share("truth", [adversarial[r.image].predicted != r.label for r in labelled]),
                     "truth_clean": mean([clean[r.image].predicted != r.label for r in labelled]),
@@ -292,8 +305,14 @@ def expect_detectability(world: World) -> list[dict[str, Any]]:
             ):
                 hits = [after[image] > threshold for image in before if image in after and image in chosen]
                 low, high = rates[k][1:3]
-                row |= {count: len(hits), name: mean(hits), f"{name}_low": low, f"{name}_high": high}
+                row |= {count: len(hits), name: mean(hits), f"{name}_low": low, f"{name}_high": high, "paper": math.nan}
             rows.append(row)
+        mine = rows[-1 - len(world.squeezers) : -1]
+        gist = {"squeezer": "mean", "threshold": math.nan}
+        for name, rates in zip(("detected", "detected_misled"), bootstrapped, strict=True):
+            gist |= {name: mean([row[name] for row in mine])}
+            gist |= dict(zip((f"{name}_low", f"{name}_high"), rates[-1][1:3], strict=True))
+        rows.append(rows[-1] | gist)
     return rows
 
 
@@ -318,24 +337,40 @@ def expect_quality(world: World) -> list[dict[str, Any]]:
     return rows
 
 
+def expect_mean_transfer(world: World, folder: str, cell: Cell) -> dict[str, Any]:
+    targets = [name for name in DATASETS[cell.dataset][1] if name != cell.classifier]
+    shares, nulls = {}, {}
+    for image in sorted({record.image for record in world.records if record.dataset == cell.dataset}):
+        for known, made_by in ((shares, folder), (nulls, f"{cell.dataset}/enhance/{cell.classifier}")):
+            hits = []
+            for target in targets:
+                clean = answers(world, None, cell.dataset, f"print of {target}")
+                adversarial = answers(world, made_by, cell.dataset, f"print of {target}")
+                if image in clean and image in adversarial:
+                    hits.append(clean[image].predicted != adversarial[image].predicted)
+            if len(hits) == len(targets):
+                known[image] = mean(hits)
+    both = [image for image in shares if image in nulls]
+    return {
+        **average("transferred", list(shares.values())),
+        "null": mean([nulls[image] for image in both]),
+        **average("gain", [shares[image] - nulls[image] for image in both]),
+    }
+
+
 def expect_summary(world: World) -> list[dict[str, Any]]:
-    transfer, detection = expect_transferability(world), expect_detectability(world)
+    detection = expect_detectability(world)
     rows = []
-    for misled, quality in zip(expect_misleading(world), expect_quality(world), strict=True):
-        key = [misled[name] for name in ("dataset", "method", "classifier")]
-
-        def gist(table: list[dict[str, Any]], name: str, key: list[str] = key) -> float:
-            mine = [row[name] for row in table if [row[k] for k in ("dataset", "method", "classifier")] == key]
-            return mean([value for value in mine if not math.isnan(value)])
-
-        squeezers = [row for row in detection if row["squeezer"] != "joint"]
+    for (folder, cell), misled, quality in zip(
+        world.cells.items(), expect_misleading(world), expect_quality(world), strict=True
+    ):
+        told = [row for row in detection if names(cell).items() <= row.items() and row["squeezer"] == "mean"]
         first = ("dataset", "method", "classifier", "images", "errors", "misled", "misled_low", "misled_high")
         rows.append(
             {
                 **{name: misled[name] for name in (*first, "misled_float")},
-                "transferred": gist(transfer, "changed"),
-                "null": gist(transfer, "null"),
-                "detected": gist(squeezers, "detected"),
+                **expect_mean_transfer(world, folder, cell),
+                **{name: told[0][name] if told else math.nan for name in ("detected", "detected_low", "detected_high")},
                 **{name: quality[name] for name in ("psnr", "ssim", "lpips")},
                 **{name: misled[name] for name in ("iterations", "seconds")},
             }
@@ -386,7 +421,7 @@ def test_detectability_and_summary_equal_plain_loops(seed, images, gaps, squeeze
     world = make_world(seed, images, gaps, squeezers, rate)
     results = world.results()
     compare(detectability_table(results), expect_detectability(world))
-    compare(summary_table({name: make(results) for name, make in TABLES.items()}), expect_summary(world))
+    compare(make_tables(results)["summary"], expect_summary(world))
 
 
 # By hand
@@ -395,12 +430,14 @@ def test_detectability_and_summary_equal_plain_loops(seed, images, gaps, squeeze
 def test_a_world_without_gaps_has_them_all():
     """Else the comparisons above could compare nothing with nothing."""
     results = make_world(0, 30, 0.0).results()
-    tables = {name: make(results) for name, make in TABLES.items()}
-    assert list(tables) == ["misleading", "transferability", "detectability", "quality"]
+    tables = make_tables(results)
+    assert list(tables) == ["misleading", "transferability", "detectability", "quality", "summary"]
     assert (tables["misleading"]["images"] == 30).all()
     assert not tables["misleading"].isna().any(axis=None)
     assert not tables["quality"].isna().any(axis=None)
-    assert not tables["detectability"].isna().any(axis=None)
+    means = tables["detectability"]["squeezer"] == "mean"
+    assert not tables["detectability"].drop(columns=["threshold", "paper"]).isna().any(axis=None)
+    assert (tables["detectability"]["threshold"].isna() == means).all()
     sometimes = [f"{name}{end}" for name in ("source", "truth") for end in ("", "_low", "_high")] + ["truth_clean"]
     assert not tables["transferability"].drop(columns=sometimes).isna().any(axis=None)
     source = tables["transferability"].set_index(["dataset", "classifier", "target"])["source"]
@@ -412,7 +449,7 @@ def test_a_world_without_gaps_has_them_all():
     assert truth.loc["scenes", ["a", "c"]].notna().all()
     assert truth.loc["scenes", "b"].isna().all(), "its classes are not those of the labels"
     assert truth.loc["things"].isna().all(), "no labels"
-    summary = summary_table(tables)
+    summary = tables["summary"]
     assert len(summary) == len(results.cells)
     assert not summary.isna().any(axis=None)
 
@@ -421,8 +458,9 @@ def test_the_order_of_lines_changes_nothing():
     """Not even the intervals, though they are bootstrapped."""
     world = make_world(5, 15, 0.1)
     turned = world._replace(**{name: getattr(world, name)[::-1] for name in ("records", "predictions", "qualities")})
-    for make in TABLES.values():
-        pd.testing.assert_frame_equal(make(turned.results()), make(world.results()), rtol=1e-12)
+    expected = make_tables(world.results())
+    for name, table in make_tables(turned.results()).items():
+        pd.testing.assert_frame_equal(table, expected[name], rtol=1e-12)
 
 
 def test_the_null_of_the_null_method_is_itself():
@@ -430,6 +468,30 @@ def test_the_null_of_the_null_method_is_itself():
     enhanced = table[table["method"] == "ENHANCE"]
     assert len(enhanced) == 8
     assert (enhanced["null"] == enhanced["changed"]).all()
+    assert (enhanced[["gain", "gain_low", "gain_high"]] == 0).all(axis=None)
+
+
+def test_the_papers_figures_stand_beside_cells_of_its_table():
+    """By what the plan loads, whatever it is called; SqueezeNet, say, has none."""
+    world = make_world(0, 4, 0.0)
+    known = {"label_classes": {"scenes": None}, "squeezers": world.squeezers, "false_positive_rate": 0.05}
+    cells = {folder: cell.model_copy(update={"method": "edgefool"}) for folder, cell in world.cells.items()}
+    results = make_results(
+        cells,
+        world.records,
+        world.predictions,
+        world.qualities,
+        **known,
+        kinds={"scenes": "private-places365"},
+        networks={"a": "resnet18-places365", "b": "torchvision:alexnet", "c": "torchvision:squeezenet1_1"},
+    )
+    table = detectability_table(results).set_index(["dataset", "classifier", "squeezer"])["paper"].sort_index()
+    assert set(table.loc["scenes", "a", "median2"]) == {0.27}
+    assert set(table.loc["scenes", "b", "median2"]) == {0.21}
+    assert set(table.loc["scenes", "a", "mean"]) == {0.27 / 2}
+    assert table.loc["scenes", "c"].isna().all()
+    assert table.loc["scenes", "a", "joint"].isna().all()
+    assert table.loc["things"].isna().all(), "another dataset"
 
 
 def test_without_the_null_method_there_is_no_null():
@@ -445,17 +507,18 @@ def test_without_the_null_method_there_is_no_null():
 def test_answers_about_other_files_do_not_count(folder):
     """An answer about an image that was replaced since leaves the numbers, and so does the distance."""
     world = make_world(1, 8, 0.0)
-    before = {name: make(world.results()) for name, make in TABLES.items()}
+    before = make_tables(world.results())
     cell = world.cells[folder]
     records = [r.model_copy(update={"png": "new"}) if r.cell == folder else r for r in world.records]
-    after = {name: make(world._replace(records=records).results()) for name, make in TABLES.items()}
+    after = make_tables(world._replace(records=records).results())
     for name, count in (("transferability", "images"), ("detectability", "images"), ("quality", "images")):
         mine = (after[name]["method"] == cell.label) & (after[name]["classifier"] == cell.classifier)
         mine &= after[name]["dataset"] == cell.dataset
         assert mine.any()
         assert (before[name][mine][count] == 8).all()
         assert (after[name][mine][count] == 0).all()
-        others = [column for column in after[name] if column != "null"]  # it is that of these images
+        # Those of the null method are of these images.
+        others = [column for column in after[name] if not column.startswith(("null", "gain"))]
         pd.testing.assert_frame_equal(after[name][~mine][others], before[name][~mine][others])
 
 
@@ -468,7 +531,7 @@ def test_tables_without_rows_name_their_columns():
         empty = make(alone)
         assert len(empty) == 0
         assert list(empty.columns) == list(make(full.results()).columns)
-    summary = summary_table({name: make(alone) for name, make in TABLES.items()})
+    summary = make_tables(alone)["summary"]
     assert len(summary) == 1
     assert summary[["transferred", "null", "detected"]].isna().all(axis=None)
     assert summary["misled"].notna().all()

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgefool.measures.quality import LPIPS_BACKBONES, Lpips, changed_pixels, ciede2000, linf, psnr, ssim
-    from edgefool.measures.rates import Rate, Transferability, detectability, misleading_rate, rate, transferability
+    from edgefool.measures.rates import (
+        Rate,
+        Transferability,
+        detectability,
+        mean_rate,
+        misleading_rate,
+        rate,
+        transferability,
+    )
     from edgefool.measures.squeezing import (
         PAPER_SQUEEZERS,
         SQUEEZERS,
@@ -31,6 +39,7 @@ __all__ = [
     "detectability",
     "detection_threshold",
     "linf",
+    "mean_rate",
     "median_smoothing",
     "misleading_rate",
     "psnr",
@@ -43,7 +52,8 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("LPIPS_BACKBONES", "Lpips", "changed_pixels", "ciede2000", "linf", "psnr", "ssim"), "quality"),
     **dict.fromkeys(
-        ("Rate", "Transferability", "detectability", "misleading_rate", "rate", "transferability"), "rates"
+        ("Rate", "Transferability", "detectability", "mean_rate", "misleading_rate", "rate", "transferability"),
+        "rates",
     ),
     **dict.fromkeys(
         (

@@ -75,6 +75,46 @@ def rate(hits: ArrayLike, confidence: float = 0.95) -> Rate:
     return Rate(value, *_interval(count, value, confidence), count)
 
 
+def mean_rate(values: ArrayLike, resamples: int = 1000) -> Rate:
+    """Return the mean of a number per image, such as its share of classifiers misled, or the difference of two such.
+
+    The interval is the percentile bootstrap over images at 95 %; it is repeatable.
+
+    Parameters
+    ----------
+    values : array_like
+        (n,) finite numbers, one for each image.
+    resamples : int
+        Number of bootstrap resamples.
+
+    Returns
+    -------
+    Rate
+
+    Raises
+    ------
+    UsageError
+        If ``values`` are not finite numbers (n,) or there is no resample.
+
+    Examples
+    --------
+    >>> mean_rate([0.5, -0.5, 0.0, 1.0] * 25).value
+    0.25
+    """
+    array = np.asarray(values, dtype=float)
+    if array.ndim != 1 or not np.isfinite(array).all():
+        raise UsageError(f"values must be finite numbers (n,), not {array.dtype} {array.shape}")
+    if resamples < 1:
+        raise UsageError(f"resamples must be at least 1, not {resamples}")
+    if not array.size:
+        return _NO_IMAGES
+    levels, counts = np.unique(array, return_counts=True)
+    # How often each level is drawn says all of a resample.
+    drawn = np.random.default_rng(0).multinomial(array.size, counts / array.size, size=resamples)
+    low, high = np.percentile(drawn @ levels / array.size, [2.5, 97.5]).tolist()
+    return Rate(float(array.mean()), low, high, array.size)
+
+
 @cache  # SciPy's quantiles are slow, and a run asks for the same few again and again
 def _interval(count: int, value: float, confidence: float) -> tuple[float, float]:
     ends = (1 - confidence) / 2, (1 + confidence) / 2
@@ -202,7 +242,7 @@ def detectability(
     Returns
     -------
     list of Rate
-        S + 1: by each squeezer, then by the joint detector. All have the same count.
+        S + 2: by each squeezer, by the joint detector, and the mean of the squeezers' shares. All have the same count.
 
     Raises
     ------
@@ -213,7 +253,7 @@ def detectability(
     --------
     >>> clean = np.linspace(0, 1, 100)[:, None]
     >>> [detected.value for detected in detectability(clean, clean + 0.5)]
-    [0.55, 0.55]
+    [0.55, 0.55, 0.55]
     """
     clean, adversarial = np.asarray(clean_scores, dtype=float), np.asarray(scores, dtype=float)
     if clean.ndim != 2 or not clean.shape[1] or clean.shape != adversarial.shape:
@@ -232,9 +272,9 @@ def detectability(
     clean, adversarial = clean[:, scored], adversarial[:, scored]
     count = int((~np.isnan(adversarial[-1])).sum())
     if not count:
-        return [_NO_IMAGES] * len(clean)
+        return [_NO_IMAGES] * (len(clean) + 1)
     rank = threshold_rank(clean.shape[1], false_positive_rate)
-    values = _shares_detected(clean, adversarial, rank)
+    values = _with_mean(_shares_detected(clean, adversarial, rank))
     low, high = _bootstrap(clean, adversarial, rank, resamples)
     return [Rate(*ends, count) for ends in zip(values.tolist(), low.tolist(), high.tolist(), strict=True)]
 
@@ -248,17 +288,22 @@ def _shares_detected(clean: _Floats, adversarial: _Floats, rank: int) -> _Floats
     return shares
 
 
+def _with_mean(shares: _Floats) -> _Floats:
+    """Add the mean over the squeezers, (S + 1, ...) to (S + 2, ...); the last but one is the joint detector."""
+    return np.concatenate([shares, shares[:-1].mean(0, keepdims=True)])
+
+
 def _bootstrap(clean: _Floats, adversarial: _Floats, rank: int, resamples: int) -> _Floats:
-    """Return the ends (2, S + 1) of the 95 % intervals."""
+    """Return the ends (2, S + 2) of the 95 % intervals."""
     random, size = np.random.default_rng(0), clean.shape[1]
     at_a_time = max(1, _MOST_AT_A_TIME // clean.size)
     shares = []
     for start in range(0, resamples, at_a_time):
         drawn = random.integers(size, size=(min(at_a_time, resamples - start), size))
         shares.append(_shares_detected(clean[:, drawn], adversarial[:, drawn], rank))
-    every = np.concatenate(shares, axis=1)
+    every = _with_mean(np.concatenate(shares, axis=1))
     every = every[:, ~np.isnan(every[-1])]  # a resample without an image that counts says nothing
-    ends: _Floats = np.percentile(every, [2.5, 97.5], axis=1) if every.size else np.full((2, len(clean)), np.nan)
+    ends: _Floats = np.percentile(every, [2.5, 97.5], axis=1) if every.size else np.full((2, len(every)), np.nan)
     return ends
 
 

@@ -36,6 +36,10 @@ class Results:
         Of the detectors.
     label_classes : dict
         By dataset, how many classes its labels count; None if it has none.
+    kinds : dict
+        By dataset, its kind.
+    networks : dict
+        By classifier, the name by which the plan loads it.
     """
 
     cells: Mapping[str, Cell]
@@ -44,6 +48,8 @@ class Results:
     squeezers: Sequence[str]
     false_positive_rate: float
     label_classes: Mapping[str, int | None]
+    kinds: Mapping[str, str]
+    networks: Mapping[str, str]
     _predictions: Mapping[tuple[str | None, str, str], Answers]
     _qualities: Mapping[str, Mapping[str, Quality]]
 
@@ -119,6 +125,8 @@ def load_results(path: Path | str) -> Results:
         squeezers=plan.squeezers,
         false_positive_rate=plan.false_positive_rate,
         label_classes={dataset.name: dataset.num_classes for dataset in plan.datasets},
+        kinds={dataset.name: dataset.kind for dataset in plan.datasets},
+        networks={entry.label or entry.name.rpartition(":")[2]: entry.name for entry in plan.classifiers},
     )
 
 
@@ -131,6 +139,8 @@ def make_results(
     squeezers: Sequence[str],
     false_positive_rate: float,
     label_classes: Mapping[str, int | None],
+    kinds: Mapping[str, str] | None = None,
+    networks: Mapping[str, str] | None = None,
 ) -> Results:
     """Sort records and answers by cell; answers about files that have been replaced since are left out."""
     whole: dict[str, list[Record]] = defaultdict(list)
@@ -152,4 +162,5 @@ def make_results(
             and files.get((quality.cell, cells[quality.cell].dataset, quality.image)) == quality.png
         ):
             distances[quality.cell][quality.image] = quality
-    return Results(cells, whole, errors, squeezers, false_positive_rate, label_classes, answers, distances)
+    facts = (squeezers, false_positive_rate, label_classes, kinds or {}, networks or {})
+    return Results(cells, whole, errors, *facts, answers, distances)

@@ -11,11 +11,15 @@ import pandas as pd
 
 from edgefool.experiments.cell import Cell
 from edgefool.experiments.run_folder import Record
-from edgefool.measures import Rate, detectability, detection_threshold, rate, transferability
-from edgefool.report.results import Results
+from edgefool.measures import Rate, detectability, detection_threshold, mean_rate, rate, transferability
+from edgefool.report.paper import classifier_of_paper, paper_detectability
+from edgefool.report.results import Answers, Results
 
 JOINT = "joint"
 """The detector that looks at the largest of the squeezers' scores."""
+
+MEAN = "mean"
+"""The mean of the squeezers' shares."""
 
 _KEYS = ["dataset", "method", "classifier"]
 
@@ -54,7 +58,8 @@ def transferability_table(results: Results) -> pd.DataFrame:
     The paper leaves open what an image must be mistaken for; all readings are here: ``changed`` (another class than
     the target's own of the original), ``source`` (another than the attacked classifier's of the original, if both have
     as many classes), ``truth`` (another than the ground truth). Beside them, of the same images: ``null``, the first
-    reading for detail enhancement without an attack, and ``truth_clean``, the third for the originals.
+    reading for detail enhancement without an attack, ``gain``, how much more the attack changes than that, image by
+    image, and ``truth_clean``, the third for the originals.
     """
     rows: list[dict[str, Any]] = []
     for folder, cell in results.cells.items():
@@ -73,13 +78,15 @@ def transferability_table(results: Results) -> pd.DataFrame:
                 labels,
             )
             null = _null(results, cell, target)
-            null_hits = [null[r.image] for r in records if r.image in null]
+            both = [r.image for r in records if r.image in null]
+            gains = [_changed(clean, adversarial, image) - null[image] for image in both]
             row: dict[str, Any] = {
                 **_names(results, folder, cell),
                 "target": target.classifier,
                 "images": len(records),
                 **_rate("changed", transferred.changed),
-                "null": rate(null_hits).value,
+                "null": rate([null[image] for image in both]).value,
+                **_rate("gain", mean_rate(gains)),
                 **_rate("source", transferred.source if cell.num_classes == target.num_classes else rate([])),
                 **_rate("truth", transferred.truth or rate([])),
                 "truth_clean": np.nan,
@@ -88,14 +95,16 @@ def transferability_table(results: Results) -> pd.DataFrame:
                 known = ~np.isnan(labels)
                 row["truth_clean"] = rate(before[known] != labels[known]).value
             rows.append(row)
-    numbers = [*_columns("changed"), "null", *_columns("source"), *_columns("truth"), "truth_clean"]
+    numbers = [*_columns("changed"), "null", *_columns("gain"), *_columns("source"), *_columns("truth"), "truth_clean"]
     return pd.DataFrame(rows, columns=[*_KEYS, "target", "images", *numbers])
 
 
 def detectability_table(results: Results) -> pd.DataFrame:
     """Return how many adversarial images of each cell each squeezer tells, and all jointly (the largest score).
 
-    ``detected`` is over all images, the paper's denominator, ``detected_misled`` over those that mislead.
+    ``detected`` is over all images, the paper's denominator, ``detected_misled`` over those that mislead; ``paper`` is
+    the figure of Table 1 for the method, the kind of dataset and the classifier's architecture, if it has one. The row
+    ``mean`` averages the squeezers, without the joint detector.
     """
     rows: list[dict[str, Any]] = []
     for folder, cell in results.cells.items():
@@ -115,20 +124,27 @@ def detectability_table(results: Results) -> pd.DataFrame:
         everything = detectability(before, after, false_positive_rate=fpr)
         successful = detectability(before, after, false_positive_rate=fpr, which=which)
         columns = [*before.T, before.max(1)]
-        for k, squeezer in enumerate([*results.squeezers, JOINT]):
+        network = classifier_of_paper(results.networks.get(cell.classifier, "")) or ""
+        of_paper = [
+            paper_detectability(results.kinds.get(cell.dataset, ""), cell.method, network, squeezer)
+            for squeezer in results.squeezers
+        ]
+        of_paper += [np.nan, float(np.mean(of_paper))]
+        for k, squeezer in enumerate([*results.squeezers, JOINT, MEAN]):
             rows.append(
                 {
                     **_names(results, folder, cell),
                     "squeezer": squeezer,
-                    "threshold": detection_threshold(columns[k], fpr),
+                    "threshold": np.nan if squeezer == MEAN else detection_threshold(columns[k], fpr),
                     "originals": len(images),
                     "images": everything[k].count,
                     **_rate("detected", everything[k]),
+                    "paper": of_paper[k],
                     "misled_images": successful[k].count,
                     **_rate("detected_misled", successful[k]),
                 }
             )
-    numbers = ["originals", "images", *_columns("detected"), "misled_images", *_columns("detected_misled")]
+    numbers = ["originals", "images", *_columns("detected"), "paper", "misled_images", *_columns("detected_misled")]
     return pd.DataFrame(rows, columns=[*_KEYS, "squeezer", "threshold", *numbers])
 
 
@@ -165,26 +181,53 @@ TABLES: dict[str, Callable[[Results], pd.DataFrame]] = {
     "detectability": detectability_table,
     "quality": quality_table,
 }
-"""What is written as CSV, by file name."""
+"""What is made of the results themselves."""
 
 
-def summary_table(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return the gist of all tables, a row per cell: means over targets and over squeezers."""
+def make_tables(results: Results) -> dict[str, pd.DataFrame]:
+    """Return all tables by the names of their files: those of `TABLES`, and ``summary``, the gist of them.
+
+    The summary has a row per cell. ``transferred`` is the mean over the other classifiers of ``changed``, over the
+    images that all of them have judged; ``null`` and ``gain`` likewise. ``detected`` is the mean over the squeezers.
+    """
+    tables = {name: make(results) for name, make in TABLES.items()}
+    detection, quality = tables["detectability"], tables["quality"]
     summary = tables["misleading"][[*_KEYS, "images", "errors", *_columns("misled"), "misled_float"]]
-    for name, columns in (
-        ("transferability", {"transferred": "changed", "null": "null"}),
-        ("detectability", {"detected": "detected"}),
-        ("quality", {name: name for name in ("psnr", "ssim", "lpips")}),
+    for gist in (
+        _mean_transferability(results),
+        detection[detection["squeezer"] == MEAN].set_index(_KEYS)[_columns("detected")],
+        quality.set_index(_KEYS)[["psnr", "ssim", "lpips"]],
+        tables["misleading"].set_index(_KEYS)[["iterations", "seconds"]],
     ):
-        table = tables[name]
-        if name == "detectability":
-            table = table[table["squeezer"] != JOINT]
-        if len(table):
-            means = table.groupby(_KEYS, sort=False)[list(columns.values())].mean()
-            summary = summary.join(means.set_axis(list(columns), axis=1), on=_KEYS)
-        else:
-            summary = summary.assign(**dict.fromkeys(columns, np.nan))
-    return summary.join(tables["misleading"].set_index(_KEYS)[["iterations", "seconds"]], on=_KEYS)
+        summary = summary.join(gist, on=_KEYS)
+    return tables | {"summary": summary}
+
+
+def _mean_transferability(results: Results) -> pd.DataFrame:
+    """Return ``changed``, ``null`` and ``gain`` as means over the targets, a row per cell."""
+    rows: list[dict[str, Any]] = []
+    for folder, cell in results.cells.items():
+        shares: dict[str, list[bool]] = {}
+        nulls: dict[str, list[bool]] = {}
+        targets = [target for target in results.targets[cell.dataset] if target.fingerprint != cell.fingerprint]
+        for target in targets:
+            clean = results.of_originals(cell.dataset, target.fingerprint)
+            adversarial = results.of_adversarial(folder, target.fingerprint)
+            for image in clean.keys() & adversarial.keys():
+                shares.setdefault(image, []).append(_changed(clean, adversarial, image))
+            for image, changed in _null(results, cell, target).items():
+                nulls.setdefault(image, []).append(changed)
+        images = sorted(image for image, known in shares.items() if len(known) == len(targets))
+        both = [image for image in images if len(nulls.get(image, [])) == len(targets)]
+        rows.append(
+            {
+                **_names(results, folder, cell),
+                **_rate("transferred", mean_rate([np.mean(shares[image]) for image in images])),
+                "null": mean_rate([np.mean(nulls[image]) for image in both]).value,
+                **_rate("gain", mean_rate([np.mean(shares[image]) - np.mean(nulls[image]) for image in both])),
+            }
+        )
+    return pd.DataFrame(rows).set_index(_KEYS)
 
 
 def _names(results: Results, folder: str, cell: Cell) -> dict[str, str]:
@@ -213,12 +256,16 @@ def _labels(records: Sequence[Record]) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.array([np.nan if record.label is None else record.label for record in records], dtype=float)
 
 
+def _changed(clean: Answers, adversarial: Answers, image: str) -> bool:
+    return adversarial[image].predicted != clean[image].predicted
+
+
 def _null(results: Results, cell: Cell, target: Cell) -> dict[str, bool]:
     """Return, by image, whether enhancement without an attack changes the target's class."""
     clean = results.of_originals(cell.dataset, target.fingerprint)
     folder = results.nulls.get((cell.dataset, cell.fingerprint))
     enhanced = results.of_adversarial(folder, target.fingerprint) if folder else {}
-    return {image: line.predicted != clean[image].predicted for image, line in enhanced.items() if image in clean}
+    return {image: _changed(clean, enhanced, image) for image in enhanced if image in clean}
 
 
 def _scores(results: Results, answers: Any) -> dict[str, list[float]]:
