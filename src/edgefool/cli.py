@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 from rich.table import Table
 
-from edgefool.console import Follower, err, out, plain, print_records, print_summary
+from edgefool.console import Follower, err, out, print_records, print_summary
 from edgefool.errors import EdgeFoolError, UsageError
+from edgefool.text import plain
 
 if TYPE_CHECKING:
     from edgefool.attacks import Attack

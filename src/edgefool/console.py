@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.table import Table
 
+from edgefool.text import plain
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -16,11 +18,6 @@ if TYPE_CHECKING:
 # Tables that go to a file or a pipe have no terminal to fit into.
 out = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
-
-
-def plain(text: str) -> str:
-    """Keep untrusted text on its line and from controlling the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def print_records(records: Sequence["Record"], most: int = 50) -> None:

@@ -1,6 +1,10 @@
 """Report: what people see of a run, read from its folder alone."""
 
-from edgefool.report.contact_sheet import contact_sheet
+from edgefool.report.figures import FIGURES, draw_figure, save_figure
+from edgefool.report.image_figures import comparison_figure, intermediate_figure, perturbation_figure
+from edgefool.report.latex import detectability_latex
+from edgefool.report.page import write_report
+from edgefool.report.rates_figure import rates_figure
 from edgefool.report.results import Results, load_results, make_results
 from edgefool.report.tables import (
     detectability_table,
@@ -11,13 +15,21 @@ from edgefool.report.tables import (
 )
 
 __all__ = [
+    "FIGURES",
     "Results",
-    "contact_sheet",
+    "comparison_figure",
+    "detectability_latex",
     "detectability_table",
+    "draw_figure",
+    "intermediate_figure",
     "load_results",
     "make_results",
     "make_tables",
     "misleading_table",
+    "perturbation_figure",
     "quality_table",
+    "rates_figure",
+    "save_figure",
     "transferability_table",
+    "write_report",
 ]

@@ -11,51 +11,42 @@ class Work(NamedTuple):
     """A method as the paper names it, and where it was published."""
 
     title: str
-    short: str
     reference: str
 
 
 METHODS: dict[str, Work] = {
     "nfgsm": Work(
         "N-FGSM",
-        "NF",
         "A. Kurakin, I. Goodfellow, S. Bengio. Adversarial examples in the physical world. ICLR workshop track, 2017.",
     ),
     "pfgsm": Work(
         "P-FGSM",
-        "PF",
         "C. Y. Li, A. S. Shamsabadi, R. Sanchez-Matilla, R. Mazzon, A. Cavallaro. Scene privacy protection. "
         "ICASSP, 2019.",
     ),
     "deepfool": Work(
         "DeepFool",
-        "DF",
         "S. Moosavi-Dezfooli, A. Fawzi, P. Frossard. DeepFool: a simple and accurate method to fool deep neural "
         "networks. CVPR, 2016.",
     ),
     "sparsefool": Work(
         "SparseFool",
-        "SF",
         "A. Modas, S. Moosavi-Dezfooli, P. Frossard. SparseFool: a few pixels make a big difference. CVPR, 2019.",
     ),
     "cw": Work(
-        "CW",
         "CW",
         "N. Carlini, D. Wagner. Towards evaluating the robustness of neural networks. IEEE S&P, 2017.",
     ),
     "semanticadv": Work(
         "SemanticAdv",
-        "SA",
         "H. Hosseini, R. Poovendran. Semantic adversarial examples. CVPR workshop track, 2018.",
     ),
     "edgefool": Work(
         "EdgeFool",
-        "EF",
         "A. S. Shamsabadi, C. Oh, A. Cavallaro. EdgeFool: an adversarial image enhancement filter. ICASSP, 2020.",
     ),
     "enhance": Work(
-        "Enhance (no attack)",
-        "no attack",
+        "Enhancement only",
         "Q. Fan, J. Yang, D. Wipf, B. Chen, X. Tong. Image smoothing via unsupervised learning. ACM TOG 37(6), 2018.",
     ),
 }

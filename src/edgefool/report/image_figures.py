@@ -1,0 +1,162 @@
+"""The paper's figures that show images (3, 4 and 6), drawn from the files of a run."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from kornia.color import rgb_to_lab
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edgefool.experiments import Record, RunFolder
+from edgefool.images import read_image
+from edgefool.text import plain
+
+_SCALES = (1, 2, 5, 10, 20, 50, 100)
+
+
+def intermediate_figure(run: RunFolder, record: Record) -> Figure:
+    """Draw original, structure I_s, details, enhanced details and adversarial image of one photo (Fig. 3).
+
+    Parameters
+    ----------
+    run : RunFolder
+        The run.
+    record : Record
+        Of an image that misled, by EdgeFool or the null method.
+
+    Returns
+    -------
+    Figure
+        Five panels; the predicted class and its probability stand under both ends. Details are differences of
+        lightness, scaled for viewing: grey is none.
+    """
+    original = read_image(run.image_path("originals", record))
+    structure = read_image(run.image_path("structure", record))
+    adversarial = read_image(run.image_path(record.kind, record))
+    lightness = [rgb_to_lab(image[None])[0, :1] for image in (original, structure, adversarial)]
+    panels = {
+        "original": original,
+        "structure $I_s$": structure,
+        "details $I_d^L$": _viewable(lightness[0] - lightness[1]),
+        "enhanced details": _viewable(lightness[2] - lightness[1]),
+        "adversarial": adversarial,
+    }
+    figure, rows = _grid(1, len(panels), original)
+    axes = rows[0]
+    for axis, (title, panel) in zip(axes, panels.items(), strict=True):
+        _show(axis, panel)
+        axis.set_title(title, fontsize=11)
+    _write_under(axes[0], _decision(record.original_name, record.original_probability))
+    _write_under(axes[-1], _decision(record.adversarial_name, record.adversarial_probability))
+    return figure
+
+
+def perturbation_figure(run: RunFolder, records: Mapping[str, Record]) -> Figure:
+    """Draw what each method adds to one photo (Fig. 4).
+
+    Parameters
+    ----------
+    run : RunFolder
+        The run.
+    records : dict
+        By what to call each method, the records of the same original.
+
+    Returns
+    -------
+    Figure
+        The original, then per method the difference of the adversarial image to it: grey is none. Small ones are
+        scaled, by the factor that stands under them.
+    """
+    original = read_image(run.image_path("originals", next(iter(records.values()))))
+    columns = min(4, len(records) + 1)
+    figure, rows = _grid(-(-(len(records) + 1) // columns), columns, original)
+    axes = [axis for row in rows for axis in row]
+    for axis in axes:
+        axis.set_axis_off()
+    _show(axes[0], original)
+    axes[0].set_title("original", fontsize=11)
+    for axis, (title, record) in zip(axes[1:], records.items(), strict=False):
+        difference = (read_image(run.image_path(record.kind, record)) - original).numpy()
+        scale = viewing_scale(difference)
+        axis.set_axis_on()
+        _show(axis, 0.5 + scale * difference)
+        axis.set_title(plain(title), fontsize=11, parse_math=False)
+        told = "not scaled" if scale == 1 else f"{scale} times"
+        _write_under(axis, told + ("" if record.success else ", does not mislead"))
+    return figure
+
+
+def comparison_figure(run: RunFolder, rows: Sequence[Mapping[str, Record]]) -> Figure:
+    """Draw the adversarial images of all methods beside each original (Fig. 6).
+
+    Parameters
+    ----------
+    run : RunFolder
+        The run.
+    rows : sequence of dict
+        Per original, by what to call each method, its record. Methods may be missing.
+
+    Returns
+    -------
+    Figure
+        A row per original; the predicted class and its probability stand under each image.
+    """
+    titles = list(dict.fromkeys(title for row in rows for title in row))
+    first = [next(iter(row.values())) for row in rows]
+    originals = [read_image(run.image_path("originals", record)) for record in first]
+    tallest = max(originals, key=lambda image: image.shape[1] / image.shape[2])
+    figure, grid = _grid(len(rows), len(titles) + 1, tallest)
+    for axes, original, record, row in zip(grid, originals, first, rows, strict=True):
+        _show(axes[0], original)
+        _write_under(axes[0], _decision(record.original_name, record.original_probability), 9)
+        for axis, title in zip(axes[1:], titles, strict=True):
+            if title not in row:
+                axis.set_axis_off()
+                continue
+            _show(axis, read_image(run.image_path(row[title].kind, row[title])))
+            _write_under(axis, _decision(row[title].adversarial_name, row[title].adversarial_probability), 9)
+    for axis, title in zip(grid[0], ["original", *titles], strict=True):
+        axis.set_title(plain(title), fontsize=11, parse_math=False)
+    return figure
+
+
+def viewing_scale(difference: NDArray[np.floating]) -> int:
+    """Return the largest factor of 1, 2, 5, ..., 100 by which hardly any change, (3, H, W) in [-1, 1], leaves [-½, ½].
+
+    >>> viewing_scale(np.full((3, 8, 8), 4 / 255)), viewing_scale(np.full((3, 8, 8), -0.7))
+    (20, 1)
+    """
+    changes = np.abs(difference[difference != 0])
+    most = float(np.quantile(changes, 0.99)) if changes.size else 1.0
+    return max((scale for scale in _SCALES if scale * most <= 0.5), default=1)
+
+
+def _grid(rows: int, columns: int, image: Tensor) -> tuple[Figure, list[list[Axes]]]:
+    """Return a figure with room for as many panels of the shape of an image, (3, H, W)."""
+    aspect = min(image.shape[1] / image.shape[2], 4)  # no figure becomes a strip that matplotlib refuses
+    side = 2.6 if columns < 6 else 1.8  # inches
+    figure = Figure(figsize=(columns * side, rows * (side * aspect + 0.35) + 0.3), layout="constrained", dpi=110)
+    return figure, figure.subplots(rows, columns, squeeze=False).tolist()
+
+
+def _show(axis: Axes, image: Tensor | NDArray[np.floating]) -> None:
+    axis.imshow(np.asarray(image).transpose(1, 2, 0).clip(0, 1))
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.spines[:].set_visible(False)
+
+
+def _write_under(axis: Axes, text: str, size: int = 11) -> None:
+    axis.set_xlabel(text, fontsize=size, parse_math=False)
+
+
+def _viewable(lightness: Tensor) -> Tensor:
+    """Scale a difference of lightness in [-50, 50] to a grey image, (1, H, W) to (3, H, W)."""
+    return (0.5 + lightness / 100).clamp(0, 1).expand(3, *lightness.shape[1:])
+
+
+def _decision(name: str | None, probability: float | None) -> str:
+    text = plain(str(name).replace("_", " "))
+    return f"{text if len(text) <= 40 else text[:39] + '…'}  {probability:.0%}"

@@ -1,0 +1,187 @@
+"""The tables of the page: which numbers stand where, as text, and which are the best."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pandas as pd
+
+from edgefool.report.figures import titles
+from edgefool.report.latex import squeezer_title
+from edgefool.report.results import NULL_METHOD, Results
+from edgefool.report.tables import JOINT, MEAN
+
+_ENOUGH = 0.5  # an attack that misleads fewer images does not compete in the other columns
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the summary.
+
+    Attributes
+    ----------
+    name : str
+        In the summary of `make_tables`; with ``name_low`` and ``name_high`` if it has an interval.
+    heading, unit : str
+        What stands above it.
+    form : str
+        How Python formats it; with ``%`` at its end it is a share.
+    better : int
+        1: more is better; -1: less is; 0: neither.
+    about : str
+        What it is, in a sentence.
+    """
+
+    name: str
+    heading: str
+    unit: str
+    form: str
+    better: int
+    about: str
+
+
+COLUMNS = (
+    Column(
+        "misled", "Misled", "%", ".0f%", 1, "the attacked classifier's class changes, on the saved 8-bit file (Eq. 1)"
+    ),
+    Column("misled_float", "before rounding", "%", ".0f%", 0, "the same before the image is rounded to 8 bits"),
+    Column(
+        "transferred", "Transferred", "%", ".0f%", 1, "the class of another classifier changes: mean over the others"
+    ),
+    Column("null", "enhancement only", "%", ".0f%", 0, "the same for detail enhancement without an attack"),
+    Column(
+        "gain", "gain", "points", "+.0f%", 0, "transferred less enhancement only, image by image; ▲ ▼: not 0 at 95 %"
+    ),
+    Column("detected", "Detected", "%", ".0f%", -1, "told by feature squeezing: mean over the squeezers of Table 1"),
+    Column("psnr", "PSNR", "dB", ".1f", 1, "mean, of images that differ from their originals"),
+    Column("ssim", "SSIM", "", ".3f", 1, "mean structural similarity"),
+    Column("lpips", "LPIPS", "", ".3f", -1, "mean learned perceptual distance"),
+    Column("iterations", "Iterations", "median", ".0f", 0, "of the attack"),
+    Column("seconds", "Time", "s/image", ".2f", 0, "as run, on the machine named above"),
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number as text."""
+
+    text: str = ""
+    interval: str = ""
+    paper: str = ""
+    sign: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row: method and classifier, how many images, and the numbers."""
+
+    method: str
+    classifier: str
+    images: str
+    cells: list[Cell]
+    null: bool = False
+
+
+def summary_rows(results: Results, summary: pd.DataFrame, columns: tuple[Column, ...]) -> dict[str, list[Row]]:
+    """Return the rows of the summary by dataset.
+
+    The best number of each classifier and column, as it is shown, is marked. Enhancement without an attack does not
+    compete, nor do attacks that mislead less than half of the images, but for the misleading rate itself.
+    """
+    called = titles(results)
+    table: dict[str, list[Row]] = {}
+    methods = [cell.method for cell in results.cells.values()]  # the summary has a row per cell, in their order
+    rows = list(zip(methods, summary.to_dict("records"), strict=True))
+    for method, row in rows:
+        rivals = [
+            other
+            for its_method, other in rows
+            if its_method != NULL_METHOD
+            and (other["dataset"], other["classifier"]) == (row["dataset"], row["classifier"])
+        ]
+        cells = []
+        for column in columns:
+            cell = _number(row, column)
+            fair = [other for other in rivals if column.name == "misled" or other["misled"] >= _ENOUGH]
+            cells.append(_mark(cell, column, fair) if any(other is row for other in fair) else cell)
+        errors = f" + {row['errors']} errors" if row["errors"] else ""
+        table.setdefault(str(row["dataset"]), []).append(
+            Row(called[row["method"]], row["classifier"], f"{row['images']:,}{errors}", cells, method == NULL_METHOD)
+        )
+    return table
+
+
+def known_columns(summary: pd.DataFrame) -> tuple[Column, ...]:
+    """Return the columns of which the run knows anything."""
+    return tuple(column for column in COLUMNS if summary[column.name].notna().any())
+
+
+def detectability_rows(
+    results: Results, table: pd.DataFrame
+) -> tuple[list[tuple[str, list[str]]], dict[str, list[Row]]]:
+    """Return the headings of Table 1 (groups and their squeezers), and its rows by dataset."""
+    called = titles(results)
+    squeezers = [*results.squeezers, JOINT, MEAN]
+    groups: dict[str, list[str]] = {}
+    for squeezer in squeezers:
+        group, name = squeezer_title(squeezer)
+        groups.setdefault(group, []).append(name)
+    rows: dict[str, list[Row]] = {}
+    methods = {name: results.cells[folder].method for folder, name in results.methods.items()}
+    for names, its in table.groupby(["dataset", "method", "classifier"], sort=False):
+        dataset, method, classifier = cast(tuple[str, str, str], names)
+        by_squeezer = {line["squeezer"]: line for line in its.to_dict("records")}
+        cells = [
+            Cell(
+                _share(by_squeezer[squeezer]["detected"]),
+                _interval(by_squeezer[squeezer], "detected", ".2f"),
+                _share(by_squeezer[squeezer]["paper"]),
+            )
+            for squeezer in sorted(squeezers, key=lambda name: list(groups).index(squeezer_title(name)[0]))
+        ]
+        count = f"{its['images'].max():,}"
+        rows.setdefault(dataset, []).append(
+            Row(called[method], classifier, count, cells, methods[method] == NULL_METHOD)
+        )
+    return list(groups.items()), rows
+
+
+def _number(row: Mapping[Any, Any], column: Column) -> Cell:
+    value = row[column.name]
+    if value != value:
+        return Cell()
+    low, high = row.get(f"{column.name}_low", float("nan")), row.get(f"{column.name}_high", float("nan"))
+    sign = ("▲" if low > 0 else "▼" if high < 0 else "") if column.name == "gain" else ""
+    return Cell(_told(value, column.form), _interval(row, column.name, column.form), sign=sign)
+
+
+def _mark(cell: Cell, column: Column, rivals: list[dict[Any, Any]]) -> Cell:
+    """Mark a number if no rival's is better as they are shown."""
+    known = [
+        float(_told(other[column.name], column.form)) for other in rivals if other[column.name] == other[column.name]
+    ]
+    if not column.better or not cell.text or len(known) < 2:
+        return cell
+    best = max(known) if column.better > 0 else min(known)
+    return Cell(cell.text, cell.interval, cell.paper, cell.sign, best=float(cell.text) == best)
+
+
+def _told(value: float, form: str) -> str:
+    return format(100 * value + 0.0, form[:-1]) if form.endswith("%") else format(value, form)
+
+
+def _interval(row: Mapping[Any, Any], name: str, form: str) -> str:
+    """Return the ends of an interval, if there is one that is not a point."""
+    low, high = row.get(f"{name}_low", float("nan")), row.get(f"{name}_high", float("nan"))
+    if low != low or high != high:
+        return ""
+    ends = [_told(end, form) for end in (low, high)]
+    if form == ".2f":
+        ends = [_share(end) for end in (low, high)]
+    return " to ".join(ends)
+
+
+def _share(value: float) -> str:
+    """Return a share as the paper writes it: .32."""
+    return "" if value != value else f"{value:.2f}".removeprefix("0")
