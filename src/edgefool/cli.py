@@ -21,6 +21,8 @@ from edgefool.errors import EdgeFoolError, UsageError
 from edgefool.text import plain
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from edgefool.attacks import Attack
     from edgefool.experiments import Execution, Experiment, RunFolder
     from edgefool.report import Results
@@ -34,6 +36,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _ClickError = cast(type[Exception], typer.BadParameter.__mro__[2])  # newer versions of typer carry a click of their own
+
+
+_DEMO: Mapping[str, object] = {
+    "classifiers": [{"name": "caltech101-resnet"}, {"name": "caltech101-alexnet"}],
+    "methods": [
+        *({"name": name} for name in ("edgefool", "nfgsm", "pfgsm", "deepfool", "sparsefool")),
+        {"name": "semanticadv", "constants": {"trials": 200}},
+        {"name": "enhance"},
+    ],
+}  # CW takes too long to be tried
 
 
 class Listing(StrEnum):
@@ -132,8 +144,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the plan and estimate the work.")] = False,
 ) -> int:
     """Run a plan: every method on every classifier and dataset, with all measures; do only what is missing."""
-    from edgefool.experiments import Execution, Experiment, open_run, read_plan
-    from edgefool.report import load_results
+    from edgefool.experiments import Experiment, read_plan
 
     experiment = Experiment(read_plan(plan_file), _parse_device(device), allow_missing=allow_missing)
     _keep_apart(folder, experiment)
@@ -142,6 +153,13 @@ def run(
     if dry_run:
         _foretell(folder, experiment)
         return 0
+    return _carry_out(experiment, folder, batch_size, retry)
+
+
+def _carry_out(experiment: "Experiment", folder: Path, batch_size: int | None = None, retry: bool = False) -> int:
+    from edgefool.experiments import Execution, open_run
+    from edgefool.report import load_results
+
     with open_run(folder, experiment.plan.to_toml(), experiment.cells, command=shlex.join(sys.argv)) as opened:
         _tell_mended(opened)
         execution = Execution(experiment, opened, batch_size=batch_size, retry=retry)
@@ -152,7 +170,8 @@ def run(
                 follower.step(step)
         for problem in execution.evaluation.problems:
             err.print(f"not measured: {plain(problem)}")
-        _tell_results(load_results(folder), folder / "tables")
+        results = load_results(folder)
+        _write_page(opened, results, _tell_results(results, folder / "tables"))
     done = [execution.done[task.folder][photo.name] for task in execution.tasks for photo in task.photos]
     if errors := sum(record.error is not None for record in done):
         out.print(f"{errors} errors; see the records, and --retry")
@@ -253,22 +272,54 @@ def demo(
     folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")] = Path("edgefool-demo"),
     everything: Annotated[bool, typer.Option("--all/--three", help="All seven photos or three.")] = True,
 ) -> int:
-    """Attack photos that come with scikit-image and scikit-learn, offline, and draw a contact sheet of each."""
-    from edgefool.datasets.demo import DEMO_PHOTOS, write_demo_photos
-    from edgefool.experiments import RunFolder, make_attack
-    from edgefool.report import contact_sheet
+    """Compare all methods on photos that come with scikit-image and scikit-learn, offline; make a page of it."""
+    from edgefool.experiments import Experiment, make_plan
 
-    names = list(DEMO_PHOTOS) if everything else list(DEMO_PHOTOS)[:3]
-    photos = [str(path) for path in write_demo_photos(Path(f"{os.path.realpath(folder)}-photos"), names)]
-    code = _attack(photos, folder, make_attack("edgefool", {}), {"name": "caltech101-resnet"})
-    run = RunFolder(folder)
-    sheets = folder / "contact_sheets"
-    sheets.mkdir(exist_ok=True)
-    for record in run.records():
-        if record.success:
-            contact_sheet(run, record).savefig(sheets / f"{record.image}.png")
-    out.print(f"contact sheets (Fig. 3 of the paper): {plain(str(sheets))}")
-    return code
+    names = {} if everything else {"names": ["cat", "coffee", "astronaut"]}
+    experiment = Experiment(make_plan({**_DEMO, "datasets": [{"kind": "demo", **names}]}))
+    _keep_apart(folder, experiment)
+    return _carry_out(experiment, folder)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    images: Annotated[int, typer.Option(min=0, help="Most images that the gallery shows.")] = 3000,
+) -> int:
+    """Make the page of a run anew, RUN/report/index.html: tables, figures and a gallery, to send as it is."""
+    from edgefool.experiments import RunFolder
+    from edgefool.report import load_results, make_tables
+
+    results = load_results(folder)
+    _write_page(RunFolder(folder), results, make_tables(results), images)
+    return 0
+
+
+@app.command()
+def figure(
+    number: Annotated[int, typer.Argument(metavar="{3|4|5|6}", help="Of the paper.")],
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    file: Annotated[
+        Path | None,
+        typer.Option("--out", help="A .pdf, .png or .svg.", show_default="RUN/figures/figureN.pdf and .png"),
+    ] = None,
+    image: Annotated[str | None, typer.Option(help="Name of an image in the run.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Only of this dataset.")] = None,
+    method: Annotated[str | None, typer.Option(help="Only of this method.")] = None,
+    classifier: Annotated[str | None, typer.Option(help="Only of this classifier.")] = None,
+) -> int:
+    """Draw a figure of the paper: 3 intermediate images, 4 perturbations, 5 rates, 6 adversarial images."""
+    from edgefool.experiments import RunFolder
+    from edgefool.report import draw_figure, load_results, save_figure
+
+    own = folder / "figures" / f"figure{number}"
+    files = [file] if file else [own.with_suffix(suffix) for suffix in (".pdf", ".png")]
+    wanted = {"image": image, "dataset": dataset, "method": method, "classifier": classifier}
+    drawn = draw_figure(number, RunFolder(folder), load_results(folder), **wanted)
+    for path in files:
+        save_figure(drawn, path)
+        out.print(plain(str(path)))
+    return 0
 
 
 @app.command("list")
@@ -370,8 +421,8 @@ def _tell_mended(run: "RunFolder", most: int = 5) -> None:
         err.print(f"... and {len(run.mended) - most} more")
 
 
-def _tell_results(results: "Results", folder: Path | None) -> None:
-    """Print the gist of results, and write their tables as CSV."""
+def _tell_results(results: "Results", folder: Path | None) -> "dict[str, pd.DataFrame]":
+    """Print the gist of results, and write their tables as CSV; return the tables."""
     from edgefool.images import write_atomically
     from edgefool.report import make_tables
 
@@ -383,6 +434,15 @@ def _tell_results(results: "Results", folder: Path | None) -> None:
     print_summary(tables["summary"])
     if folder:
         out.print(f"\ntables: {plain(str(folder))}")
+    return tables
+
+
+def _write_page(run: "RunFolder", results: "Results", tables: "dict[str, pd.DataFrame]", images: int = 3000) -> None:
+    from edgefool.report import write_report
+
+    with err.status("making the page"):
+        page = write_report(run, results, tables, most_images=images)
+    out.print(f"report: {plain(str(page))}")
 
 
 def _parse_size(text: str) -> int | Literal["native"]:
