@@ -13,8 +13,9 @@ import pytest
 import torch
 
 import edgefool as package
+from edgefool import cli
 from edgefool.datasets.demo import DEMO_PHOTOS, write_demo_photos
-from edgefool.experiments import RunFolder, load_records
+from edgefool.experiments import RunFolder, load_records, make_plan
 
 DATA = Path(package.__file__).parent / "classifiers" / "data"
 
@@ -150,7 +151,7 @@ def test_full_disk_anywhere_is_one_line(tmp_path, edgefool, monkeypatch):
     def fail(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "photos")
 
-    monkeypatch.setattr("edgefool.datasets.demo.write_demo_photos", fail)
+    monkeypatch.setattr("edgefool.datasets.Demo._find_all", fail)
     code, _, stderr = edgefool("demo", "--out", tmp_path / "run")
     assert code == 1
     assert "No space left on device" in stderr
@@ -307,23 +308,27 @@ def test_shipped_classifier_from_photo_to_png(tmp_path, edgefool):
 @pytest.mark.skipif(
     not (DATA / "caltech101_resnet.safetensors").exists(), reason="the shipped classifier has not been trained yet"
 )
-def test_demo_draws_sheets_and_goes_on(tmp_path, edgefool, monkeypatch):
-    from edgefool.experiments import make_attack
-
-    quick = {"max_iterations": 1, "tau": 1.0}
-    monkeypatch.setattr("edgefool.experiments.make_attack", lambda method, _: make_attack(method, quick))
+def test_demo_compares_the_methods_makes_a_page_and_goes_on(tmp_path, edgefool, monkeypatch):
+    methods = [{"name": "enhance"}, {"name": "nfgsm", "constants": {"max_iterations": 1}}]
+    monkeypatch.setattr("edgefool.cli._DEMO", {**cli._DEMO, "methods": methods, "size": 64})
     monkeypatch.chdir(tmp_path)
     code, stdout, _ = edgefool("demo")
     assert code == 0
-    assert "of 7 misled" in stdout
+    assert "report: edgefool-demo/report/index.html" in stdout
     frame = load_records("edgefool-demo")
     assert set(frame["image"]) == set(DEMO_PHOTOS)
-    sheets = [path.stem for path in Path("edgefool-demo/contact_sheets").iterdir()]
-    assert sorted(sheets) == sorted(frame["image"][frame["success"]])
+    assert set(frame["classifier"]) == {"caltech101-resnet", "caltech101-alexnet"}
+    assert Path("edgefool-demo/report/figures/figure5.pdf").exists()
     records = Path("edgefool-demo/records.jsonl")
     before = records.read_bytes()
     assert edgefool("demo")[0] == 0
     assert records.read_bytes() == before
+
+
+def test_the_demos_own_plan_is_valid():
+    plan = make_plan({**cli._DEMO, "datasets": [{"kind": "demo"}]})
+    assert plan.methods[0].name == "edgefool"
+    assert {"enhance", "semanticadv"} < {method.name for method in plan.methods}
 
 
 def test_demo_into_the_current_folder_is_refused_where_it_is_not_empty(tmp_path, edgefool, monkeypatch):

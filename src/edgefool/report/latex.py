@@ -37,7 +37,6 @@ def detectability_latex(table: pd.DataFrame, titles: Mapping[str, str] | None = 
     style = wide.style.format(na_rep="").format_index(escape="latex", axis=0).format_index(escape="latex", axis=1)
     text: str = style.to_latex(
         hrules=True,
-        clines="skip-last;data" if len(rows) > 1 else None,
         multicol_align="c",
         multirow_align="t",
         column_format="lll" + "r" * len(squeezers),

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from edgefool.attacks import METHODS as ATTACKS
 from edgefool.datasets import KNOWN
-from edgefool.errors import UsageError
+from edgefool.errors import EdgeFoolError
 from edgefool.experiments import RunFolder
 from edgefool.experiments.run_folder import Session
 from edgefool.images import PARTIAL_SUFFIX, write_atomically
@@ -99,7 +99,7 @@ def _write_figures(
     for number, kinds in {3: ["png", "pdf"], 4: ["png", "pdf"], 5: ["svg", "pdf", "png"], 6: ["png", "pdf"]}.items():
         try:
             figure = rates_figure(tables, titles(results)) if number == 5 else draw_figure(number, run, results)
-        except (UsageError, FileNotFoundError):  # nothing to show, or no longer
+        except EdgeFoolError:  # nothing to show, or no longer
             continue
         for kind in kinds:
             write_atomically(folder / f"figure{number}.{kind}", encode_figure(figure, kind))

@@ -168,7 +168,8 @@ def _mark(cell: Cell, column: Column, rivals: list[dict[Any, Any]]) -> Cell:
 
 
 def _told(value: float, form: str) -> str:
-    return format(100 * value + 0.0, form[:-1]) if form.endswith("%") else format(value, form)
+    told = format(100 * value, form[:-1]) if form.endswith("%") else format(value, form)
+    return "0" if told in ("+0", "-0") else told
 
 
 def _interval(row: Mapping[Any, Any], name: str, form: str) -> str:

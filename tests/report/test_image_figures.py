@@ -1,4 +1,4 @@
-"""The contact sheet shows what the files hold."""
+"""The figures with images show what the files hold."""
 
 import io
 
@@ -9,7 +9,8 @@ from PIL import Image
 
 from edgefool.experiments import Record, RunFolder, load_records
 from edgefool.images import encode_png, write_atomically
-from edgefool.report import contact_sheet
+from edgefool.report import comparison_figure, intermediate_figure, perturbation_figure
+from edgefool.report.image_figures import viewing_scale
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def drawn(tmp_path):
             path = run.image_path(kind, record)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, encode_png(image))
-        figure = contact_sheet(run, record)
+        figure = intermediate_figure(run, record)
         file = io.BytesIO()
         figure.savefig(file)
         return figure, np.asarray(Image.open(file)), images
@@ -101,4 +102,49 @@ def test_run_of_the_tiny_attack(tmp_path, make_photo, attack):
     run = RunFolder(tmp_path / "run")
     for record in run.records():
         if record.success:
-            assert len(contact_sheet(run, record).axes) == 5
+            assert len(intermediate_figure(run, record).axes) == 5
+
+
+@pytest.fixture
+def two_methods(tmp_path, make_photo, edgefool, tiny):
+    """Return a run of one photo, and its records by method."""
+    photo = make_photo(tmp_path / "cat.png", 0)
+    plan = tmp_path / "plan.toml"
+    plan.write_text(
+        f"""size = 32
+datasets = [{{kind = "folder", name = "pics", path = "{photo}"}}]
+classifiers = [{{name = "{tiny}:factory"}}]
+methods = [{{name = "enhance"}}, {{name = "nfgsm"}}]
+"""
+    )
+    assert edgefool("run", plan, "--out", tmp_path / "run")[0] == 0
+    run = RunFolder(tmp_path / "run")
+    return run, {record.method: record for record in run.records()}
+
+
+def test_perturbations_are_differences_to_the_original(two_methods):
+    from edgefool.images import read_image
+
+    run, records = two_methods
+    figure = perturbation_figure(run, records)
+    shown = {axis.get_title(): axis for axis in figure.axes if axis.get_images()}
+    assert list(shown) == ["original", "enhance", "nfgsm"]
+    original = read_image(run.image_path("originals", records["nfgsm"])).numpy()
+    difference = read_image(run.image_path(records["nfgsm"].kind, records["nfgsm"])).numpy() - original
+    scale = viewing_scale(difference)
+    assert scale in (10, 20), "8 levels of 255"
+    expected = np.clip(0.5 + scale * difference, 0, 1).transpose(1, 2, 0)
+    assert np.abs(shown["nfgsm"].get_images()[0].get_array() - expected).max() < 1e-6
+    assert shown["nfgsm"].get_xlabel().startswith(f"{scale} times")
+
+
+def test_an_image_that_was_not_changed_is_not_scaled():
+    assert viewing_scale(np.zeros((3, 4, 4), np.float32)) == 1
+
+
+def test_the_comparison_leaves_gaps_where_a_method_is_missing(two_methods):
+    run, records = two_methods
+    figure = comparison_figure(run, [records, {"nfgsm": records["nfgsm"]}])
+    assert [axis.get_title() for axis in figure.axes[:3]] == ["original", "enhance", "nfgsm"]
+    assert [bool(axis.get_images()) for axis in figure.axes] == [True, True, True, True, False, True]
+    assert figure.axes[2].get_xlabel().startswith(str(records["nfgsm"].adversarial_name))

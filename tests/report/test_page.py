@@ -1,0 +1,305 @@
+"""The page, opened in a real browser."""
+
+import io
+import json
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from edgefool.experiments import RunFolder
+from edgefool.experiments.run_folder import sha256
+from edgefool.images import encode_png
+from edgefool.report import load_results, make_tables, write_report
+
+HOSTILE = "<img src=x onerror=alert(1)>.png"
+BROWSER = next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium here; on Debian: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Return what opens a page; at the end it must have asked for files alone, and complained of nothing."""
+    complaints, contexts = [], []
+
+    def visit(page: Path, width: int = 1280, scheme: str = "light"):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        opened = context.new_page()
+        opened.set_default_timeout(10_000)
+        opened.on("console", lambda message: complaints.append(message.text))
+        opened.on("pageerror", lambda error: complaints.append(str(error)))
+        opened.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+        opened.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
+        opened.on(
+            "request",
+            lambda request: None if request.url.startswith(("file:", "data:")) else complaints.append(request.url),
+        )
+        opened.goto(page.as_uri())
+        return opened
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def run(tmp_path, make_photo, edgefool, tiny):
+    """Return a run of six photos, one with a name that is markup, and of one that cannot be attacked."""
+    for seed in range(5):
+        make_photo(tmp_path / "album" / f"photo {seed} #%.png", seed)
+    make_photo(tmp_path / "album" / HOSTILE, 6)
+    (tmp_path / "album" / "broken <b>.png").write_bytes(b"no photo")
+    plan = tmp_path / "plan.toml"
+    plan.write_text(
+        f"""size = 32
+squeezers = ["bits4", "median2"]
+datasets = [{{kind = "folder", name = "album", path = "{tmp_path / "album"}"}}]
+classifiers = [{{name = "{tiny}:factory", label = "first <i>"}}, {{name = "{tiny}:other", label = "other"}}]
+methods = [{{name = "enhance"}}, {{name = "deepfool", constants = {{max_iterations = 3}}}}]
+"""
+    )
+    code, stdout, _ = edgefool("run", plan, "--out", tmp_path / "run")
+    assert code == 1, "one photo is broken"
+    assert f"report: {tmp_path}/run/report/index.html" in stdout
+    return RunFolder(tmp_path / "run")
+
+
+def report(run: RunFolder, **options) -> Path:
+    results = load_results(run.path)
+    return write_report(run, results, make_tables(results), **options)
+
+
+@pytest.fixture
+def page(run):
+    return run.path / "report" / "index.html"
+
+
+@needs_browser
+def test_hostile_names_are_text(page, visit):
+    opened = visit(page)
+    opened.fill("#filter-text", "onerror")
+    assert HOSTILE in opened.inner_text("#list")
+    assert HOSTILE in opened.inner_text("#told")
+    assert opened.evaluate("document.querySelectorAll('img[onerror], #list b, main i').length") == 0
+    assert "first <i>" in opened.inner_text("#summary")
+    assert (
+        opened.evaluate("document.getElementById('above').complete && document.getElementById('above').naturalWidth")
+        == 32
+    )
+    opened.click(".failure summary")
+    assert "broken <b>.png" in opened.inner_text(".failure")
+
+
+@needs_browser
+def test_the_slider_moves_the_wipe(page, visit):
+    opened = visit(page)
+    opened.focus("#wipe")
+    opened.keyboard.press("Home")
+    clip = "getComputedStyle(document.getElementById('above')).clipPath"
+    assert opened.evaluate(clip) == "inset(0px 0px 0px 0%)"
+    for _ in range(30):
+        opened.keyboard.press("ArrowRight")
+    assert opened.evaluate(clip) == "inset(0px 0px 0px 30%)"
+    assert opened.evaluate("document.getElementById('handle').style.left") == "30%"
+    box = opened.locator("#canvas").bounding_box()
+    opened.locator("#canvas").scroll_into_view_if_needed()
+    box = opened.locator("#canvas").bounding_box()
+    opened.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + 20)
+    opened.mouse.down()
+    opened.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + 20)
+    opened.mouse.up()
+    assert opened.evaluate("Number(document.getElementById('wipe').value)") == 75
+
+
+@needs_browser
+def test_the_filters_filter(page, visit, run):
+    opened = visit(page)
+    records = [record for record in run.records() if not record.error]
+    assert opened.inner_text("#count") == f"{len(records)} of {len(records)} images"
+    wanted = [r for r in records if r.method == "deepfool" and r.classifier == "other" and not r.success]
+    opened.select_option("#filter-method", "DeepFool")
+    opened.select_option("#filter-classifier", "other")
+    opened.select_option("#filter-outcome", "not")
+    assert opened.inner_text("#count").startswith(f"{len(wanted)} of ")
+    assert opened.locator(".item").count() == len(wanted) > 0
+    opened.fill("#filter-text", "no such image")
+    assert opened.inner_text("#count").startswith("0 of ")
+    assert not opened.is_visible("#viewer")
+    opened.fill("#filter-text", "")
+    assert opened.is_visible("#viewer")
+
+
+@needs_browser
+def test_the_keyboard_chooses_images(page, visit, run):
+    opened = visit(page)
+    count = sum(not record.error for record in run.records())
+    opened.focus("#list")
+    chosen = "document.querySelector('[aria-selected=true]').id"
+    for key, expected in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("End", count - 1), ("Home", 0)):
+        opened.keyboard.press(key)
+        assert opened.evaluate(chosen) == f"item-{expected}"
+        assert opened.get_attribute("#list", "aria-activedescendant") == f"item-{expected}"
+    assert opened.is_disabled("#previous")
+    opened.click("#next")
+    assert opened.evaluate(chosen) == "item-1"
+
+
+@needs_browser
+def test_the_perturbation_is_the_scaled_difference(page, visit, run):
+    """The browser's pixels against those of the files."""
+    opened = visit(page)
+    opened.check("input[value=perturbation]")
+    opened.evaluate(
+        "document.getElementById('scale').value = 1; document.getElementById('scale').dispatchEvent(new Event('input'))"
+    )
+    place = {"position": "fixed", "inset": "0 auto auto 0", "width": "32px", "height": "32px", "zIndex": 9}
+    opened.evaluate("style => Object.assign(document.getElementById('canvas').style, style)", place)
+    opened.evaluate("document.querySelectorAll('.corner').forEach(label => label.remove())")
+    opened.wait_for_function("[...document.querySelectorAll('#canvas img')].every(i => i.complete)")
+    shown = np.asarray(Image.open(io.BytesIO(opened.locator("#canvas").screenshot())).convert("RGB")).astype(int)
+    record = next(record for record in run.records() if not record.error)
+    original, adversarial = (
+        np.asarray(Image.open(run.image_path(kind, record))).astype(int) for kind in ("originals", record.kind)
+    )
+    expected = np.clip(2 * np.abs(adversarial - original), 0, 255)
+    assert expected.std() > 10
+    assert np.abs(shown - expected).max() <= 2
+
+
+@needs_browser
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
+def test_nothing_serious_for_people_who_see_or_move_otherwise(page, visit, width, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    opened = visit(page, width, scheme)
+    assert opened.evaluate("document.documentElement.scrollWidth") == width, "the page does not scroll sideways"
+    opened.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    found = Axe().run(opened).response["violations"]
+    serious = [
+        (v["id"], [node["html"] for node in v["nodes"]][:3]) for v in found if v["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    "left", ["no successes", "one image", "no records", "no predictions", "no quality", "no files"]
+)
+def test_runs_that_lack_something(run, visit, left, tmp_path):
+    path = run.path
+    records = run.records()
+    if left == "no successes":
+        run.record_lines.replace(
+            record.model_copy(update={"success": False}) for record in records if record.kind == "failures"
+        )
+    elif left == "one image":
+        run.record_lines.replace([record for record in records if not record.error][:1])
+    elif left == "no records":
+        run.record_lines.replace([])
+    elif left == "no files":
+        for record in records:
+            run.image_path(record.kind, record).unlink(missing_ok=True)
+    else:
+        (path / f"{left.split()[1]}.jsonl").unlink()
+    opened = visit(report(run))
+    text = opened.inner_text("main")
+    assert "Summary" in text
+    for wrong in ("nan", "None", "undefined", "inf"):
+        assert wrong not in text.replace("inference", ""), wrong
+    assert opened.is_visible("#browser") == (left not in ("no records", "no files"))
+    assert ("are missing from the run" in text) == (left == "no files")
+
+
+@needs_browser
+def test_three_thousand_images(tmp_path, visit, run):
+    """Made in a minute, ready in three seconds, five megabytes at most; thumbnails come as they are looked at."""
+    (record,) = [r for r in run.records() if not r.error and r.method == "enhance"][:1]
+    source = run.image_path(record.kind, record)
+    original = run.image_path("originals", record)
+    copies = []
+    for k in range(3000):
+        new = record.model_copy(update={"image": f"many{k}", "source": f"/photos/many{k}.png", "structure_png": None})
+        for kind, file in (("originals", original), (record.kind, source)):
+            shutil.copyfile(file, run.image_path(kind, new))
+        copies.append(new)
+    run.record_lines.replace(copies)
+    start = time.perf_counter()
+    page = report(run)
+    assert time.perf_counter() - start < 60
+    assert page.stat().st_size < 5e6
+    start = time.perf_counter()
+    opened = visit(page)
+    opened.wait_for_selector("#item-0")
+    assert time.perf_counter() - start < 3
+    assert opened.inner_text("#count") == "3,000 of 3,000 images"
+    assert opened.locator(".item").count() < 500
+    opened.focus("#list")
+    opened.keyboard.press("End")
+    assert opened.evaluate("document.querySelector('[aria-selected=true]').id") == "item-2999"
+
+
+def test_the_gallery_shares_its_room(run):
+    page = report(run, most_images=5)
+    data = json.loads(page.read_text().split('id="data">')[1].split("</script>")[0])
+    assert len(data["items"]) == 5
+    assert {item["c"] for item in data["items"]} == {0, 1, 2, 3}
+    files = list((page.parent / "images" / "adversarial").rglob("*.png"))
+    assert len(files) == 5
+
+
+def test_the_page_is_replaced_whole(run, page, monkeypatch):
+    """A page that cannot be made leaves the old one; files of images that are gone do not stay."""
+    before = page.read_bytes()
+    monkeypatch.setattr("edgefool.report.page._render", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        report(run)
+    assert page.read_bytes() == before
+    assert not [path for path in run.path.iterdir() if "partial" in path.name]
+    monkeypatch.undo()
+    run.record_lines.replace(run.records()[:1])
+    report(run)
+    assert len(list((page.parent / "images" / "adversarial").rglob("*.png"))) <= 1
+
+
+def test_files_beside_the_page(run, page):
+    folder = page.parent
+    for name in ("summary", "misleading", "transferability", "detectability", "quality"):
+        assert (folder / f"{name}.csv").read_bytes()
+    assert (folder / "misleading.csv").read_bytes() == (run.path / "tables" / "misleading.csv").read_bytes()
+    assert "toprule" in (folder / "table1.tex").read_text()
+    for name in ("figure5.pdf", "figure5.png", "figure5.svg", "figure5-dark.svg", "figure6.png", "figure4.pdf"):
+        assert (folder / "figures" / name).stat().st_size > 1000
+
+
+def test_large_images_get_thumbnails(run):
+    record = next(record for record in run.records() if not record.error)
+    image = encode_png(torch.rand(3, 700, 650))
+    for kind in ("originals", record.kind):
+        run.image_path(kind, record).write_bytes(image)
+    told = {"png": sha256(image), "original_png": sha256(image), "width": 650, "height": 700, "structure_png": None}
+    run.record_lines.replace([record.model_copy(update=told)])
+    page = report(run)
+    (thumbnail,) = (page.parent / "images" / "thumbnails").rglob("*.jpg")
+    assert max(Image.open(thumbnail).size) == 256
+
+
+def test_the_same_run_gives_the_same_page(run):
+    first = {p.name: p.read_bytes() for p in report(run).parent.rglob("*") if p.is_file()}
+    again = {p.name: p.read_bytes() for p in report(run).parent.rglob("*") if p.is_file()}
+    assert first == again
