@@ -309,7 +309,7 @@ def test_shipped_classifier_from_photo_to_png(tmp_path, edgefool):
     not (DATA / "caltech101_resnet.safetensors").exists(), reason="the shipped classifier has not been trained yet"
 )
 def test_demo_compares_the_methods_makes_a_page_and_goes_on(tmp_path, edgefool, monkeypatch):
-    methods = [{"name": "enhance"}, {"name": "nfgsm", "constants": {"max_iterations": 1}}]
+    methods = [{"name": "enhance"}, {"name": "edgefool", "constants": {"max_iterations": 1, "tau": 1.0}}]
     monkeypatch.setattr("edgefool.cli._DEMO", {**cli._DEMO, "methods": methods, "size": 64})
     monkeypatch.chdir(tmp_path)
     code, stdout, _ = edgefool("demo")
@@ -319,6 +319,10 @@ def test_demo_compares_the_methods_makes_a_page_and_goes_on(tmp_path, edgefool, 
     assert set(frame["image"]) == set(DEMO_PHOTOS)
     assert set(frame["classifier"]) == {"caltech101-resnet", "caltech101-alexnet"}
     assert Path("edgefool-demo/report/figures/figure5.pdf").exists()
+    sheets = [path.stem for path in Path("edgefool-demo/contact_sheets").iterdir()]
+    mine = frame[frame["success"] & (frame["cell"] == "demo/edgefool/caltech101-resnet")]
+    assert sorted(sheets) == sorted(mine["image"])
+    assert sheets
     records = Path("edgefool-demo/records.jsonl")
     before = records.read_bytes()
     assert edgefool("demo")[0] == 0

@@ -273,12 +273,19 @@ def demo(
     everything: Annotated[bool, typer.Option("--all/--three", help="All seven photos or three.")] = True,
 ) -> int:
     """Compare all methods on photos that come with scikit-image and scikit-learn, offline; make a page of it."""
-    from edgefool.experiments import Experiment, make_plan
+    from edgefool.experiments import Experiment, RunFolder, make_plan
+    from edgefool.report import intermediate_figure, save_figure
 
     names = {} if everything else {"names": ["cat", "coffee", "astronaut"]}
     experiment = Experiment(make_plan({**_DEMO, "datasets": [{"kind": "demo", **names}]}))
     _keep_apart(folder, experiment)
-    return _carry_out(experiment, folder)
+    code = _carry_out(experiment, folder)
+    run, sheets = RunFolder(folder), folder / "contact_sheets"
+    for record in run.records():
+        if record.success and record.cell == "demo/edgefool/caltech101-resnet":
+            save_figure(intermediate_figure(run, record), sheets / f"{record.image}.png")
+    out.print(f"contact sheets of EdgeFool (Fig. 3): {plain(str(sheets))}")
+    return code
 
 
 @app.command()
