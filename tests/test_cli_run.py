@@ -141,7 +141,9 @@ def test_tables_equal_plain_counts_over_the_files(tmp_path, settings, carry_out)
         detection = tables["detectability"][
             (tables["detectability"]["method"] == method) & (tables["detectability"]["classifier"] == classifier)
         ]
-        assert detection["squeezer"].tolist() == ["bits4", "median2", "joint"]
+        assert detection["squeezer"].tolist() == ["bits4", "median2", "joint", "mean"]
+        mean, detection = detection.iloc[-1], detection.iloc[:-1]
+        assert mean["detected"] == pytest.approx(detection["detected"].iloc[:-1].mean())
         clean, scores = (
             np.array([[*(s := answer[which, i, classifier]["scores"]).values(), max(s.values())] for i in images])
             for which in (None, cell)
@@ -170,6 +172,9 @@ def test_the_same_command_again_changes_nothing(tmp_path, settings, carry_out):
     after = snapshot(tmp_path / "run")
     sessions = str(tmp_path / "run/sessions.jsonl")
     assert after.pop(sessions).startswith(before.pop(sessions))
+    page = str(tmp_path / "run/report/index.html")
+    once, twice = before.pop(page).decode(), after.pop(page).decode()
+    assert once.replace("in 1 session,", "in 2 sessions,") == twice
     assert after == before
 
 
@@ -736,7 +741,7 @@ def test_the_demo_plan_runs_offline(tmp_path, carry_out, offline):
     code, stdout, _ = carry_out(settings)
     assert code == 0
     tables = read_tables(tmp_path / "run/tables")
-    assert [len(tables[name]) for name in TABLES] == [16, 16, 16 * 7, 16]
+    assert [len(tables[name]) for name in TABLES] == [16, 16, 16 * 8, 16]
     for name in TABLES:
         assert set(tables[name]["method"]) == set(METHODS)
         assert (tables[name]["images"] == 2).all()
@@ -832,7 +837,7 @@ def test_evaluate_equals_the_run_that_made_the_images(tmp_path, made, evaluate):
     ours, theirs = read_tables(tmp_path / "tables"), read_tables(tmp_path / "run/tables")
     unknown = {
         "misleading": ["misled_float", "converged", "lost_gradient", "iterations", "forward_passes", "backward_passes"],
-        "transferability": ["null", "target"],
+        "transferability": ["null", "gain", "target"],
     }
     for name in TABLES:
         mine = ours[name][ours[name]["classifier"] == "classifier-factory"]
@@ -865,7 +870,7 @@ def test_evaluate_with_one_classifier(tmp_path, made, evaluate):
     code, stdout, _ = evaluate(*made, names=["factory"])
     assert code == 0
     tables = read_tables(tmp_path / "tables")
-    assert [len(tables[name]) for name in TABLES] == [1, 0, 7, 1]
+    assert [len(tables[name]) for name in TABLES] == [1, 0, 8, 1]
     assert "100.0%" in stdout
 
 

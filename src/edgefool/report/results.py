@@ -142,11 +142,11 @@ def make_results(
     kinds: Mapping[str, str] | None = None,
     networks: Mapping[str, str] | None = None,
 ) -> Results:
-    """Sort records and answers by cell; answers about files that have been replaced since are left out."""
+    """Sort records and answers by cell and image; answers about files that have been replaced since are left out."""
     whole: dict[str, list[Record]] = defaultdict(list)
     errors: dict[str, list[Record]] = defaultdict(list)
     files: dict[tuple[str | None, str, str], str | None] = {}
-    for record in records:
+    for record in sorted(records, key=lambda record: record.image):  # they stand as they were finished
         (errors if record.error else whole)[record.cell].append(record)
         if not record.error:
             files[None, record.dataset, record.image] = record.original_png
