@@ -304,7 +304,7 @@ def report(
 
 @app.command()
 def figure(
-    number: Annotated[int, typer.Argument(metavar="{3|4|5|6}", help="Of the paper.")],
+    number: Annotated[int, typer.Argument(metavar="NUMBER", help="3, 4, 5 or 6.")],
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
     file: Annotated[
         Path | None,
