@@ -155,7 +155,7 @@ def test_the_keyboard_chooses_images(page, visit, run):
         opened.keyboard.press(key)
         assert opened.evaluate(chosen) == f"item-{expected}"
         assert opened.get_attribute("#list", "aria-activedescendant") == f"item-{expected}"
-    assert opened.is_disabled("#previous")
+    assert opened.get_attribute("#previous", "aria-disabled") == "true"
     opened.click("#next")
     assert opened.evaluate(chosen) == "item-1"
 
@@ -271,7 +271,7 @@ def test_the_page_is_replaced_whole(run, page, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         report(run)
     assert page.read_bytes() == before
-    assert not [path for path in run.path.iterdir() if "partial" in path.name]
+    assert not [path for path in run.path.iterdir() if path.name.startswith(".report")]
     monkeypatch.undo()
     run.record_lines.replace(run.records()[:1])
     report(run)
@@ -304,3 +304,45 @@ def test_the_same_run_gives_the_same_page(run):
     first = {p.name: p.read_bytes() for p in report(run).parent.rglob("*") if p.is_file()}
     again = {p.name: p.read_bytes() for p in report(run).parent.rglob("*") if p.is_file()}
     assert first == again
+
+
+def test_a_killed_report_leaves_a_run_that_goes_on(run, edgefool):
+    (run.path / ".report" / "images").mkdir(parents=True)
+    (run.path / ".report" / "images" / "half.png").write_bytes(b"half")
+    assert edgefool("run", run.path.parent / "plan.toml", "--out", run.path)[0] == 1, "the broken photo, nothing else"
+    assert not (run.path / ".report").exists()
+
+
+def test_the_old_page_stays_if_the_new_one_cannot_take_its_place(run, page, monkeypatch):
+    rename = Path.rename
+
+    def fail(self, target):
+        if self.name == ".report":
+            raise OSError("no")
+        return rename(self, target)
+
+    before = page.read_bytes()
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="no"):
+        report(run)
+    assert page.read_bytes() == before
+
+
+def test_methods_that_would_be_called_the_same(run):
+    """A label may be the title of another method; nothing is merged."""
+    lines = [
+        line.model_copy(update={"cell": line.cell.model_copy(update={"label": "DeepFool"})})
+        if line.cell.method == "enhance"
+        else line
+        for line in run.cell_lines.read()
+    ]
+    run.cell_lines.replace(lines)
+    text = report(run).read_text()
+    data = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    assert [cell["method"] for cell in data["cells"]] == ["DeepFool", "deepfool"] * 2
+
+
+def test_a_run_without_cells(run):
+    for lines in (run.cell_lines, run.record_lines):
+        lines.replace([])
+    assert "No cell has been begun" in report(run).read_text()

@@ -483,7 +483,12 @@ def test_the_papers_figures_stand_beside_cells_of_its_table():
         world.qualities,
         **known,
         kinds={"scenes": "private-places365"},
-        networks={"a": "resnet18-places365", "b": "torchvision:alexnet", "c": "torchvision:squeezenet1_1"},
+        networks={
+            ("scenes", "a"): "resnet18-places365",
+            ("scenes", "b"): "torchvision:alexnet",
+            ("scenes", "c"): "torchvision:squeezenet1_1",
+            ("things", "a"): "resnet18",
+        },
     )
     table = detectability_table(results).set_index(["dataset", "classifier", "squeezer"])["paper"].sort_index()
     assert set(table.loc["scenes", "a", "median2"]) == {0.27}

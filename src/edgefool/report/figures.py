@@ -1,7 +1,7 @@
 """The paper's figures by their numbers: what a run can show in each, and files of them."""
 
 import io
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
@@ -77,7 +77,7 @@ def draw_figure(
         for kind, name in {"dataset": dataset, "method": method, "classifier": classifier}.items():
             tables = {key: table if name is None else _only(table, kind, name) for key, table in tables.items()}
         return rates_figure(tables, titles(results))
-    chosen = list(chain.from_iterable(results.records.values()))
+    chosen = list(chain.from_iterable(results.records.get(folder, ()) for folder in results.cells))
     for kind, name in {"dataset": dataset, "method": method, "classifier": classifier, "image": image}.items():
         if name is not None:
             known = [_name(results, record, kind) for record in chosen]
@@ -95,8 +95,10 @@ def draw_figure(
 
 
 def titles(results: Results) -> dict[str, str]:
-    """Return what people call the methods, by their names in the tables."""
-    return {name: method_title(results.cells[folder].method, name) for folder, name in results.methods.items()}
+    """Return what people call the methods, by their names in the tables; no two alike."""
+    found = {name: method_title(results.cells[folder].method, name) for folder, name in results.methods.items()}
+    alike = Counter(found.values())
+    return {name: title if alike[title] == 1 else name for name, title in found.items()}
 
 
 def _check(kind: str, name: str, known: Iterable[str]) -> None:

@@ -102,9 +102,12 @@ def _item(results: Results, cell: int, record: Record) -> dict[str, Any]:
 
 
 def _transferred(results: Results, record: Record) -> str:
-    """Return a letter per classifier: is the image another class for it? ``y``, ``n``, or ``-`` if nobody asked."""
+    """Return a letter per classifier: is the image another class for it? ``y``, ``n``, or ``-`` (not asked)."""
     letters = []
     for target in results.targets[record.dataset]:
+        if target.fingerprint == results.cells[record.cell].fingerprint:
+            letters.append("-")
+            continue
         clean = results.of_originals(record.dataset, target.fingerprint).get(record.image)
         adversarial = results.of_adversarial(record.cell, target.fingerprint).get(record.image)
         letters.append("-" if not clean or not adversarial else "yn"[clean.predicted == adversarial.predicted])

@@ -19,7 +19,7 @@ from edgefool.datasets import KNOWN
 from edgefool.errors import EdgeFoolError
 from edgefool.experiments import RunFolder
 from edgefool.experiments.run_folder import Session
-from edgefool.images import PARTIAL_SUFFIX, write_atomically
+from edgefool.images import write_atomically
 from edgefool.measures import rate
 from edgefool.report import paper
 from edgefool.report.figures import draw_figure, encode_figure, titles
@@ -64,8 +64,9 @@ def write_report(
     OSError
         If the folder cannot be written; the page that was there stays.
     """
-    folder, building = run.path / "report", run.path / f"report{PARTIAL_SUFFIX}"
-    shutil.rmtree(building, ignore_errors=True)
+    folder, building, old = run.path / "report", run.path / ".report", run.path / ".report-old"
+    for leftover in (building, old):  # of a process that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
     building.mkdir()
     try:
         gallery = make_gallery(run, results, building / "images", most_images)
@@ -74,10 +75,14 @@ def write_report(
             write_atomically(building / name, data)
         page = _render(run, results, tables, gallery, figures)
         write_atomically(building / "index.html", page.encode(errors="replace"))
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
         building.rename(folder)
     finally:
-        shutil.rmtree(building, ignore_errors=True)
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        for leftover in (building, old):
+            shutil.rmtree(leftover, ignore_errors=True)
     return folder / "index.html"
 
 
@@ -149,6 +154,8 @@ def _render(
         detection=detection,
         false_positive_rate=results.false_positive_rate,
         has_paper=bool(tables["detectability"]["paper"].notna().any()),
+        has_null=bool(tables["transferability"]["null"].notna().any()),
+        platforms=list(dict.fromkeys(session.platform for session in sessions)),
         has_transfer=bool(tables["transferability"]["changed"].notna().any()),
         gallery=gallery,
         figures=figures,
@@ -216,7 +223,7 @@ def _classifiers(results: Results) -> list[dict[str, Any]]:
                 {
                     "name": cell.classifier,
                     "dataset": dataset,
-                    "network": plain(Path(results.networks.get(cell.classifier, "")).name),
+                    "network": plain(Path(results.networks.get((dataset, cell.classifier), "")).name),
                     "classes": cell.num_classes,
                     "fingerprint": cell.fingerprint,
                     "accuracy": right if right.count else None,
@@ -236,7 +243,7 @@ def _methods(results: Results) -> list[dict[str, Any]]:
         else:
             changed = {}
         name = results.methods[folder]
-        told[name] = {"title": called[name], "method": cell.method, "changed": changed}
+        told[f"{name} {changed}"] = {"title": called[name], "method": cell.method, "changed": changed}
     return list(told.values())
 
 

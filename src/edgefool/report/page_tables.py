@@ -57,7 +57,7 @@ COLUMNS = (
     Column("ssim", "SSIM", "", ".3f", 1, "mean structural similarity"),
     Column("lpips", "LPIPS", "", ".3f", -1, "mean learned perceptual distance"),
     Column("iterations", "Iterations", "median", ".0f", 0, "of the attack"),
-    Column("seconds", "Time", "s/image", ".2f", 0, "as run, on the machine named above"),
+    Column("seconds", "Time", "s/image", ".2f", 0, "as run, whatever else ran"),
 )
 
 

@@ -39,7 +39,7 @@ class Results:
     kinds : dict
         By dataset, its kind.
     networks : dict
-        By classifier, the name by which the plan loads it.
+        By dataset and classifier, the name by which the plan loads it.
     """
 
     cells: Mapping[str, Cell]
@@ -49,7 +49,7 @@ class Results:
     false_positive_rate: float
     label_classes: Mapping[str, int | None]
     kinds: Mapping[str, str]
-    networks: Mapping[str, str]
+    networks: Mapping[tuple[str, str], str]
     _predictions: Mapping[tuple[str | None, str, str], Answers]
     _qualities: Mapping[str, Mapping[str, Quality]]
 
@@ -126,7 +126,12 @@ def load_results(path: Path | str) -> Results:
         false_positive_rate=plan.false_positive_rate,
         label_classes={dataset.name: dataset.num_classes for dataset in plan.datasets},
         kinds={dataset.name: dataset.kind for dataset in plan.datasets},
-        networks={entry.label or entry.name.rpartition(":")[2]: entry.name for entry in plan.classifiers},
+        networks={
+            (dataset.name, entry.label or entry.name.rpartition(":")[2]): entry.name
+            for dataset in plan.datasets
+            for entry in plan.classifiers
+            if entry.datasets is None or dataset.name in entry.datasets
+        },
     )
 
 
@@ -140,7 +145,7 @@ def make_results(
     false_positive_rate: float,
     label_classes: Mapping[str, int | None],
     kinds: Mapping[str, str] | None = None,
-    networks: Mapping[str, str] | None = None,
+    networks: Mapping[tuple[str, str], str] | None = None,
 ) -> Results:
     """Sort records and answers by cell and image; answers about files that have been replaced since are left out."""
     whole: dict[str, list[Record]] = defaultdict(list)

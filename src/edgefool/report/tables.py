@@ -49,7 +49,9 @@ def misleading_table(results: Results) -> pd.DataFrame:
                 "seconds": _mean([record.seconds for record in records]),
             }
         )
-    return pd.DataFrame(rows)
+    numbers = ["images", "errors", *_columns("misled"), *_columns("misled_float"), "converged", "lost_gradient"]
+    numbers += ["iterations", "forward_passes", "backward_passes", "seconds"]
+    return pd.DataFrame(rows, columns=[*_KEYS, *numbers])
 
 
 def transferability_table(results: Results) -> pd.DataFrame:
@@ -124,7 +126,7 @@ def detectability_table(results: Results) -> pd.DataFrame:
         everything = detectability(before, after, false_positive_rate=fpr)
         successful = detectability(before, after, false_positive_rate=fpr, which=which)
         columns = [*before.T, before.max(1)]
-        network = classifier_of_paper(results.networks.get(cell.classifier, "")) or ""
+        network = classifier_of_paper(results.networks.get((cell.dataset, cell.classifier), "")) or ""
         of_paper = [
             paper_detectability(results.kinds.get(cell.dataset, ""), cell.method, network, squeezer)
             for squeezer in results.squeezers
@@ -172,7 +174,8 @@ def quality_table(results: Results) -> pd.DataFrame:
                 "changed_pixels": _mean([distance.changed_pixels for distance in known]),
             }
         )
-    return pd.DataFrame(rows)
+    numbers = ["images", "unchanged", "psnr", "ssim", "lpips", "ciede2000", "linf", "changed_pixels"]
+    return pd.DataFrame(rows, columns=[*_KEYS, *numbers])
 
 
 TABLES: dict[str, Callable[[Results], pd.DataFrame]] = {
@@ -227,7 +230,8 @@ def _mean_transferability(results: Results) -> pd.DataFrame:
                 **_rate("gain", mean_rate([np.mean(shares[image]) - np.mean(nulls[image]) for image in both])),
             }
         )
-    return pd.DataFrame(rows).set_index(_KEYS)
+    numbers = [*_columns("transferred"), "null", *_columns("gain")]
+    return pd.DataFrame(rows, columns=[*_KEYS, *numbers]).set_index(_KEYS)
 
 
 def _names(results: Results, folder: str, cell: Cell) -> dict[str, str]:

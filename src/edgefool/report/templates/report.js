@@ -73,6 +73,8 @@
     element.id = `item-${k}`;
     element.setAttribute("role", "option");
     element.setAttribute("aria-selected", "false");
+    element.setAttribute("aria-setsize", shown.length);
+    element.setAttribute("aria-posinset", k + 1);
     const image = make("img");
     image.loading = "lazy";
     image.decoding = "async";
@@ -106,8 +108,8 @@
       list.scrollTop += Math.min(0, box.top - frame.top - 8) + Math.max(0, box.bottom - frame.bottom + 8);
       list.scrollLeft += Math.min(0, box.left - frame.left - 8) + Math.max(0, box.right - frame.right + 8);
     }
-    at("previous").disabled = k === 0;
-    at("next").disabled = k === shown.length - 1;
+    at("previous").setAttribute("aria-disabled", k === 0);  // and not disabled, which would lose the focus
+    at("next").setAttribute("aria-disabled", k === shown.length - 1);
     show();
   }
 
@@ -150,6 +152,7 @@
     at("scale-text").textContent = `Scaled by ${scale}`;
     at("scale").setAttribute("aria-valuetext", `${scale} times`);
     at("scale-row").hidden = view !== "perturbation";
+    at("wipe").setAttribute("aria-label", `How much of the ${told[0].toLowerCase()} is shown, in percent`);
     at("wipe-row").hidden = at("handle").hidden = Boolean(difference);
     at("left-label").textContent = told[0].toLowerCase() + (view === "perturbation" ? ` × ${scale}; black is none` : "")
       + (difference === "half" ? "; grey is none" : "");
@@ -179,7 +182,7 @@
     row("before", make("bdi", item.o[0]), ` ${percent(item.o[1])}`);
     row("after", make("bdi", item.a[0]), ` ${percent(item.a[1])} `,
       misled(item) ? make("span", "misled", "yes") : make("span", item.s === 2 ? "misled only before rounding" : "not misled", "no"));
-    const others = cell.targets.map((name, k) => [name, item.t[k]]).filter(([name, letter]) => name !== cell.classifier && letter !== "-");
+    const others = cell.targets.map((name, k) => [name, item.t[k]]).filter(([, letter]) => letter !== "-");
     if (others.length) row("other classifiers", others.map(([name, letter]) => `${name}: ${letter === "y" ? "another class" : "same class"}`).join(", "));
     const [iterations, seconds, psnr, ssim] = item.m;
     const facts = [
@@ -214,7 +217,7 @@
       ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns(), ArrowUp: -columns(), Home: -shown.length, End: shown.length,
       PageDown: 4 * columns(), PageUp: -4 * columns(),
     };
-    if (!(event.key in steps) || !shown.length) return;
+    if (!(event.key in steps) || !shown.length || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     choose(Math.min(shown.length - 1, Math.max(0, current + steps[event.key])));
   });
