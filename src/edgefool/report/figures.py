@@ -62,6 +62,7 @@ def draw_figure(
     Returns
     -------
     Figure
+        Its label says whose images it shows.
 
     Raises
     ------
@@ -87,11 +88,17 @@ def draw_figure(
         chosen = [record for record in chosen if record.structure_png]
         if not chosen:
             raise UsageError("no such image of EdgeFool misleads, so that there is no Fig. 3")
-        return intermediate_figure(run, min(chosen, key=lambda record: results.cells[record.cell].method != "edgefool"))
+        record = min(chosen, key=lambda record: results.cells[record.cell].method != "edgefool")
+        figure = intermediate_figure(run, record)
+        figure.set_label(f"{record.image}, {titles(results)[results.methods[record.cell]]} on {record.classifier}")
+        return figure
     if not chosen:
         raise UsageError(f"no image has been attacked, so that there is no Fig. {number}")
     rows = _rows(results, chosen)
-    return perturbation_figure(run, rows[0]) if number == 4 else comparison_figure(run, rows[:_ROWS])
+    figure = perturbation_figure(run, rows[0]) if number == 4 else comparison_figure(run, rows[:_ROWS])
+    first = next(iter(rows[0].values()))
+    figure.set_label((f"{first.image}, " if number == 4 else "") + f"{first.dataset} on {first.classifier}")
+    return figure
 
 
 def titles(results: Results) -> dict[str, str]:

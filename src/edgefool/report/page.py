@@ -97,10 +97,10 @@ def _files(run: RunFolder, results: Results, tables: Mapping[str, pd.DataFrame])
 
 def _write_figures(
     run: RunFolder, results: Results, tables: Mapping[str, pd.DataFrame], folder: Path
-) -> dict[int, list[str]]:
-    """Write the figures that the run has; return the kinds of files of each."""
+) -> dict[int, tuple[list[str], str]]:
+    """Write the figures that the run has; return the kinds of files of each, and whose images it shows."""
     folder.mkdir()
-    written: dict[int, list[str]] = {}
+    written: dict[int, tuple[list[str], str]] = {}
     for number, kinds in {3: ["png", "pdf"], 4: ["png", "pdf"], 5: ["svg", "pdf", "png"], 6: ["png", "pdf"]}.items():
         try:
             figure = rates_figure(tables, titles(results)) if number == 5 else draw_figure(number, run, results)
@@ -108,7 +108,7 @@ def _write_figures(
             continue
         for kind in kinds:
             write_atomically(folder / f"figure{number}.{kind}", encode_figure(figure, kind))
-        written[number] = kinds
+        written[number] = kinds, str(figure.get_label())
     dark = rates_figure(tables, titles(results), dark=True)
     write_atomically(folder / "figure5-dark.svg", encode_figure(dark, "svg"))
     return written
@@ -119,7 +119,7 @@ def _render(
     results: Results,
     tables: Mapping[str, pd.DataFrame],
     gallery: Gallery,
-    figures: Mapping[int, Sequence[str]],
+    figures: Mapping[int, tuple[list[str], str]],
 ) -> str:
     templates = PackageLoader("edgefool.report")
     environment = Environment(
