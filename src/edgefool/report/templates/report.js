@@ -186,7 +186,7 @@
     if (others.length) row("other classifiers", others.map(([name, letter]) => `${name}: ${letter === "y" ? "another class" : "same class"}`).join(", "));
     const [iterations, seconds, psnr, ssim] = item.m;
     const facts = [
-      iterations === null ? "" : `${iterations} iterations`, seconds === null ? "" : `${seconds.toFixed(2)} s`,
+      iterations === null ? "" : `${iterations} ${iterations === 1 ? "iteration" : "iterations"}`, seconds === null ? "" : `${seconds.toFixed(2)} s`,
       ssim === null ? "" : psnr === null ? "unchanged" : `PSNR ${psnr.toFixed(1)} dB, SSIM ${ssim.toFixed(3)}`, `${item.w[0]} × ${item.w[1]} pixels`,
     ];
     row("attack", facts.filter(Boolean).join(", "));
