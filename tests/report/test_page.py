@@ -297,7 +297,8 @@ def test_large_images_get_thumbnails(run):
     run.record_lines.replace([record.model_copy(update=told)])
     page = report(run)
     (thumbnail,) = (page.parent / "images" / "thumbnails").rglob("*.jpg")
-    assert max(Image.open(thumbnail).size) == 256
+    with Image.open(thumbnail) as image:
+        assert max(image.size) == 256
 
 
 def test_the_same_run_gives_the_same_page(run):

@@ -1,7 +1,8 @@
 """The tables of the page: which numbers stand where, as text, and which are the best."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pandas as pd
@@ -93,18 +94,13 @@ def summary_rows(results: Results, summary: pd.DataFrame, columns: tuple[Column,
     table: dict[str, list[Row]] = {}
     methods = [cell.method for cell in results.cells.values()]  # the summary has a row per cell, in their order
     rows = list(zip(methods, summary.to_dict("records"), strict=True))
+    best = _best(rows, columns)
     for method, row in rows:
-        rivals = [
-            other
-            for its_method, other in rows
-            if its_method != NULL_METHOD
-            and (other["dataset"], other["classifier"]) == (row["dataset"], row["classifier"])
-        ]
         cells = []
         for column in columns:
             cell = _number(row, column)
-            fair = [other for other in rivals if column.name == "misled" or other["misled"] >= _ENOUGH]
-            cells.append(_mark(cell, column, fair) if any(other is row for other in fair) else cell)
+            wins = _competes(method, row, column) and float(cell.text) == best[_race(row, column)]
+            cells.append(replace(cell, best=wins))
         errors = f" + {row['errors']} errors" if row["errors"] else ""
         table.setdefault(str(row["dataset"]), []).append(
             Row(called[row["method"]], row["classifier"], f"{row['images']:,}{errors}", cells, method == NULL_METHOD)
@@ -135,7 +131,7 @@ def detectability_rows(
         cells = [
             Cell(
                 _share(by_squeezer[squeezer]["detected"]),
-                _interval(by_squeezer[squeezer], "detected", ".2f"),
+                _interval(by_squeezer[squeezer]["detected_low"], by_squeezer[squeezer]["detected_high"], _share),
                 _share(by_squeezer[squeezer]["paper"]),
             )
             for squeezer in sorted(squeezers, key=lambda name: list(groups).index(squeezer_title(name)[0]))
@@ -147,24 +143,33 @@ def detectability_rows(
     return list(groups.items()), rows
 
 
+def _best(rows: Sequence[tuple[str, Mapping[Any, Any]]], columns: Sequence[Column]) -> dict[Any, float | None]:
+    """Return the best number of each classifier and column, as it is shown; None if only one competes."""
+    shown: dict[Any, list[float]] = defaultdict(list)
+    better = {column.name: max if column.better > 0 else min for column in columns}
+    for method, row in rows:
+        for column in columns:
+            if _competes(method, row, column):
+                shown[_race(row, column)].append(float(_told(row[column.name], column.form)))
+    return {race: better[race[-1]](numbers) if len(numbers) > 1 else None for race, numbers in shown.items()}
+
+
+def _race(row: Mapping[Any, Any], column: Column) -> tuple[str, str, str]:
+    return row["dataset"], row["classifier"], column.name
+
+
+def _competes(method: str, row: Mapping[Any, Any], column: Column) -> bool:
+    fair = column.name == "misled" or row["misled"] >= _ENOUGH
+    return bool(column.better and method != NULL_METHOD and fair and row[column.name] == row[column.name])
+
+
 def _number(row: Mapping[Any, Any], column: Column) -> Cell:
     value = row[column.name]
     if value != value:
         return Cell()
     low, high = row.get(f"{column.name}_low", float("nan")), row.get(f"{column.name}_high", float("nan"))
     sign = ("▲" if low > 0 else "▼" if high < 0 else "") if column.name == "gain" else ""
-    return Cell(_told(value, column.form), _interval(row, column.name, column.form), sign=sign)
-
-
-def _mark(cell: Cell, column: Column, rivals: list[dict[Any, Any]]) -> Cell:
-    """Mark a number if no rival's is better as they are shown."""
-    known = [
-        float(_told(other[column.name], column.form)) for other in rivals if other[column.name] == other[column.name]
-    ]
-    if not column.better or not cell.text or len(known) < 2:
-        return cell
-    best = max(known) if column.better > 0 else min(known)
-    return Cell(cell.text, cell.interval, cell.paper, cell.sign, best=float(cell.text) == best)
+    return Cell(_told(value, column.form), _interval(low, high, lambda end: _told(end, column.form)), sign=sign)
 
 
 def _told(value: float, form: str) -> str:
@@ -172,15 +177,8 @@ def _told(value: float, form: str) -> str:
     return "0" if told in ("+0", "-0") else told
 
 
-def _interval(row: Mapping[Any, Any], name: str, form: str) -> str:
-    """Return the ends of an interval, if there is one that is not a point."""
-    low, high = row.get(f"{name}_low", float("nan")), row.get(f"{name}_high", float("nan"))
-    if low != low or high != high:
-        return ""
-    ends = [_told(end, form) for end in (low, high)]
-    if form == ".2f":
-        ends = [_share(end) for end in (low, high)]
-    return " to ".join(ends)
+def _interval(low: float, high: float, tell: Callable[[float], str]) -> str:
+    return "" if low != low or high != high else f"{tell(low)} to {tell(high)}"
 
 
 def _share(value: float) -> str:

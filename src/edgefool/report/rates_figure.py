@@ -69,6 +69,8 @@ def _panel(axis: Axes, misleading: pd.DataFrame, transfer: pd.DataFrame, titles:
     methods = list(dict.fromkeys(misleading["method"]))
     classifiers = list(dict.fromkeys([*misleading["classifier"], *transfer["target"]]))
     looks = {name: (_COLOURS[k % len(_COLOURS)], _MARKERS[k % len(_MARKERS)]) for k, name in enumerate(classifiers)}
+    by_cell = transfer.groupby(["method", "classifier"], sort=False)
+    targets = {key: rows.to_dict("records") for key, rows in by_cell}
     width = _STEP * max(len(classifiers) - 1, 1)
     for k, method in enumerate(methods):
         centre = k * (width + 2 * _STEP)
@@ -76,8 +78,7 @@ def _panel(axis: Axes, misleading: pd.DataFrame, transfer: pd.DataFrame, titles:
             axis.axvspan(centre - width / 2 - _STEP, centre + width / 2 + _STEP, color="#808080", alpha=0.1, lw=0)
         for row in misleading[misleading["method"] == method].to_dict("records"):
             x = centre + _STEP * (classifiers.index(row["classifier"]) - (len(classifiers) - 1) / 2)
-            key = [method, row["classifier"]]
-            others = transfer[(transfer[["method", "classifier"]] == key).all(axis=1)].to_dict("records")
+            others = targets.get((method, row["classifier"]), [])
             known = [row["misled"], *(other["changed"] for other in others)]
             if np.isfinite(known).any():
                 axis.plot([x, x], [np.nanmin(known), np.nanmax(known)], color="#808080", alpha=0.4, lw=0.8, zorder=1)
