@@ -301,14 +301,28 @@ class RunFolder:
         RunError
             If the disk is full or the folder cannot be written: what was saved before stays whole.
         """
+        self.save_images(record, images)
+        self.save_records([record])
+
+    def save_images(self, record: Record, images: Mapping[Path, bytes]) -> None:
+        """Make the images durable of which a record will tell; any process that shares the folder may.
+
+        Raises as `save` does.
+        """
         with _explain(self.path):
             for path, data in images.items():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(path, data)
             if record.png:  # of an earlier try, which ended otherwise
                 self.image_path("failures" if record.success else "images", record).unlink(missing_ok=True)
-            with self._lock:
-                self.record_lines.append([record])
+
+    def save_records(self, records: Sequence[Record]) -> None:
+        """Make records durable together, whose images are; only the process that opened the run may.
+
+        Raises as `save` does.
+        """
+        with _explain(self.path), self._lock:
+            self.record_lines.append(records)
 
     def save_measures(self, predictions: Iterable[Prediction], qualities: Iterable[Quality] = ()) -> None:
         """Write down what was measured; should it be lost, it can be had again. Raises as `save` does."""
