@@ -257,6 +257,13 @@ class RunFolder:
         folder = record.dataset if kind == "originals" else record.cell
         return self.path / kind / folder / f"{record.image}.png"
 
+    def owner(self) -> str:
+        """Return who holds the run, a text that no two processes share; empty where nobody does."""
+        try:
+            return (self.path / _OWNER).read_text(encoding="utf-8")
+        except OSError:
+            return ""
+
     def cells(self) -> dict[str, Cell]:
         """Return the cells by folder, in the order in which they were entered."""
         return {line.folder: line.cell for line in self.cell_lines.read()}
@@ -371,7 +378,8 @@ def open_run(
         try:
             lock.acquire()
         except Timeout as error:
-            raise RunError(f"another process is working in {path}{_owner(path)}") from error
+            owner = RunFolder(path).owner()
+            raise RunError(f"another process is working in {path}{owner and f' ({owner})'}") from error
     try:
         with _explain(path):
             write_atomically(path / _OWNER, f"process {os.getpid()} on {socket.gethostname()}, {_now()}".encode())
@@ -483,13 +491,6 @@ def _fault(run: RunFolder, kind: Kind, record: Record, expected: str | None) -> 
             raise
         return f"{path.relative_to(run.path)} is missing"
     return "" if found == expected else f"{path.relative_to(run.path)} was altered"
-
-
-def _owner(path: Path) -> str:
-    try:
-        return f" ({(path / _OWNER).read_text(encoding='utf-8')})"
-    except OSError:
-        return ""
 
 
 def _now() -> str:
