@@ -1,6 +1,8 @@
 """Workers as Ray actors: on this machine, or on a cluster that was started by other hands."""
 
 import os
+import textwrap
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -138,7 +140,9 @@ class Crew:
         else:
             known |= {"address": "auto" if self._address == "auto" else f"ray://{self._address}"}
         try:
-            self._ray.init(**known)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the error says it all
+                self._ray.init(**known)
         except Exception as error:  # ConnectionError, ValueError, RuntimeError
             told = str(error).partition("\n")[0]
             raise RunError(f"cannot reach Ray at {self._address or 'this machine'}: {told}") from error
@@ -166,6 +170,10 @@ class _Actor:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Return what was raised in the actor, where Ray wraps it."""
+    """Return what was raised in the actor, where Ray wraps it, or why the actor is dead in a line."""
     cause = getattr(error, "cause", None)
-    return cause if isinstance(cause, BaseException) else error
+    if isinstance(cause, BaseException):
+        return cause
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = next((line for line in lines if "because" in line), lines[0] if lines else type(error).__name__)
+    return RuntimeError(textwrap.shorten(told, 200))

@@ -180,6 +180,7 @@ class DistributedExecution(Execution):
         self._failures += not member.room
         if self._failures >= MOST_DEATHS:
             raise RunError(f"workers die before they are ready: {told}") from reason
+        self.warnings.append(f"{member.name} died, and what it had in hand ({len(member.holds)}) is done again: {told}")
         del self.members[member.name]
         self._workers.dismiss(member.name)
         self._hire()
@@ -187,7 +188,8 @@ class DistributedExecution(Execution):
 
     def _assign(self) -> None:
         """Fill up what the workers have in hand."""
-        ready = sorted((m for m in self.members.values() if m.room), key=lambda member: len(member.holds))
+        free = [m for m in self.members.values() if m.room and not any(a.is_suspect for a in m.holds.values())]
+        ready = sorted(free, key=lambda member: len(member.holds))
         if ready and self._todo.some_alone:
             alone, *ready = ready
             if not alone.holds and (assignment := self._todo.next_alone()):

@@ -23,6 +23,11 @@ class Assignment:
     makes_original: bool = False
 
     @property
+    def is_suspect(self) -> bool:
+        """Whether it is to be done by a worker that has nothing else in hand."""
+        return self.deaths >= MOST_DEATHS - 1
+
+    @property
     def original(self) -> tuple[str, str]:
         """The original that the photo's attack starts from."""
         return self.task.work.cell.dataset, self.photo.name if self.photo else ""
@@ -74,12 +79,12 @@ class Todo:
         return None
 
     def next_alone(self) -> Assignment | None:
-        """Take out what is to be done by a worker that has nothing else in hand."""
+        """Take out a suspect."""
         return self._alone.popleft() if self._alone else None
 
     @property
     def some_alone(self) -> bool:
-        """Whether there is any such."""
+        """Whether there is a suspect."""
         return bool(self._alone)
 
     def finish(self, assignment: Assignment) -> None:
@@ -95,8 +100,8 @@ class Todo:
             assignment.deaths += 1
         culprits = [a for a in kept if a.deaths >= MOST_DEATHS and len(kept) == 1]
         innocent = [a for a in kept if a not in culprits]
-        self._alone.extend(a for a in innocent if a.deaths >= MOST_DEATHS - 1)
-        self._insert(0, (a for a in innocent if a.deaths < MOST_DEATHS - 1))
+        self._alone.extend(a for a in innocent if a.is_suspect)
+        self._insert(0, (a for a in innocent if not a.is_suspect))
         return culprits
 
     def _insert(self, place: int, assignments: Iterable[Assignment]) -> None:
