@@ -41,6 +41,13 @@ def settings(tiny: Path, album: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
+def steady(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return a plan without `enhance`, whose L0 filter makes a grey level of the round-off between other batches."""
+    quick = {"name": "nfgsm", "constants": {"epsilon": 0.02, "max_iterations": 2}}
+    return {**settings, "methods": [quick, settings["methods"][1]]}
+
+
+@pytest.fixture
 def carry_out(tmp_path: Path) -> Callable[..., Done]:
     """Return what carries out a plan in a folder of ``tmp_path``."""
 
@@ -85,14 +92,15 @@ def agree(frames: Callable[[RunFolder], list[pd.DataFrame]]) -> Callable[[RunFol
 def alike(frames: Callable[[RunFolder], list[pd.DataFrame]]) -> Callable[[RunFolder, RunFolder], None]:
     """Return what asserts that two runs hold the same, though batches were put together otherwise.
 
-    Originals are the same to the bit, adversarial images to a grey level, numbers to 1e-3.
+    Originals are the same to the bit, adversarial images to a grey level, numbers in records to 1e-3, and those that
+    are measured of the images to 1e-2, as squeezing and counting make more of a grey level.
     """
 
     def alike(run: RunFolder, other: RunFolder) -> None:
-        for mine, theirs in zip(frames(run), frames(other), strict=True):
+        for tolerance, mine, theirs in zip((1e-3, 1e-2, 1e-2), frames(run), frames(other), strict=True):
             hashes = [name for name in ("png", "structure_png") if name in mine]
             tables = [table.drop(columns=hashes) for table in (mine, theirs)]
-            pd.testing.assert_frame_equal(*tables, rtol=1e-3, atol=1e-3, check_like=True)
+            pd.testing.assert_frame_equal(*tables, rtol=tolerance, atol=tolerance, check_like=True)
         files = {path.relative_to(run.path) for path in run.path.rglob("*.png")}
         assert files == {path.relative_to(other.path) for path in other.path.rglob("*.png")}
         for file in files:

@@ -94,10 +94,9 @@ class DeepFool(IterativeAttack[DeepFoolState]):
         unfinished = [state for state in active if not state.finished]
         if not unfinished:
             return
-        if len(unfinished) < len(active):  # nine backward passes cost more than one forward pass
+        if len(unfinished) < len(active):
+            # Nine backward passes cost more than this forward pass, which counts for no image: it depends on company.
             images, logits = _look(classifier, unfinished)
-            for state in unfinished:
-                state.forward_passes += 1
 
         steps = self._nearest(images, logits, unfinished, self._scale(classifier, images))
         for state, step in zip(unfinished, steps, strict=True):
