@@ -310,7 +310,7 @@ def test_shipped_classifier_from_photo_to_png(tmp_path, edgefool):
 )
 def test_demo_compares_the_methods_makes_a_page_and_goes_on(tmp_path, edgefool, monkeypatch):
     methods = [{"name": "enhance"}, {"name": "edgefool", "constants": {"max_iterations": 1, "tau": 1.0}}]
-    monkeypatch.setattr("edgefool.cli._DEMO", {**cli._DEMO, "methods": methods, "size": 64})
+    monkeypatch.setattr("edgefool.cli.DEMO", {**cli.DEMO, "methods": methods, "size": 64})
     monkeypatch.chdir(tmp_path)
     code, stdout, _ = edgefool("demo")
     assert code == 0
@@ -330,7 +330,7 @@ def test_demo_compares_the_methods_makes_a_page_and_goes_on(tmp_path, edgefool, 
 
 
 def test_the_demos_own_plan_is_valid():
-    plan = make_plan({**cli._DEMO, "datasets": [{"kind": "demo"}]})
+    plan = make_plan({**cli.DEMO, "datasets": [{"kind": "demo"}]})
     assert plan.methods[0].name == "edgefool"
     assert {"enhance", "semanticadv"} < {method.name for method in plan.methods}
 

@@ -39,7 +39,7 @@ app = typer.Typer(
 _ClickError = cast(type[Exception], typer.BadParameter.__mro__[2])  # newer versions of typer carry a click of their own
 
 
-_DEMO: Mapping[str, object] = {
+DEMO: Mapping[str, object] = {
     "classifiers": [{"name": "caltech101-resnet"}, {"name": "caltech101-alexnet"}],
     "methods": [
         *({"name": name} for name in ("edgefool", "nfgsm", "pfgsm", "deepfool", "sparsefool")),
@@ -308,7 +308,7 @@ def demo(
     from edgefool.report import intermediate_figure, save_figure
 
     names = {} if everything else {"names": ["cat", "coffee", "astronaut"]}
-    experiment = Experiment(make_plan({**_DEMO, "datasets": [{"kind": "demo", **names}]}))
+    experiment = Experiment(make_plan({**DEMO, "datasets": [{"kind": "demo", **names}]}))
     _keep_apart(folder, experiment)
     code = _carry_out(experiment, folder, _ExecutorChoice())
     run, sheets = RunFolder(folder), folder / "contact_sheets"
