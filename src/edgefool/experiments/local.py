@@ -227,7 +227,7 @@ def refuse_changed(photos: Sequence[Photo], known: Mapping[str, Record]) -> None
 
 def source_text(path: Path) -> str:
     r"""Return a path as records hold it: bytes that are not UTF-8 become ``\xff``."""
-    return os.fsencode(path).decode(errors="backslashreplace")
+    return os.fsencode(str(path)).decode(errors="backslashreplace")
 
 
 def image_seed(seed: int, sha256: str) -> int:

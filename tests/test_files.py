@@ -1,0 +1,152 @@
+"""A file is whole or as before, and durable, wherever it is; an address is no path on the disk."""
+
+import errno
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from edgefool import files as files_module
+from edgefool.errors import UsageError
+from edgefool.files import (
+    PARTIAL_SUFFIX,
+    AnyPath,
+    LocalPath,
+    is_inside,
+    is_remote,
+    list_folder,
+    local_path,
+    parse_path,
+    real_path,
+    write_atomically,
+)
+
+# Writing
+
+
+def test_write_makes_and_replaces(tmp_path):
+    path = tmp_path / "image.png"
+    for data in (b"first", b"second", b""):
+        write_atomically(path, data)
+        assert path.read_bytes() == data
+        assert os.listdir(tmp_path) == ["image.png"]
+
+
+def no_space(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt("Ctrl-C")
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+@pytest.mark.parametrize("interruption", [no_space, interrupt])
+def test_failing_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, failing, interruption):
+    path = tmp_path / "image.png"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(files_module.os, failing, interruption)
+    with pytest.raises((OSError, KeyboardInterrupt), match=r"No space left|Ctrl-C"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["image.png"]
+
+
+def test_unfinished_files_are_known_by_their_names_and_no_two_alike(tmp_path, monkeypatch):
+    unfinished = []
+    monkeypatch.setattr(files_module.os, "replace", lambda *_: unfinished.extend(os.listdir(tmp_path)))
+    for _ in range(2):
+        write_atomically(tmp_path / "image.png", b"new")
+    assert all(name.endswith(PARTIAL_SUFFIX) and len(name) < 143 for name in unfinished)
+    assert len(set(unfinished)) == 2
+
+
+def test_file_is_durable_before_it_gets_its_name(tmp_path, monkeypatch):
+    events = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(files_module.os, "fsync", lambda fd: (events.append("fsync"), fsync(fd)))
+    monkeypatch.setattr(files_module.os, "replace", lambda *names: (events.append("replace"), replace(*names)))
+    write_atomically(tmp_path / "image.png", b"new")
+    assert events == ["fsync", "replace", "fsync"]
+
+
+def test_write_into_a_missing_folder(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_atomically(tmp_path / "none" / "image.png", b"new")
+
+
+def test_writers_of_one_file_never_mix_bytes(tmp_path):
+    path = tmp_path / "image.png"
+    contents = [bytes([k]) * 200_000 for k in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda data: write_atomically(path, data), contents * 4))
+    assert path.read_bytes() in contents
+    assert os.listdir(tmp_path) == ["image.png"]
+
+
+# Paths and addresses
+
+
+@pytest.mark.parametrize("text", ["photos", "/a/b.png", "s3:/a", "C:/x", "a b://c", "://x", ""])
+def test_what_is_no_address_is_a_path(text):
+    assert parse_path(text) == Path(text)
+    assert parse_path(Path(text)) == Path(text)
+
+
+def test_an_address_stays_as_it_is():
+    address = parse_path("memory://a/b.png")
+    assert is_remote(address)
+    assert str(address) == "memory://a/b.png"
+    assert parse_path(address) == real_path(address) == address
+
+
+def test_a_file_address_is_a_path():
+    assert parse_path("file:///a/b") == Path("/a/b")
+
+
+def test_unknown_kinds_of_addresses_are_told():
+    with pytest.raises(UsageError, match=r"^nix://\.\.\. is of an unknown kind$"):
+        parse_path("nix://a/b")
+
+
+@pytest.mark.parametrize("path", ["s3://bucket/net.pth", parse_path("memory://net.pth")])
+def test_what_must_be_local_is(path):
+    with pytest.raises(UsageError, match="must be a file on the disk of each machine that uses it, not an address"):
+        local_path(path)
+    assert local_path("net.pth") == Path("net.pth")
+
+
+class Places(BaseModel):
+    any: AnyPath
+    own: LocalPath = Path("own")
+
+
+def test_fields_of_models_keep_addresses():
+    places = Places(any="memory://a/b")
+    assert places.any == parse_path("memory://a/b")
+    assert places.model_dump(mode="json") == {"any": "memory://a/b", "own": "own"}
+    assert Places(any=places.any) == places
+    assert Places(any="a//b").any == Path("a/b")
+    with pytest.raises(ValidationError, match="not an address"):
+        Places(any="a", own="s3://a/b")
+    with pytest.raises(ValidationError, match="valid path"):
+        Places(any=5)
+
+
+def test_inside():
+    assert is_inside(Path("/a/b"), Path("/a"))
+    assert not is_inside(Path("/a"), Path("/a/b"))
+    assert is_inside(parse_path("memory://a/b"), parse_path("memory://a"))
+    assert not is_inside(parse_path("memory://ab"), parse_path("memory://a"))
+    assert not is_inside(parse_path("memory://a/b"), Path("/a"))
+    assert not is_inside(Path("/a/b"), parse_path("memory://a"))
+
+
+def test_folders_are_listed(tmp_path):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "file").touch()
+    assert list_folder(tmp_path) == ([tmp_path / "file"], [tmp_path / "inner"])
+    with pytest.raises(FileNotFoundError):
+        list_folder(tmp_path / "none")
