@@ -1,5 +1,6 @@
 """Fixtures that all tests share."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -116,6 +117,7 @@ def s3_server() -> Iterator[str]:
     """Return the address of a server on this machine that speaks S3."""
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     yield "http://{}:{}".format(*server.get_host_and_port())

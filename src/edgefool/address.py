@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Literal, Self
 
 from edgefool.errors import UsageError
 
+_S3 = ("s3", "s3a")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")  # a single letter is a drive of Windows
 
 
@@ -211,8 +212,9 @@ def _reach(scheme: str, process: int) -> Any:
     """Return the file system of a store, one for all threads of a process; a fork needs another."""
     import fsspec
 
-    # Nothing is remembered: other processes write too.
-    return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True)
+    # Other processes write too: nothing is remembered, and objects are read at once, not in ranges.
+    options = {"max_concurrency": 1} if scheme in _S3 else {}
+    return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True, **options)
 
 
 @cache
@@ -222,7 +224,7 @@ def _check_reachable(scheme: str) -> None:
 
         fsspec.get_filesystem_class(scheme)
     except ImportError as error:
-        if scheme in ("s3", "s3a"):
+        if scheme in _S3:
             raise UsageError(f"{scheme}://... needs edgefool[s3]: pip install 'edgefool[s3]'") from error
         raise UsageError(f"{scheme}://... cannot be reached: {error}") from error
     except ValueError as error:

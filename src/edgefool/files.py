@@ -136,7 +136,7 @@ def upload_folder(folder: Path, target: Address, last: str) -> None:
     files = {target / path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     gone = set(target.find()) - files.keys()
     with ThreadPoolExecutor(STORE_THREADS) as pool:
-        for addresses in (files.keys() - {target / last}, {target / last}):
+        for addresses in (files.keys() - {target / last}, files.keys() & {target / last}):
             list(pool.map(lambda address: address.write_bytes(files[address].read_bytes()), addresses))
         list(pool.map(lambda address: address.unlink(missing_ok=True), gone))
 
