@@ -3,6 +3,7 @@
 import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from edgefool.files import (
     local_path,
     parse_path,
     real_path,
+    upload_folder,
     write_atomically,
 )
 
@@ -150,3 +152,32 @@ def test_folders_are_listed(tmp_path):
     assert list_folder(tmp_path) == ([tmp_path / "file"], [tmp_path / "inner"])
     with pytest.raises(FileNotFoundError):
         list_folder(tmp_path / "none")
+
+
+@pytest.mark.parametrize(("number", "fails"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_folders_that_cannot_be_synced(tmp_path, monkeypatch, number, fails):
+    fsync = os.fsync
+
+    def sync(descriptor):
+        if os.path.isdir(f"/proc/self/fd/{descriptor}"):
+            raise OSError(number, os.strerror(number))
+        fsync(descriptor)
+
+    monkeypatch.setattr(files_module.os, "fsync", sync)
+    with pytest.raises(OSError, match="Input/output error") if fails else nullcontext():
+        write_atomically(tmp_path / "image.png", b"new")
+    assert (tmp_path / "image.png").read_bytes() == b"new"
+
+
+def test_a_folder_takes_the_place_of_another_in_a_store(memory, tmp_path):
+    for name, data in {"index.html": b"page", "images/a.png": b"a"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    for name in ("report/index.html", "report/images/b.png", "beside"):
+        (memory / name).write_bytes(b"old")
+    upload_folder(tmp_path, memory / "report", last="index.html")
+    assert {str(p.relative_to(memory)): p.read_bytes() for p in memory.find()} == {
+        "report/index.html": b"page",
+        "report/images/a.png": b"a",
+        "beside": b"old",
+    }

@@ -503,3 +503,17 @@ def test_anything_else_is_refused(images, offence):
     with pytest.raises(ValueError, match=offence) as caught:
         check_images(images)
     assert isinstance(caught.value, UsageError)
+
+
+def test_images_at_addresses(store):
+    png = encoded(Image.fromarray(noise()), "PNG")
+    (store / "cat.png").write_bytes(png)
+    (store / "dog.png").write_bytes(png[:100])
+    assert torch.equal(read_image(store / "cat.png"), read_image(png))
+    assert torch.equal(read_image(str(store / "cat.png")), read_image(png))
+    with pytest.raises(ImageError, match="damaged, truncated"):
+        read_image(store / "dog.png")
+    with pytest.raises(ImageError, match=r"cannot be read: (No such file|The specified key)"):
+        read_image(store / "none.png")
+    with pytest.raises(UsageError, match="unknown kind"):
+        read_image("nix://cat.png")

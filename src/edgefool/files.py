@@ -1,5 +1,6 @@
 """Files on disks and in object stores: which is meant, what is there, and how they are written so that they last."""
 
+import errno
 import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor
@@ -148,5 +149,8 @@ def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # on some network file systems names need no waiting for
+            raise
     finally:
         os.close(descriptor)

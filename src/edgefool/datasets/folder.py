@@ -10,7 +10,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NoReturn
 
 from edgefool.address import Address, as_path
@@ -96,14 +96,20 @@ def _expand_address(address: Address) -> Sequence[Path]:
     try:
         if address.is_file():
             return [as_path(address)]
-        inside = [a for a in address.find() if not any(p.startswith(".") for p in a.relative_to(address).parts)]
+        inside = [path for path in address.find() if not _is_hidden(path.relative_to(address))]
         if not inside and glob.has_magic(str(address)):
-            return _images(map(as_path, address.glob()), f"no image file matches {str(address)!r}")
+            asked = "/." in str(address)
+            matches = [as_path(path) for path in address.glob() if asked or not _is_hidden(path.key)]
+            return _images(matches, f"no image file matches {str(address)!r}")
     except OSError as error:
         raise _unreadable(as_path(address), error) from error
     if not inside:
         raise UsageError(f"no such file or folder: {str(address)!r}")
     return _images(map(as_path, inside), f"no image files in the folder {str(address)!r}")
+
+
+def _is_hidden(path: PurePath) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _match(pattern: Path) -> list[Path]:

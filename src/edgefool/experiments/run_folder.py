@@ -322,7 +322,7 @@ class RunFolder:
     def save_records(self, records: Sequence[Record]) -> None:
         """Make records durable together, whose images are; only the process that opened the run may.
 
-        Raises as `save` does.
+        In an object store this is one object, so that many are better saved together. Raises as `save` does.
         """
         with _explain(self.path), self._lock:
             self.hold.check()
