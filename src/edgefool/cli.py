@@ -68,8 +68,10 @@ def _run(arguments: Sequence[str] | None) -> int:
         code = int(app(args=arguments, standalone_mode=False) or 0)
     except UsageError as error:
         return _complain(str(error), 2)
-    except (EdgeFoolError, OSError) as error:
+    except EdgeFoolError as error:
         return _complain(str(error), 1)
+    except OSError as error:
+        return _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
     except _ClickError as error:
         return _complain(error.format_message(), 2)  # type: ignore[attr-defined]
     except (KeyboardInterrupt, typer.Abort):

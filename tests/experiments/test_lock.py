@@ -1,5 +1,6 @@
 """One process at a time works in a run folder, on a disk and in a store; a dead one keeps nobody out for long."""
 
+import errno
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -144,3 +145,14 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(filelock.FileLock, "acquire", fail)
     with pytest.raises(RunError, match=r"has no locks: mount it with them \(flock\)$"), hold(tmp_path, "now"):
         pass
+
+
+def test_a_store_without_conditional_writes_has_an_owner_too(memory, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSYS, "A header you provided implies functionality that is not implemented")
+
+    monkeypatch.setattr(type(memory), "create", fail)
+    with hold(memory, "first") as held:
+        held.check()
+        with pytest.raises(RunError, match="another process is working"), hold(memory, "second"):
+            pass

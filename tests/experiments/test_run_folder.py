@@ -58,7 +58,7 @@ def saved(run: RunFolder, image: str = "cat", success: bool = True, **fields: ob
     """Save a record with files of its own."""
     files = {kind: f"{kind} {image}".encode() for kind in ("originals", "images", "structure")}
     hashes = {"original_png": "originals", "png": "images", "structure_png": "structure"}
-    one = record(image, success=success, **{name: sha256(files[kind]) for name, kind in hashes.items()}, **fields)
+    one = record(image, success=success, **fields, **{name: sha256(files[kind]) for name, kind in hashes.items()})
     run.save(one, {run.image_path(one.kind if kind == "images" else kind, one): data for kind, data in files.items()})
     return one
 
@@ -189,6 +189,15 @@ def test_leftovers_of_a_kill_are_removed(tmp_path):
         saved(run, "dog")
     assert not list(run.path.rglob("*.partial"))
     assert [record.image for record in run.records()] == ["cat", "dog"]
+
+
+def test_labels_may_end_like_leftovers(tmp_path):
+    cell = changed(label="x.partial")
+    for _ in range(2):
+        with open_run(tmp_path, PLAN, [cell]) as run:
+            assert run.mended == []
+            saved(run, cell=run.enter([cell])[0])
+    assert (tmp_path / "images/photos/x.partial/tiny/cat.png").exists()
 
 
 @pytest.mark.parametrize("leftovers", [[], [".lock"], [".lock", ".owner", "0123456789abcdef.partial"]])

@@ -1,5 +1,6 @@
 """One process works in a run folder: a lock where the file system has them, else an object that is kept fresh."""
 
+import errno
 import json
 import os
 import secrets
@@ -88,8 +89,7 @@ class _Fresh(Hold):
                 raise self._refusal(there)
             self._path.write_bytes(self._data)
         else:
-            with suppress(FileExistsError):
-                self._path.create(self._data)
+            self._create()
         self._last = monotonic()
         if (there := _read(self._folder)) != self._data:  # another process came first
             raise self._refusal(there)
@@ -111,6 +111,16 @@ class _Fresh(Hold):
                 f"another process has taken {self._folder}{_told(_read(self._folder))}, as this one was not heard of "
                 f"for {PATIENCE:g} seconds; what is done is kept"
             )
+
+    def _create(self) -> None:
+        try:
+            self._path.create(self._data)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            if error.errno != errno.ENOSYS:
+                raise
+            self._path.write_bytes(self._data)  # then the last to write is the owner
 
     def _keep(self) -> None:
         while not self._end.wait(PERIOD) and not self._lost:

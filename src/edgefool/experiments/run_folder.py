@@ -377,7 +377,8 @@ def open_run(
             run.hold = stack.enter_context(hold(path, _now()))
             if not is_remote(path):  # an object store shows none
                 for leftover in path.rglob(f"*{PARTIAL_SUFFIX}"):
-                    leftover.unlink(missing_ok=True)
+                    if not leftover.is_dir():  # a label may end so
+                        leftover.unlink(missing_ok=True)
             run.mended += _mend_lines(run.cell_lines)
             run.refuse_others(cells, alone=alone)
             _mend(run)
