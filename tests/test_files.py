@@ -7,14 +7,11 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel, ValidationError
 
 from edgefool import files as files_module
 from edgefool.errors import UsageError
 from edgefool.files import (
     PARTIAL_SUFFIX,
-    AnyPath,
-    LocalPath,
     is_inside,
     is_remote,
     list_folder,
@@ -118,23 +115,6 @@ def test_what_must_be_local_is(path):
     with pytest.raises(UsageError, match="must be a file on the disk of each machine that uses it, not an address"):
         local_path(path)
     assert local_path("net.pth") == Path("net.pth")
-
-
-class Places(BaseModel):
-    any: AnyPath
-    own: LocalPath = Path("own")
-
-
-def test_fields_of_models_keep_addresses():
-    places = Places(any="memory://a/b")
-    assert places.any == parse_path("memory://a/b")
-    assert places.model_dump(mode="json") == {"any": "memory://a/b", "own": "own"}
-    assert Places(any=places.any) == places
-    assert Places(any="a//b").any == Path("a/b")
-    with pytest.raises(ValidationError, match="not an address"):
-        Places(any="a", own="s3://a/b")
-    with pytest.raises(ValidationError, match="valid path"):
-        Places(any=5)
 
 
 def test_inside():

@@ -5,9 +5,7 @@ import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeGuard
-
-from pydantic import BeforeValidator, PlainSerializer, ValidatorFunctionWrapHandler, WrapValidator
+from typing import NoReturn, TypeGuard
 
 from edgefool.address import Address, as_path, is_address
 from edgefool.errors import UsageError
@@ -80,23 +78,6 @@ def list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
 
     _, folders, files = next(os.walk(folder, onerror=fail))
     return [folder / name for name in files], [folder / name for name in folders]
-
-
-def _keep_address(value: object, handler: ValidatorFunctionWrapHandler) -> object:
-    if isinstance(value, str) and is_address(value):
-        return parse_path(value)
-    return value if is_remote(value) else handler(value)
-
-
-def _refuse_address(value: object) -> object:
-    return local_path(value) if isinstance(value, str) or is_remote(value) else value  # type: ignore[arg-type]
-
-
-AnyPath = Annotated[Path, WrapValidator(_keep_address), PlainSerializer(str, when_used="json")]
-"""A field of a model that holds a path or an address."""
-
-LocalPath = Annotated[Path, BeforeValidator(_refuse_address)]
-"""A field of a model that holds a path and no address."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:

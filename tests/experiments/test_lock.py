@@ -15,9 +15,9 @@ from edgefool.experiments.lock import OWNER, hold
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Let an owner be dead after 0.6 seconds."""
+    """Let an owner be dead after 1.5 seconds."""
     monkeypatch.setattr(lock, "PERIOD", 0.1)
-    monkeypatch.setattr(lock, "PATIENCE", 0.6)
+    monkeypatch.setattr(lock, "PATIENCE", 1.5)
 
 
 @pytest.fixture
@@ -53,9 +53,9 @@ def test_the_second_is_told_who_is_first(store, tmp_path):
 def test_an_owner_that_lives_stays_the_owner(memory):
     with hold(memory, "now") as held:
         for _ in range(4):
-            time.sleep(0.3)
+            time.sleep(0.5)
             held.check()
-            with pytest.raises(RunError, match=r"if it was killed, wait 0\.6 seconds$"), hold(memory, "later"):
+            with pytest.raises(RunError, match=r"if it was killed, wait 1\.5 seconds$"), hold(memory, "later"):
                 pass
     assert memory.find() == []
 
@@ -63,7 +63,7 @@ def test_an_owner_that_lives_stays_the_owner(memory):
 def test_after_a_kill_one_waits(dead):
     with pytest.raises(RunError, match="if it was killed, wait"), hold(dead, "at once"):
         pass
-    time.sleep(0.6)
+    time.sleep(1.6)
     with hold(dead, "later") as held:
         held.check()
     assert dead.find() == []
@@ -81,7 +81,7 @@ def test_who_was_taken_for_dead_stops(memory, monkeypatch):
             patch.setattr(lock, "PERIOD", 9)
             time.sleep(0.15)
             patch.setattr(lock._Fresh, "_beat", lambda _: None)
-            time.sleep(0.7)
+            time.sleep(1.6)
         second = ExitStack()
         second.enter_context(hold(memory, "second"))
         with pytest.raises(
@@ -112,7 +112,7 @@ def test_a_store_that_is_away_for_a_moment_does_no_harm(memory, monkeypatch):
             patch.setattr(type(memory), "read_bytes", fail)
             time.sleep(0.25)
             held.check()
-            time.sleep(0.3)
+            time.sleep(0.6)
             with pytest.raises(OSError, match="no answer"):
                 held.check()
         held.check()

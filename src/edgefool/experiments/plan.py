@@ -17,8 +17,9 @@ from edgefool.attacks import METHODS, Attack
 from edgefool.datasets import DatasetEntry
 from edgefool.errors import UsageError, unknown
 from edgefool.experiments.cell import Constants, Size
-from edgefool.files import LocalPath, real_path
+from edgefool.files import real_path
 from edgefool.measures import PAPER_SQUEEZERS, SQUEEZERS
+from edgefool.path_fields import LocalPath
 
 _PATHS = ("path", "weights", "classes", "labels")  # keys whose values are files or folders
 
