@@ -11,6 +11,7 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,7 +67,8 @@ class GrowingFile:
         _each(lambda part: part.unlink(missing_ok=True), parts)
         whole.unlink()
         if not is_remote(self._folder):
-            self._folder.rmdir()
+            with suppress(OSError):  # something else is in it
+                self._folder.rmdir()
 
     @property
     def is_due(self) -> bool:

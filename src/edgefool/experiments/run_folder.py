@@ -389,7 +389,7 @@ def open_run(
 
 
 def load_records(path: Path | str) -> pd.DataFrame:
-    """Return the records of a run, a row per image and cell, with the columns of `Record`.
+    """Return the records of a run (its folder or address), a row per image and cell, with the columns of `Record`.
 
     Integers are of pandas' type Int64, which keeps them whole next to images that have none.
 

@@ -105,7 +105,7 @@ def _names(cell: Cell) -> tuple[str, str, str]:
 
 
 def load_results(path: Path | str) -> Results:
-    """Read the results of a run.
+    """Read the results of a run, of which this is the folder or the address.
 
     Raises
     ------
