@@ -31,6 +31,8 @@ def shared() -> Path:
 
 
 CLASSIFIER = '''
+import os
+
 import torch
 from torch import nn
 
@@ -85,6 +87,23 @@ class Choosy(nn.Module):
 
 def choosy():
     return Choosy()
+
+
+class Deadly(nn.Module):
+    """Takes its process down at images of 40 pixels' height, as a faulty driver might."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = factory()
+
+    def forward(self, images):
+        if images.shape[2] == 40:
+            os._exit(9)
+        return self.net(images)
+
+
+def deadly():
+    return Deadly()
 '''
 
 

@@ -4,7 +4,7 @@ import io
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
 from enum import StrEnum
 from importlib.metadata import version
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from edgefool.attacks import Attack
     from edgefool.experiments import Execution, Experiment, RunFolder
+    from edgefool.experiments.cell import Cell
     from edgefool.report import Results
 
 app = typer.Typer(
@@ -46,6 +47,21 @@ _DEMO: Mapping[str, object] = {
         {"name": "enhance"},
     ],
 }  # CW takes too long to be tried
+
+
+_Executor = Annotated[
+    str | None,
+    typer.Option(
+        help="local: this process; ray: workers on this machine; ray://HOST:PORT or ray://auto: on a Ray cluster.",
+        show_default="local, or ray with --workers",
+    ),
+]
+_Workers = Annotated[
+    int | None, typer.Option(min=1, help="Of the executor ray.", show_default="one for each GPU, or for --cores cores")
+]
+_Cores = Annotated[
+    int | None, typer.Option(min=1, help="CPU cores of each worker.", show_default="1, or their share with GPUs")
+]
 
 
 class Listing(StrEnum):
@@ -124,6 +140,9 @@ def attack(
         int | None, typer.Option(min=1, help="Photos attacked at a time.", show_default="by the free memory")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of all random numbers.")] = 0,
+    executor: _Executor = None,
+    workers: _Workers = None,
+    cores: _Cores = None,
     retry: Annotated[bool, typer.Option("--retry", help="Try the photos again that gave an error.")] = False,
 ) -> int:
     """Enhance the details of photos so that a classifier gets them wrong."""
@@ -132,7 +151,8 @@ def attack(
     side = _parse_size(size)
     attacker = make_attack(method, _parse_constants(constants or []))
     victim = {"name": classifier, "weights": weights, "classes": classes}
-    return _attack(images, parse_path(out_folder), attacker, victim, side, device, batch_size, seed, retry)
+    chosen = _parse_executor(executor, workers, cores, device)
+    return _attack(images, parse_path(out_folder), attacker, victim, side, seed, chosen, batch_size, retry)
 
 
 @app.command()
@@ -145,6 +165,9 @@ def run(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Photos attacked at a time.", show_default="by the free memory")
     ] = None,
+    executor: _Executor = None,
+    workers: _Workers = None,
+    cores: _Cores = None,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Go on with those images of a dataset's list that are there.")
     ] = False,
@@ -154,26 +177,33 @@ def run(
     """Run a plan: every method on every classifier and dataset, with all measures; do only what is missing."""
     from edgefool.experiments import Experiment, read_plan
 
-    folder = parse_path(out_folder)
-    experiment = Experiment(read_plan(local_path(plan_file)), _parse_device(device), allow_missing=allow_missing)
+    folder, chosen = parse_path(out_folder), _parse_executor(executor, workers, cores, device)
+    experiment = Experiment(read_plan(local_path(plan_file)), chosen.driver_device, allow_missing=allow_missing)
     _keep_apart(folder, experiment)
     for line in experiment.warnings():
         err.print(f"note: {plain(line)}")
     if dry_run:
         _foretell(folder, experiment)
         return 0
-    return _carry_out(experiment, folder, batch_size, retry)
+    return _carry_out(experiment, folder, chosen, batch_size, retry)
 
 
-def _carry_out(experiment: "Experiment", folder: Path, batch_size: int | None = None, retry: bool = False) -> int:
-    from edgefool.experiments import Execution, open_run
+def _carry_out(
+    experiment: "Experiment",
+    folder: Path,
+    executor: "_ExecutorChoice",
+    batch_size: int | None = None,
+    retry: bool = False,
+) -> int:
+    from edgefool.experiments import open_run
     from edgefool.report import load_results
 
     with open_run(folder, experiment.plan.to_toml(), experiment.cells, command=shlex.join(sys.argv)) as opened:
         _tell_mended(opened)
-        execution = Execution(experiment, opened, batch_size=batch_size, retry=retry)
+        execution = executor.execution(experiment, opened, batch_size, retry)
         costs = _costs(experiment, execution)
-        _tell_estimate([len(t.photos) for t in execution.tasks], [len(t.waiting) for t in execution.tasks], costs)
+        counts = [len(t.photos) for t in execution.tasks], [len(t.waiting) for t in execution.tasks]
+        _tell_estimate(*counts, [] if executor.is_ray else costs)  # workers may be on faster machines
         with Follower(execution, costs) as follower:
             for step in execution:
                 follower.step(step)
@@ -211,7 +241,7 @@ def _costs(experiment: "Experiment", execution: "Execution") -> list[float]:
 
 def _tell_estimate(images: Sequence[int], waiting: Sequence[int], costs: Sequence[float]) -> None:
     told = f"{len(images)} cells, {sum(images):,} images, {sum(waiting):,} of them to attack"
-    if seconds := sum(count * cost for count, cost in zip(waiting, costs, strict=True)):
+    if seconds := sum(count * cost for count, cost in zip(waiting, costs, strict=False)):
         told += f": roughly {timedelta(seconds=round(seconds))}, by a timed step of each attack"
     err.print(told)
 
@@ -301,7 +331,7 @@ def demo(
     names = {} if everything else {"names": ["cat", "coffee", "astronaut"]}
     experiment = Experiment(make_plan({**_DEMO, "datasets": [{"kind": "demo", **names}]}))
     _keep_apart(folder, experiment)
-    code = _carry_out(experiment, folder)
+    code = _carry_out(experiment, folder, _ExecutorChoice())
     run, sheets = RunFolder(folder), folder / "contact_sheets"
     for record in run.records():
         if record.success and record.cell == "demo/edgefool/caltech101-resnet":
@@ -395,13 +425,13 @@ def _attack(
     folder: Path,
     attacker: "Attack",
     classifier: Mapping[str, object],
-    size: int | str = 224,
-    device: str = "auto",
-    batch_size: int | None = None,
-    seed: int = 0,
-    retry: bool = False,
+    size: int | str,
+    seed: int,
+    executor: "_ExecutorChoice",
+    batch_size: int | None,
+    retry: bool,
 ) -> int:
-    from edgefool.experiments import Execution, Experiment, make_plan, open_run
+    from edgefool.experiments import Experiment, make_plan, open_run
 
     plan = make_plan(
         {
@@ -412,11 +442,11 @@ def _attack(
             "seed": seed,
         }
     )
-    experiment = Experiment(plan, _parse_device(device))
+    experiment = Experiment(plan, executor.driver_device)
     _keep_apart(folder, experiment)
     with open_run(folder, plan.to_toml(), experiment.cells, command=shlex.join(sys.argv), alone=True) as opened:
         _tell_mended(opened)
-        execution = Execution(experiment, opened, batch_size=batch_size, retry=retry)
+        execution = executor.execution(experiment, opened, batch_size, retry)
         with Follower(execution, [1.0]) as follower:
             for step in execution.attack():
                 follower.step(step)
@@ -495,6 +525,57 @@ def _parse_constants(texts: list[str]) -> dict[str, str]:
             raise UsageError(f"--set {text}: give FIELD=VALUE")
         constants[name.strip()] = value.strip()
     return constants
+
+
+@dataclass(frozen=True)
+class _ExecutorChoice:
+    """Which executor was asked for; ``address`` of None is this process, "" Ray on this machine."""
+
+    device: str = "cpu"
+    address: str | None = None
+    workers: int | None = None
+    cores: int | None = None
+
+    @property
+    def is_ray(self) -> bool:
+        return self.address is not None
+
+    @property
+    def driver_device(self) -> str:
+        """Where this process has its classifiers; with Ray only to know them."""
+        return "cpu" if self.is_ray else self.device
+
+    def execution(self, experiment: "Experiment", run: "RunFolder", batch_size: int | None, retry: bool) -> "Execution":
+        from edgefool.experiments import Execution
+
+        if self.address is None:
+            return Execution(experiment, run, batch_size=batch_size, retry=retry)
+        from edgefool.experiments.crew import Crew
+        from edgefool.experiments.distributed import DistributedExecution
+        from edgefool.experiments.worker import Setup
+
+        def start(cells: "dict[str, Cell]") -> Crew:
+            setup = Setup(experiment.plan, cells, run.path, run.owner(), batch_size, self.device)
+            return Crew(str(self.address), setup, self.workers, self.cores)
+
+        return DistributedExecution(experiment, run, start, retry=retry)
+
+
+def _parse_executor(executor: str | None, workers: int | None, cores: int | None, device: str) -> _ExecutorChoice:
+    name = executor or ("ray" if workers or cores else "local")
+    if name == "local":
+        if workers or cores:
+            raise UsageError("--workers and --cores are for --executor ray")
+        return _ExecutorChoice(_parse_device(device))
+    kind, _, address = name.partition("://")
+    if kind != "ray" or (not address and name != "ray"):
+        raise UsageError(f"--executor {name}: local, ray, ray://HOST:PORT or ray://auto")
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device {device}: workers are given theirs; auto, cpu or cuda")
+    from edgefool.experiments.crew import import_ray
+
+    import_ray()  # it is missed before anything is done
+    return _ExecutorChoice(device, address, workers, cores)
 
 
 def _parse_device(name: str) -> str:

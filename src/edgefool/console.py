@@ -1,6 +1,7 @@
 """What people see in a terminal: plain text, tables, and the progress of a run."""
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from edgefool.datasets import Photo
     from edgefool.experiments import Execution, Record, Step, Task
+
+_MOST_WORKERS = 64  # that are told of
 
 # Tables that go to a file or a pipe have no terminal to fit into.
 out = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
@@ -86,6 +89,7 @@ class Follower:
     def __init__(self, execution: "Execution", costs: Sequence[float]):
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+        self._execution, self._warned, self._asked, self._workers = execution, 0, 0.0, ""
         self._tasks = execution.tasks
         self._misled = {task.folder: _count_misled(execution.done[task.folder], task.photos) for task in self._tasks}
         self._costs = {task.folder: cost for task, cost in zip(self._tasks, costs, strict=True)}
@@ -114,6 +118,8 @@ class Follower:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+        for name, rate in list(self._execution.rates.items())[:_MOST_WORKERS]:
+            err.print(f"{plain(name)}: {rate:.3g} images/s")
 
     def step(self, step: "Step") -> None:
         """Show what has just been done."""
@@ -127,6 +133,9 @@ class Follower:
             if step.record.error:
                 self._progress.console.print(plain(f"{step.record.source}: {step.record.error}"))
         self._measured += step.measured
+        for line in self._execution.warnings[self._warned :]:
+            self._progress.console.print(f"note: {plain(line)}")
+            self._warned += 1
         self._show(step.task)
 
     def _show(self, task: "Task | None") -> None:
@@ -139,5 +148,17 @@ class Follower:
             state.append(f"{self._misled[task.folder]} of {ready} misled")
         if self._measured:
             state.append(f"{self._measured} measured")
+        if workers := self._tell_workers():
+            state.append(workers)
         name = plain(task.folder if cells > 1 and task else self._tasks[0].work.cell.label)
         self._progress.update(self._bar, description=name if task else "originals", state=", ".join(state))
+
+    def _tell_workers(self) -> str:
+        """Return how fast the workers are, asked for once a second."""
+        if time.monotonic() - self._asked > 1:
+            self._asked, rates = time.monotonic(), sorted(self._execution.rates.values())
+            if rates:
+                several = f"{rates[0]:.2g} to {rates[-1]:.2g} images/s each, {sum(rates):.3g} in all"
+                told = several if len(rates) > 1 else f"{rates[0]:.3g} images/s"
+                self._workers = f"{len(rates)} worker{'s' * (len(rates) > 1)}: {told}"
+        return self._workers

@@ -9,6 +9,7 @@ import pytest
 
 from edgefool.experiments import Execution, Experiment, RunFolder, Step, load_records, make_plan, open_run
 from edgefool.files import is_remote
+from edgefool.images import read_image
 
 
 class Done(NamedTuple):
@@ -80,3 +81,24 @@ def agree(frames: Callable[[RunFolder], list[pd.DataFrame]]) -> Callable[[RunFol
             pd.testing.assert_frame_equal(mine, theirs, rtol=1e-4, atol=1e-5, check_like=True)
 
     return agree
+
+
+@pytest.fixture
+def alike(frames: Callable[[RunFolder], list[pd.DataFrame]]) -> Callable[[RunFolder, RunFolder], None]:
+    """Return what asserts that two runs hold the same, though batches were put together otherwise.
+
+    Originals are the same to the bit, adversarial images to a grey level, numbers to 1e-3.
+    """
+
+    def alike(run: RunFolder, other: RunFolder) -> None:
+        for mine, theirs in zip(frames(run), frames(other), strict=True):
+            hashes = [name for name in ("png", "structure_png") if name in mine]
+            tables = [table.drop(columns=hashes) for table in (mine, theirs)]
+            pd.testing.assert_frame_equal(*tables, rtol=1e-3, atol=1e-3, check_like=True)
+        files = {path.relative_to(run.path) for path in run.path.rglob("*.png")}
+        assert files == {path.relative_to(other.path) for path in other.path.rglob("*.png")}
+        for file in files:
+            difference = (read_image(run.path / file) - read_image(other.path / file)).abs().max()
+            assert difference <= (0 if file.parts[0] == "originals" else 1.01 / 255)
+
+    return alike

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from edgefool.classifiers import Classifier, load_classifier
 from edgefool.errors import UsageError
 from edgefool.experiments import RunFolder
 from edgefool.experiments.evaluation import Evaluation
+from edgefool.experiments.measuring import Meter
 from edgefool.experiments.run_folder import sha256
 from edgefool.images import encode_png, read_image
 from edgefool.measures import SQUEEZERS, changed_pixels, ciede2000, linf
@@ -51,11 +53,15 @@ def done(settings, carry_out):
 def measure(run: RunFolder, classifiers, squeezers=SQUEEZED, lpips=None, batch_size=16) -> tuple[Evaluation, int]:
     """Measure all images of a run; return how many were."""
     with ThreadPoolExecutor(2) as pool:
-        evaluation = Evaluation(run, {"pics": classifiers}, squeezers, pool, lpips, batch_size)
-        records = run.records()
-        count = sum(evaluation.originals(records))
+        given = {"lpips": lpips is not None, "batch_size": batch_size}
+        evaluation, count = Evaluation(run, {"pics": classifiers}, squeezers, **given), 0
+        meter, records = Meter(run, classifiers, pool, lpips), run.records()
+        questions = [evaluation.originals(records)]
         for folder, cell in run.cells().items():
-            count += sum(evaluation.adversarial([r for r in records if r.cell == folder], cell.fingerprint))
+            questions.append(evaluation.adversarial([r for r in records if r.cell == folder], cell.fingerprint))
+        for question in chain(*questions):
+            evaluation.save(meter(question))
+            count += len(question)
     return evaluation, count
 
 

@@ -8,7 +8,7 @@ import pytest
 from edgefool.attacks import DeepFool
 from edgefool.attacks.attack import IterativeAttack
 from edgefool.errors import UsageError
-from edgefool.experiments import Execution, Experiment, evaluation, make_plan, open_run
+from edgefool.experiments import Execution, Experiment, make_plan, measuring, open_run
 from edgefool.files import upload_folder
 from edgefool.report import load_results
 
@@ -67,7 +67,7 @@ def test_nothing_is_done_twice(tmp_path, settings, carry_out, forbid, monkeypatc
     carry_out(settings)
     before, written = lines(tmp_path / "run"), {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*.png")}
     forbid()
-    monkeypatch.setattr(evaluation, "read_image", lambda _: pytest.fail("nothing is to be measured"))
+    monkeypatch.setattr(measuring, "read_image", lambda _: pytest.fail("nothing is to be measured"))
     again = carry_out(settings)
     assert again.steps == []
     assert growth(tmp_path / "run", before) == (0, 0, 0, 0)
@@ -261,7 +261,7 @@ def test_interrupted_attack_goes_on(settings, carry_out, agree, monkeypatch, whe
 
 def test_interrupted_measuring_goes_on(tmp_path, settings, carry_out, agree, monkeypatch):
     undisturbed = carry_out(settings, "undisturbed").run
-    calls, measure = [], evaluation.squeezing_scores
+    calls, measure = [], measuring.squeezing_scores
 
     def interrupt(*arguments):
         calls.append(arguments)
@@ -270,7 +270,7 @@ def test_interrupted_measuring_goes_on(tmp_path, settings, carry_out, agree, mon
         return measure(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(evaluation, "squeezing_scores", interrupt)
+        patch.setattr(measuring, "squeezing_scores", interrupt)
         with pytest.raises(KeyboardInterrupt):
             carry_out(settings)
     assert len(calls) == 6

@@ -183,7 +183,8 @@ class IterativeAttack(ABC, Generic[S]):
         """Attack samples as they come and yield (position, result with N = 1) as soon as an image is finished.
 
         Only ``batch_size`` samples are held at a time, or as many as it says for images (3, H, W); images of
-        different sizes never share a batch.
+        different sizes never share a batch. Where ``samples`` is an iterator that has none for now, it is asked again
+        after each step, until no image is left.
         """
         waiting = _Waiting(samples)
         active: list[S] = []

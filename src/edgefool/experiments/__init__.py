@@ -1,9 +1,9 @@
 """Experiments: what to run, what was done, and what does it."""
 
+from edgefool.experiments.cell_attack import image_seed, source_text
 from edgefool.experiments.execution import Execution, Step, Task
 from edgefool.experiments.experiment import Experiment
 from edgefool.experiments.foreign import ForeignImages
-from edgefool.experiments.local import image_seed, source_text
 from edgefool.experiments.plan import ClassifierEntry, LpipsEntry, Plan, make_attack, make_plan, read_plan
 from edgefool.experiments.run_folder import Record, RunFolder, load_records, open_run
 

@@ -8,9 +8,10 @@ from functools import cached_property
 import torch
 
 from edgefool.datasets import Photo
+from edgefool.experiments.cell_attack import THREADS, CellAttack, Wanted, refuse_changed
 from edgefool.experiments.evaluation import Evaluation
 from edgefool.experiments.experiment import Experiment, Work
-from edgefool.experiments.local import THREADS, LocalRun, refuse_changed
+from edgefool.experiments.measuring import Meter, Question
 from edgefool.experiments.memory import BatchSize, Kept
 from edgefool.experiments.run_folder import Record, RunFolder
 
@@ -56,6 +57,8 @@ class Execution:
         All cells of the experiment.
     done : dict
         By a cell's folder, the records of its images by name; it grows.
+    warnings : list of str
+        What slows the work down, lines for people; it grows.
 
     Raises
     ------
@@ -86,21 +89,26 @@ class Execution:
                 self.done[record.cell][record.image] = record
         for name, found in photos.items():
             refuse_changed(found, self._originals[name])
+        self.warnings: list[str] = []
         self.tasks: list[Task] = []
         for work, folder in zip(experiment.works, folders, strict=True):
             chosen = photos[work.cell.dataset][: work.limit]
             waiting = [photo for photo in chosen if photo.name not in self.done[folder]]
             self.tasks.append(Task(work, folder, chosen, waiting))
 
+    @property
+    def rates(self) -> dict[str, float]:
+        """Images per second of each worker, where there are any."""
+        return {}
+
     def __iter__(self) -> Iterator[Step]:
         with self._pool:
+            meter = Meter(self._run, self._experiment.all_classifiers, self._pool, self._experiment.lpips)
             for task in self.tasks:
                 yield from self._attack(task)
-                records, cell = self.done[task.folder].values(), task.work.cell
-                for measured in self.evaluation.originals(self._originals[cell.dataset].values()):
-                    yield Step(measured=measured)
-                for measured in self.evaluation.adversarial(records, cell.fingerprint):
-                    yield Step(task, measured=measured)
+                for question in self.questions(task):
+                    self.evaluation.save(meter(question))
+                    yield Step(task if question.subjects[0].cell else None, measured=len(question))
 
     def attack(self) -> Iterator[Step]:
         """Attack the photos that wait, and measure nothing."""
@@ -110,23 +118,40 @@ class Execution:
 
     @cached_property
     def evaluation(self) -> Evaluation:
-        """What measures the images."""
+        """What is known of the images."""
         experiment = self._experiment
-        return Evaluation(self._run, experiment.classifiers, experiment.plan.squeezers, self._pool, experiment.lpips)
+        return Evaluation(
+            self._run, experiment.classifiers, experiment.plan.squeezers, lpips=experiment.lpips is not None
+        )
+
+    def questions(self, task: Task) -> Iterator[Question]:
+        """Return what is still to be found out of a cell's images and of its dataset's originals."""
+        records, cell = self.done[task.folder].values(), task.work.cell
+        yield from self.evaluation.originals(self._originals[cell.dataset].values())
+        yield from self.evaluation.adversarial(records, cell.fingerprint)
+
+    def wanted(self, task: Task, photo: Photo) -> Wanted:
+        """Return what a photo's attack starts from."""
+        return Wanted(photo, self._originals[task.work.cell.dataset].get(photo.name))
+
+    def note(self, task: Task, record: Record) -> Step:
+        """Take in a record that is durable."""
+        self.done[task.folder][record.image] = record
+        if record.original_png:
+            self._originals[record.dataset].setdefault(record.image, record)
+        return Step(task, record)
 
     def _attack(self, task: Task) -> Iterator[Step]:
         if not task.waiting:
             return
-        work, known = task.work, self._originals[task.work.cell.dataset]
+        work = task.work
         batch_size = self._batch_size or BatchSize(work.attack, self._kept(work))
-        attacked = LocalRun(
-            self._run, task.folder, work.cell, task.waiting, work.classifier, work.attack, batch_size, known, self._pool
+        photos = (self.wanted(task, photo) for photo in task.waiting)
+        attacked = CellAttack(
+            self._run, task.folder, work.cell, photos, work.classifier, work.attack, batch_size, self._pool
         )
         for record in attacked:
-            self.done[task.folder][record.image] = record
-            if record.original_png:
-                known.setdefault(record.image, record)
-            yield Step(task, record)
+            yield self.note(task, record)
 
     def _kept(self, work: Work) -> Kept:
         key = work.classifier.fingerprint

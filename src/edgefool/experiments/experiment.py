@@ -12,7 +12,7 @@ from edgefool.classifiers.weights import cache_folder, fetch
 from edgefool.datasets import Dataset, Photo
 from edgefool.errors import UsageError
 from edgefool.experiments.cell import Cell
-from edgefool.experiments.local import source_text
+from edgefool.experiments.cell_attack import source_text
 from edgefool.experiments.plan import ClassifierEntry, LpipsEntry, Plan, make_attack
 from edgefool.experiments.run_folder import Record
 from edgefool.files import parse_path
@@ -64,11 +64,7 @@ class Experiment:
         self.plan, self.device, self._allow_missing = plan, device, allow_missing
         self.photos = {dataset.name: dataset.find(allow_missing=allow_missing) for dataset in plan.datasets}
         self._attacks = [make_attack(method.name, method.constants) for method in plan.methods]
-        loaded: dict[ClassifierEntry, Classifier] = {}
-        self.classifiers: dict[str, list[Classifier]] = {}
-        for dataset in plan.datasets:
-            entries = [e for e in plan.classifiers if e.datasets is None or dataset.name in e.datasets]
-            self.classifiers[dataset.name] = load_classifiers(dataset.name, entries, device, loaded)
+        self.classifiers = load_all_classifiers(plan, device)
         self.works = [
             Work(self._cell(dataset, classifier, k), classifier, self._attacks[k], method.limit)
             for dataset, classifiers in self.classifiers.items()
@@ -95,6 +91,11 @@ class Experiment:
     def cells(self) -> list[Cell]:
         """The cells."""
         return [work.cell for work in self.works]
+
+    @property
+    def all_classifiers(self) -> list[Classifier]:
+        """The classifiers of all datasets, each once."""
+        return list(dict.fromkeys(c for judges in self.classifiers.values() for c in judges))
 
     def warnings(self) -> list[str]:
         """Return a line for each thing that leaves numbers out, or makes them worth less than they look."""
@@ -140,6 +141,16 @@ class Experiment:
             taken = {parse_path(source): name for source, name in names.items()} | own
             photos[dataset.name] = dataset.find(taken, allow_missing=self._allow_missing)
         return photos
+
+
+def load_all_classifiers(plan: Plan, device: str) -> dict[str, list[Classifier]]:
+    """Return the classifiers of each dataset of a plan; raise as `load_classifiers` does."""
+    loaded: dict[ClassifierEntry, Classifier] = {}
+    classifiers = {}
+    for dataset in plan.datasets:
+        entries = [e for e in plan.classifiers if e.datasets is None or dataset.name in e.datasets]
+        classifiers[dataset.name] = load_classifiers(dataset.name, entries, device, loaded)
+    return classifiers
 
 
 def load_classifiers(

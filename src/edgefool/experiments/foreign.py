@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -10,8 +11,9 @@ from edgefool.classifiers import Classifier
 from edgefool.datasets import Folder, Photo, find_photos
 from edgefool.errors import ImageError, UsageError
 from edgefool.experiments.cell import Cell, Size
+from edgefool.experiments.cell_attack import THREADS, decide, hash_file, source_text
 from edgefool.experiments.evaluation import Evaluation
-from edgefool.experiments.local import THREADS, decide, hash_file, source_text
+from edgefool.experiments.measuring import Meter
 from edgefool.experiments.run_folder import Record, RunFolder, sha256
 from edgefool.files import is_folder, is_inside, real_path
 from edgefool.images import encode_png, read_image, resize_image
@@ -80,14 +82,18 @@ class ForeignImages:
         """Take the images in for each classifier and measure them; yield how many images each step was about."""
         folders = run.enter([self.cell(classifier) for classifier in classifiers])
         with ThreadPoolExecutor(THREADS) as pool:
-            evaluation = Evaluation(run, {self.dataset: classifiers}, squeezers, pool, lpips)
+            evaluation = Evaluation(run, {self.dataset: classifiers}, squeezers, lpips=lpips is not None)
+            meter = Meter(run, classifiers, pool, lpips)
             for classifier, folder in zip(classifiers, folders, strict=True):
                 records = []
                 for record in self._take_in(run, folder, classifier):
                     records.append(record)
                     yield 1
-                yield from evaluation.adversarial(records, classifier.fingerprint)
-                yield from evaluation.originals(records)
+                for question in chain(
+                    evaluation.adversarial(records, classifier.fingerprint), evaluation.originals(records)
+                ):
+                    evaluation.save(meter(question))
+                    yield len(question)
 
     def _take_in(self, run: RunFolder, folder: str, classifier: Classifier) -> Iterator[Record]:
         """Write the images into a cell's folder of a run and yield their records."""

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from edgefool.attacks import Attack
 
-# More bring no speed: on a CPU an image fills the cores, on a GPU this many do.
-_MOST = {"cpu": 4, "cuda": 128}
+MOST = {"cpu": 4, "cuda": 128}
+"""By kind of device; more images at a time bring no speed: on a CPU an image fills the cores, on a GPU this many do."""
+
 _USABLE = 0.8  # of the memory that is free
 
 
@@ -22,17 +23,19 @@ class BatchSize:
         What needs the memory.
     kept
         What its classifier needs.
+    share
+        Of the free memory that may be used.
     """
 
-    def __init__(self, attack: Attack, kept: "Kept"):
-        self._attack, self._kept = attack, kept
+    def __init__(self, attack: Attack, kept: "Kept", share: float = 1.0):
+        self._attack, self._kept, self._share = attack, kept, share
         self._known: dict[torch.Size, int] = {}
 
     def __call__(self, shape: torch.Size) -> int:
         """Return how many images (3, H, W) fit, at least 1."""
         if shape not in self._known:
-            fitting = int(free_memory(self._kept.device) // self.need(shape))
-            self._known[shape] = max(1, min(fitting, _MOST.get(self._kept.device.type, 1)))
+            fitting = free_memory(self._kept.device, self._share) // self.need(shape)
+            self._known[shape] = max(1, min(fitting, MOST.get(self._kept.device.type, 1)))
         return self._known[shape]
 
     def need(self, shape: torch.Size) -> int:
@@ -78,9 +81,9 @@ def saved_bytes(function: Callable[[], object], owned: set[int]) -> int:
     return sum(size for pointer, size in storages.items() if pointer not in owned)
 
 
-def free_memory(device: torch.device) -> int:
-    """Return the bytes of a device's memory that may be used."""
+def free_memory(device: torch.device, share: float = 1.0) -> int:
+    """Return the bytes of a device's memory that may be used by one of several processes with this share."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(_USABLE * (torch.cuda.mem_get_info(device)[0] + unused))
-    return int(_USABLE * psutil.virtual_memory().available)
+        return int(_USABLE * share * (torch.cuda.mem_get_info(device)[0] + unused))
+    return int(_USABLE * share * psutil.virtual_memory().available)

@@ -258,6 +258,13 @@ class RunFolder:
         folder = record.dataset if kind == "originals" else record.cell
         return self.path / kind / folder / f"{record.image}.png"
 
+    def owner(self) -> str:
+        """Return who holds the run, a text that no two processes share; empty where nobody does."""
+        try:
+            return (self.path / OWNER).read_text(encoding="utf-8")
+        except OSError:
+            return ""
+
     def cells(self) -> dict[str, Cell]:
         """Return the cells by folder, in the order in which they were entered."""
         return {line.folder: line.cell for line in self.cell_lines.read()}

@@ -20,7 +20,7 @@ from edgefool.classifiers import load_classifier
 from edgefool.datasets import Photo
 from edgefool.errors import UsageError
 from edgefool.experiments import Record, image_seed, load_records, source_text
-from edgefool.experiments.local import refuse_changed
+from edgefool.experiments.cell_attack import refuse_changed
 from edgefool.images import read_image, resize_image
 from edgefool.measures import psnr, ssim
 

@@ -1,4 +1,4 @@
-"""Attacks photos in this process."""
+"""Attacks the photos of a cell, from file to file."""
 
 import hashlib
 import os
@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import compress, count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,8 +23,6 @@ from edgefool.experiments.run_folder import Record, RunFolder, sha256
 from edgefool.images import encode_png, read_image, resize_image
 from edgefool.measures import psnr, ssim
 
-A = TypeVar("A")
-B = TypeVar("B")
 THREADS = min(os.cpu_count() or 1, 8)
 """As many as are worth having to read, judge and write images."""
 _MOST_UNSAVED = 4 * THREADS  # images whose attack is over; they wait in memory
@@ -40,26 +38,37 @@ class _Job:
     image: Tensor
     seed: int
     original: tuple[int, float]  # class and probability
+    is_new: bool  # the original is not in the run yet
 
 
-class LocalRun:
-    """The photos of a cell, attacked as a full batch; iterate to get each record once it is durable.
+class Wanted(NamedTuple):
+    """A photo to attack, and a record of this dataset from which its original is known to be in the run already."""
+
+    photo: Photo
+    known: Record | None = None
+
+
+class CellAttack:
+    """The photos of a cell, attacked as a full batch; iterate to get each record once it is saved.
 
     Parameters
     ----------
     run, folder, cell
-        The open run folder and the cell, with its folder there.
+        The run folder and the cell, with its folder there.
     photos
-        Those still to do.
+        Those to attack, as long as there are any: an iterator that has none for now may have some later, as long as
+        others are still being attacked.
     classifier, attack
         What the cell names.
     batch_size
         How many images are attacked at a time, or a function that says it for images (3, H, W).
-    known
-        By image, a record of this dataset from which its original is known to be in the run already.
     pool
-        Threads that read photos ahead of the attack and judge and write its images behind it; they, too, call the
+        Threads that read photos ahead of the attack and judge and save its images behind it; they, too, call the
         classifier.
+    save
+        Called in these threads with each record and its files; by default it makes both durable.
+    share
+        Of the free memory that may be used.
     """
 
     def __init__(
@@ -67,23 +76,28 @@ class LocalRun:
         run: RunFolder,
         folder: str,
         cell: Cell,
-        photos: Sequence[Photo],
+        photos: Iterable[Wanted],
         classifier: Classifier,
         attack: Attack,
         batch_size: int | Callable[[torch.Size], int],
-        known: Mapping[str, Record],
         pool: ThreadPoolExecutor,
+        save: Callable[[Record, Mapping[Path, bytes]], None] | None = None,
+        share: float = 1.0,
     ):
-        self._run, self._folder, self._cell, self._photos = run, folder, cell, photos
+        self._run, self._folder, self._cell, self._photos = run, folder, cell, iter(photos)
         self._classifier, self._attack, self._batch_size = classifier, attack, batch_size
-        self._known, self._pool = known, pool
+        self._pool, self._keep, self._share = pool, save or run.save, share
         self._device = device_of(classifier)
+        self._numbers = count()
+        self._reading: deque[Future[_Job | Record]] = deque()
         self._jobs: dict[int, _Job] = {}
         self._errors: deque[Record] = deque()
 
     def __iter__(self) -> Iterator[Record]:
         saving: deque[Future[Record]] = deque()
-        for index, result in self._attack.stream(self._classifier, self._samples(), self._batch_size):
+        # The attack takes a `Sample` whenever it has room for one.
+        samples = _Samples(self._next_sample)
+        for index, result in self._attack.stream(self._classifier, samples, self._batch_size):
             saving.append(self._pool.submit(self._save, self._jobs.pop(index), result))
             while saving and (saving[0].done() or len(saving) > _MOST_UNSAVED):
                 yield saving.popleft().result()
@@ -95,38 +109,45 @@ class LocalRun:
         while self._errors:
             yield self._errors.popleft()
 
-    def _samples(self) -> Iterator[Sample]:
-        """Hand photos over as the attack asks for them; those that cannot be read become error records."""
-        numbers = count()
-        for reading in _ahead(self._pool, self._read, self._photos):
-            job = reading.result()
+    def _next_sample(self) -> Sample | None:
+        """Return the next photo; those that cannot be read become error records."""
+        while True:
+            while len(self._reading) <= THREADS and (wanted := next(self._photos, None)):
+                self._reading.append(self._pool.submit(self._read, wanted))
+            if not self._reading:
+                return None
+            job = self._reading.popleft().result()
             if isinstance(job, Record):
                 self._errors.append(job)
             else:
-                self._jobs[next(numbers)] = job
-                yield Sample(job.image.to(self._device), job.seed)
+                self._jobs[next(self._numbers)] = job
+                return Sample(job.image.to(self._device), job.seed)
 
-    def _read(self, photo: Photo) -> _Job | Record:
+    def _read(self, wanted: Wanted) -> _Job | Record:
+        photo = wanted.photo
         try:
-            digest, png, image = self._original(photo)
+            digest, png, image = self._original(wanted)
             batch = self._batch_size if isinstance(self._batch_size, int) else 1
-            _check_memory(image, self._attack.bytes_per_pixel * batch, self._device)
-            return _Job(photo, digest, png, image, image_seed(self._cell.seed, digest), decide(self._classifier, image))
+            need, have = image[0].numel() * self._attack.bytes_per_pixel * batch, free_memory(self._device, self._share)
+            _check_memory(image, need, have)
+            own = image_seed(self._cell.seed, digest)
+            return _Job(photo, digest, png, image, own, decide(self._classifier, image), wanted.known is None)
         except (ImageError, OSError) as error:
             return self._fail(photo, str(error))
 
-    def _original(self, photo: Photo) -> tuple[str, bytes, Tensor]:
+    def _original(self, wanted: Wanted) -> tuple[str, bytes, Tensor]:
         """Return the photo's hash, and the image as attacked: as PNG and as a tensor."""
-        if known := self._known.get(photo.name):
+        path = wanted.photo.path
+        if known := wanted.known:
             png = self._run.image_path("originals", known).read_bytes()
             return str(known.sha256), png, read_image(png)
         size = None if self._cell.size == "native" else self._cell.size
-        image = resize_image(read_image(photo.path), size)
-        return hash_file(photo.path), encode_png(image), image
+        image = resize_image(read_image(path), size)
+        return hash_file(path), encode_png(image), image
 
     def _fail(self, photo: Photo, reason: str, digest: str | None = None) -> Record:
-        record = Record(**self._names(photo), sha256=digest, error=reason)
-        self._run.save(record, {})
+        record = error_record(self._folder, self._cell, photo, reason, digest)
+        self._keep(record, {})
         return record
 
     def _save(self, job: _Job, result: AttackResult) -> Record:
@@ -134,7 +155,7 @@ class LocalRun:
             record, images = self._judge(job, result)
         except ImageError as error:
             return self._fail(job.photo, str(error), job.sha256)
-        self._run.save(record, images)
+        self._keep(record, images)
         return record
 
     def _judge(self, job: _Job, result: AttackResult) -> tuple[Record, dict[Path, bytes]]:
@@ -148,7 +169,7 @@ class LocalRun:
         if "structure" in result.details and before[0] != after[0]:
             structure = encode_png(result.details["structure"][0].cpu().clamp(0, 1))
         record = Record(
-            **self._names(job.photo),
+            **_names(self._folder, self._cell, job.photo),
             sha256=job.sha256,
             original_png=sha256(job.png),
             png=sha256(png),
@@ -174,22 +195,28 @@ class LocalRun:
             psnr=float(psnr(adversarial, original)),
             ssim=float(ssim(adversarial, original)),
         )
-        images = {} if job.photo.name in self._known else {self._run.image_path("originals", record): job.png}
+        images = {self._run.image_path("originals", record): job.png} if job.is_new else {}
         if structure:
             images[self._run.image_path("structure", record)] = structure
         images[self._run.image_path(record.kind, record)] = png
         return record, images
 
-    def _names(self, photo: Photo) -> dict[str, Any]:
-        return {
-            "cell": self._folder,
-            "dataset": self._cell.dataset,
-            "image": photo.name,
-            "source": source_text(photo.path),
-            "label": photo.label,
-            "method": self._cell.label,
-            "classifier": self._cell.classifier,
-        }
+
+def error_record(folder: str, cell: Cell, photo: Photo, reason: str, sha256: str | None = None) -> Record:
+    """Return the record of a photo that could not be attacked."""
+    return Record(**_names(folder, cell, photo), sha256=sha256, error=reason)
+
+
+def _names(folder: str, cell: Cell, photo: Photo) -> dict[str, Any]:
+    return {
+        "cell": folder,
+        "dataset": cell.dataset,
+        "image": photo.name,
+        "source": source_text(photo.path),
+        "label": photo.label,
+        "method": cell.label,
+        "classifier": cell.classifier,
+    }
 
 
 @torch.no_grad()
@@ -250,9 +277,8 @@ def _has_changed(photo: Photo, record: Record) -> bool:
         return False
 
 
-def _check_memory(image: Tensor, bytes_per_pixel: int, device: torch.device) -> None:
+def _check_memory(image: Tensor, need: int, have: int) -> None:
     """Refuse an image that, in a batch of its like, would have the process killed."""
-    need, have = image.shape[1] * image.shape[2] * bytes_per_pixel, free_memory(device)
     if need > have:
         raise ImageError(
             f"{image.shape[2]} x {image.shape[1]} pixels need about {need / 2**30:.1f} GiB of memory and "
@@ -260,11 +286,16 @@ def _check_memory(image: Tensor, bytes_per_pixel: int, device: torch.device) -> 
         )
 
 
-def _ahead(pool: ThreadPoolExecutor, function: Callable[[A], B], items: Iterable[A]) -> Iterator[Future[B]]:
-    """Have the pool call a function for items, some ahead of the consumer, and return what it makes of them."""
-    futures: deque[Future[B]] = deque()
-    for item in items:
-        futures.append(pool.submit(function, item))
-        if len(futures) > THREADS:
-            yield futures.popleft()
-    yield from futures
+class _Samples:
+    """Photos for the attack; it may have none for now and some later, as generators may not."""
+
+    def __init__(self, take: Callable[[], Sample | None]):
+        self._take = take
+
+    def __iter__(self) -> Iterator[Sample]:
+        return self
+
+    def __next__(self) -> Sample:
+        if (sample := self._take()) is None:
+            raise StopIteration
+        return sample

@@ -1,0 +1,179 @@
+"""Workers as Ray actors: on this machine, or on a cluster that was started by other hands."""
+
+import os
+import textwrap
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import count
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from edgefool.errors import RunError, UsageError
+from edgefool.experiments.worker import Order, Ready, Report, Setup, Worker
+
+# What Ray starts on this machine listens on the loopback interface only and reports its use to nobody.
+_PRIVATE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+_THREADS = 4  # of an actor: one waits for results, others take orders
+
+
+class Event(NamedTuple):
+    """What a worker says: that it is ready, what it did, or why it is dead."""
+
+    worker: str
+    said: Ready | Report | BaseException
+
+
+def import_ray() -> Any:
+    """Return the module; raise `UsageError` if it is not installed."""
+    os.environ.update({name: value for name, value in _PRIVATE.items() if name not in os.environ})
+    try:
+        import ray
+    except ImportError as error:
+        raise UsageError("the executor ray needs Ray: pip install 'edgefool[ray]'") from error
+    return ray
+
+
+class Crew:
+    """Ray actors that each hold a `Worker`; enter it to connect to Ray.
+
+    Parameters
+    ----------
+    address
+        ``""`` starts Ray on this machine; else that of a cluster: ``HOST:PORT`` of its Ray client server, or ``auto``
+        on one of its machines.
+    setup
+        What the workers need to know, but for what they are given each.
+    workers
+        How many; by default one for each GPU, or, without any, for each ``cores`` cores.
+    cores
+        Of the CPU, for each worker; by default 1, or with GPUs their share.
+
+    Raises
+    ------
+    UsageError
+        If Ray is not installed.
+    RunError
+        If there is no cluster at the address, or it has no room for a single worker.
+    """
+
+    def __init__(self, address: str, setup: Setup, workers: int | None = None, cores: int | None = None):
+        self._ray, self._address, self._setup = import_ray(), address, setup
+        self._wanted, self._wanted_cores = workers, cores
+        self._actors: dict[str, Any] = {}
+        self._names = count(1)
+        self._events: SimpleQueue[Event] = SimpleQueue()
+        self._own = False
+
+    def __enter__(self) -> Self:
+        self._own = not self._ray.is_initialized()
+        if self._own:
+            self._connect()
+        try:
+            self.size, self._setup = self._share_out()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name in list(self._actors):
+            self.dismiss(name)
+        if self._own:
+            self._ray.shutdown()
+
+    def hire(self) -> str:
+        """Have one more worker started, which says when it is ready; return its name."""
+        name = f"worker {next(self._names)}"
+        remote = self._ray.remote(_Actor).options(
+            num_cpus=self._setup.cores, num_gpus=self._setup.gpus, max_concurrency=_THREADS, max_restarts=0
+        )
+        self._actors[name] = remote.remote()
+        self._listen(name, self._actors[name].begin.remote(self._setup))
+        return name
+
+    def give(self, name: str, orders: Sequence[Order]) -> None:
+        """Hand orders to a worker; if it is dead, an event says so."""
+        self._actors[name].give.remote(orders)
+
+    def ask(self, name: str) -> None:
+        """Have a worker report what it has done as soon as there is anything."""
+        self._listen(name, self._actors[name].take.remote())
+
+    def dismiss(self, name: str) -> None:
+        """Let a worker go, dead or alive; events of it may still come."""
+        self._ray.kill(self._actors.pop(name))
+
+    def events(self, timeout: float) -> list[Event]:
+        """Return what workers said, after waiting for it as many seconds at most."""
+        events: list[Event] = []
+        with suppress(Empty):
+            events.append(self._events.get(timeout=timeout))
+            while True:
+                events.append(self._events.get_nowait())
+        return events
+
+    def _share_out(self) -> tuple[int, Setup]:
+        """Return how many workers there will be, and what each gets."""
+        have: dict[str, float] = self._ray.cluster_resources()
+        gpus, cpus = have.get("GPU", 0.0), have.get("CPU", 0.0)
+        on_gpu = gpus > 0 and self._setup.device != "cpu"
+        if self._setup.device == "cuda" and not on_gpu:
+            raise RunError("there is no GPU for the workers; leave --device cuda out")
+        cores = self._wanted_cores or (max(1, int(cpus // gpus)) if on_gpu else 1)
+        size = self._wanted or int(gpus if on_gpu else cpus // cores)
+        if size < 1 or cores > cpus:
+            raise RunError(f"there are {cpus:g} CPU cores, too few for a worker of {cores}")
+        device = "cuda" if on_gpu else "cpu"
+        return size, replace(self._setup, device=device, cores=cores, gpus=min(1.0, gpus / size) if on_gpu else 0.0)
+
+    def _connect(self) -> None:
+        known: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        if not self._address:
+            # So that all that were asked for can start.
+            cpus = max(os.cpu_count() or 1, (self._wanted or 0) * (self._wanted_cores or 1))
+            known |= {"address": "local", "num_cpus": cpus, "include_dashboard": False, "object_store_memory": 2**27}
+        else:
+            known |= {"address": "auto" if self._address == "auto" else f"ray://{self._address}"}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the error says it all
+                self._ray.init(**known)
+        except Exception as error:  # ConnectionError, ValueError, RuntimeError
+            told = str(error).partition("\n")[0]
+            raise RunError(f"cannot reach Ray at {self._address or 'this machine'}: {told}") from error
+
+    def _listen(self, name: str, promise: Any) -> None:
+        def hear(future: Any) -> None:
+            error = future.exception()
+            self._events.put(Event(name, _cause(error) if error else future.result()))
+
+        promise.future().add_done_callback(hear)
+
+
+class _Actor:
+    """A `Worker` in a Ray actor."""
+
+    def begin(self, setup: Setup) -> Ready:
+        self._worker = Worker(setup)
+        return self._worker.ready
+
+    def give(self, orders: Sequence[Order]) -> None:
+        self._worker.give(orders)
+
+    def take(self) -> Report:
+        return self._worker.take()
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return what was raised in the actor, where Ray wraps it, or why the actor is dead in a line."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, BaseException):
+        return cause
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = next((line for line in lines if "because" in line), lines[0] if lines else type(error).__name__)
+    return RuntimeError(textwrap.shorten(told, 200))

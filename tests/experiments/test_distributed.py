@@ -1,0 +1,280 @@
+"""One process that gives work to workers and writes down what they did, whatever becomes of them.
+
+The workers are threads here, which die when they are told to; `test_crew` has real ones.
+"""
+
+import threading
+from collections import Counter
+from dataclasses import replace
+from itertools import count
+from queue import Empty, SimpleQueue
+
+import pytest
+
+from edgefool.errors import RunError, UsageError
+from edgefool.experiments import Experiment, distributed, make_plan, open_run
+from edgefool.experiments.crew import Event
+from edgefool.experiments.distributed import DistributedExecution
+from edgefool.experiments.worker import Setup, Worker
+
+
+class Threads:
+    """Workers in threads. One that is given an image of ``deadly``, or too many orders, dies.
+
+    Parameters
+    ----------
+    setup
+        What each needs to know.
+    size
+        How many.
+    deadly
+        Names of images, of all cells or only of the methods in ``methods``.
+    last
+        How many orders each worker, one after the other, takes until it dies; None: any number.
+    """
+
+    def __init__(self, setup, size=2, deadly=(), methods=("nfgsm", "deepfool"), last=()):
+        self.setup, self.size, self.deadly, self.methods, self.last = (
+            setup,
+            size,
+            deadly,
+            methods,
+            dict(enumerate(last)),
+        )
+        self.workers, self.queue, self.numbers = {}, SimpleQueue(), count()
+        self.given, self.deaths, self.lives = [], [], {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.workers.clear()
+
+    def hire(self):
+        number = next(self.numbers)
+        self.lives[name := str(number)] = self.last.get(number)
+        threading.Thread(target=self._begin, args=(name,), daemon=True).start()
+        return name
+
+    def _begin(self, name):
+        try:
+            self.workers[name] = Worker(self.setup)
+            self.queue.put(Event(name, self.workers[name].ready))
+        except Exception as error:
+            self.queue.put(Event(name, error))
+
+    def give(self, name, orders):
+        if name not in self.workers:  # dead, which has not been heard yet
+            return
+        self.given += orders
+        left = self.lives[name]
+        if left is not None:
+            self.lives[name] = left = left - len(orders)
+        poison = any(o.wanted and o.wanted.photo.name in self.deadly and self._is_meant(o) for o in orders)
+        if poison or (left is not None and left < 0):
+            self.deaths.append(sorted(o.wanted.photo.name if o.wanted else "?" for o in orders))
+            del self.workers[name]
+            self.queue.put(Event(name, RuntimeError("killed\nand more")))
+        else:
+            self.workers[name].give(orders)
+
+    def _is_meant(self, order):
+        return self.setup.cells[order.cell].method in self.methods
+
+    def ask(self, name):
+        def wait(worker):
+            try:
+                said = worker.take()
+            except Exception as error:
+                said = error
+            if name in self.workers:
+                self.queue.put(Event(name, said))
+
+        if name in self.workers:
+            threading.Thread(target=wait, args=(self.workers[name],), daemon=True).start()
+
+    def dismiss(self, name):
+        self.workers.pop(name, None)
+
+    def events(self, timeout):
+        try:
+            return [self.queue.get(timeout=timeout)]
+        except Empty:
+            return []
+
+
+@pytest.fixture
+def settings(settings):
+    """Return the plan without `enhance`, whose L0 filter makes grey levels of round-off: batches differ here."""
+    quick = {"name": "nfgsm", "constants": {"epsilon": 0.02, "max_iterations": 2}}
+    return {**settings, "methods": [quick, settings["methods"][1]]}
+
+
+@pytest.fixture
+def distribute(tmp_path):
+    """Return what carries out a plan by `Threads` with these options: run, execution, steps and the threads."""
+
+    def distribute(settings, folder="spread", retry=False, attack=False, change=lambda setup: setup, **options):
+        plan = make_plan(settings)
+        experiment = Experiment(plan)
+        with open_run(tmp_path / folder, plan.to_toml(), experiment.cells) as run:
+            crews = []
+
+            def start(cells):
+                setup = change(Setup(plan, cells, run.path, run.owner(), batch_size=2))
+                crews.append(Threads(setup, **options))
+                return crews[0]
+
+            execution = DistributedExecution(experiment, run, start, retry=retry)
+            steps = list(execution.attack() if attack else execution)
+            return run, execution, steps, crews[0]
+
+    return distribute
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_the_records_are_those_of_a_local_run(settings, distribute, carry_out, agree, size):
+    run, execution, steps, crew = distribute(settings, size=size)
+    local = carry_out(settings, "local")
+    agree(run, local.run)
+    assert Counter(step.record.key for step in steps if step.record) == Counter(r.key for r in run.records())
+    assert sum(step.measured for step in steps) == sum(step.measured for step in local.steps)
+    assert {folder: set(done) for folder, done in execution.done.items()} == {
+        folder: set(done) for folder, done in local.execution.done.items()
+    }
+    assert len(execution.rates) == size
+    assert execution.warnings == []
+    numbers = [order.number for order in crew.given]
+    assert len(numbers) == len(set(numbers))
+
+
+def test_an_original_is_made_by_one_worker(settings, distribute):
+    _, _, _, crew = distribute(settings, size=3)
+    makers = Counter(order.wanted.photo.name for order in crew.given if order.wanted and not order.wanted.known)
+    assert makers == {str(number): 1 for number in range(6)}
+
+
+def test_attack_measures_nothing(settings, distribute):
+    run, _, steps, _ = distribute(settings, attack=True)
+    assert len(run.records()) == 24
+    assert all(step.record for step in steps)
+    assert run.prediction_lines.read() == []
+
+
+def test_what_is_done_is_not_done_again(settings, distribute, carry_out):
+    carry_out({**settings, "methods": settings["methods"][:1]}, "spread")
+    _, _, steps, crew = distribute(settings)
+    assert sum(step.record is not None for step in steps) == 12
+    assert {order.cell.split("/")[1] for order in crew.given if order.wanted} == {"deepfool"}
+    _, _, steps, crew = distribute(settings)
+    assert steps == crew.given == []
+
+
+def test_a_local_run_goes_on_where_workers_stopped(settings, distribute, carry_out, agree):
+    with pytest.raises(KeyboardInterrupt):
+        distribute(settings, change=Interrupting)
+    assert carry_out(settings, "spread").steps
+    agree(carry_out(settings, "spread").run, carry_out(settings, "local").run)
+
+
+def Interrupting(setup):  # noqa: N802  (a stand-in)
+    raise KeyboardInterrupt
+
+
+def test_only_measures_missing(settings, distribute, carry_out, agree):
+    carry_out(settings, "local")
+    run, *_ = distribute(settings, attack=True)
+    run, _, steps, _ = distribute(settings)
+    assert all(step.record is None for step in steps)
+    assert sum(step.measured for step in steps) == 30
+    agree(run, carry_out(settings, "local").run)
+
+
+# Deaths
+
+
+def test_what_dead_workers_had_is_done_by_others(settings, distribute, carry_out, agree):
+    run, execution, steps, crew = distribute(settings, last=[1, 5, 3, 9, 2])
+    assert len(crew.deaths) >= 4
+    agree(run, carry_out(settings, "local").run)
+    assert Counter(step.record.key for step in steps if step.record) == Counter(r.key for r in run.records())
+    assert len(run.record_lines.path.read_text().splitlines()) == 24, "each was recorded once"
+    assert sum("died, and what it had in hand" in line for line in execution.warnings) == len(crew.deaths)
+
+
+def test_an_image_that_kills_three_workers_becomes_an_error_record(settings, distribute, carry_out, agree):
+    run, _, steps, crew = distribute(settings, deadly={"3"}, methods=("deepfool",))
+    assert sum("3" in death for death in crew.deaths) == len(crew.deaths) == 6, "three of each classifier"
+    errors = [record for record in run.records() if record.error]
+    assert [(record.image, record.method) for record in errors] == [("3", "deepfool")] * 2
+    assert {record.error for record in errors} == {"3 workers died of it; the last: killed"}
+    assert len(run.records()) == 24
+    assert sum(step.record is not None for step in steps) == 24
+    # With --retry and workers that survive, nothing is left of it.
+    run, *_ = distribute(settings, retry=True)
+    agree(run, carry_out(settings, "local").run)
+
+
+def test_all_images_may_be_deadly(settings, distribute):
+    run, _, _, crew = distribute(settings, deadly={str(number) for number in range(6)})
+    assert [record.error is None for record in run.records()] == [False] * 24
+    assert not list(run.path.rglob("*.png"))
+    assert max(Counter(name for death in crew.deaths for name in death).values()) <= 4 * 3
+
+
+def test_a_deadly_question_is_a_problem(settings, distribute, monkeypatch):
+    def fail(*_):
+        raise MemoryError("no memory left")
+
+    monkeypatch.setattr("edgefool.experiments.measuring.Meter.__call__", fail)
+    run, execution, _, _ = distribute(settings)
+    assert len(run.records()) == 24
+    assert run.prediction_lines.read() == []
+    assert execution.evaluation.problems
+    assert all("3 workers died of it; the last: no memory left" in line for line in execution.evaluation.problems)
+
+
+def test_workers_that_die_before_they_are_ready_end_the_run(settings, distribute, monkeypatch):
+    def fail(*_):
+        raise MemoryError("no memory to begin with")
+
+    monkeypatch.setattr(Worker, "__init__", fail)
+    with pytest.raises(RunError, match="workers die before they are ready: no memory to begin with"):
+        distribute(settings)
+
+
+def test_a_worker_that_does_not_fit_ends_the_run(settings, distribute, tmp_path):
+    with pytest.raises(UsageError, match="does not see"):
+        distribute(settings, change=lambda setup: replace(setup, run=tmp_path / "elsewhere"))
+
+
+def test_images_that_cannot_be_written_end_the_run(settings, distribute, carry_out, agree, tmp_path):
+    def block(setup):
+        (setup.run / "originals").write_text("in the way")
+        return setup
+
+    with pytest.raises(RunError, match=r"cannot write .*originals"):
+        distribute(settings, change=block)
+    (tmp_path / "spread/originals").unlink()
+    run, *_ = distribute(settings)
+    agree(run, carry_out(settings, "local").run)
+
+
+# What slows it down
+
+
+def test_a_driver_that_is_busy_is_told_of(settings, distribute, monkeypatch):
+    monkeypatch.setattr(distributed, "_WINDOW", 0.0)
+    monkeypatch.setattr(distributed, "_MOST_BUSY", -1.0)
+    _, execution, _, _ = distribute(settings)
+    (line,) = execution.warnings
+    assert "this process is busy" in line
+
+
+def test_workers_that_starve_are_told_of(settings, distribute, monkeypatch):
+    monkeypatch.setattr(distributed, "_WINDOW", 0.0)
+    monkeypatch.setattr(distributed, "_MOST_BUSY", 2.0)
+    monkeypatch.setattr(distributed, "_MOST_WAITING", -1.0)
+    _, execution, _, _ = distribute(settings)
+    (line,) = execution.warnings
+    assert "the workers wait for photos" in line
