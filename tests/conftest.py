@@ -1,13 +1,18 @@
 """Fixtures that all tests share."""
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
+
+from edgefool import address
+from edgefool.files import parse_path
 
 # Time limits for single examples fail at random on a busy machine.
 settings.register_profile("edgefool", deadline=None)
@@ -124,6 +129,49 @@ def make_photo() -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """Return the address of a server on this machine that speaks S3."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+_BUCKETS = (f"bucket{number}" for number in count())
+
+
+@pytest.fixture
+def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the address of a new bucket; this process and its children reach it as users do, by the environment."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    name = next(_BUCKETS)
+    address._reach("s3", os.getpid()).mkdir(name)
+    return parse_path(f"s3://{name}")
+
+
+@pytest.fixture
+def memory() -> Path:
+    """Return the address of an empty store in this process."""
+    import fsspec
+
+    fsspec.filesystem("memory").store.clear()
+    return parse_path("memory://store")
+
+
+@pytest.fixture(params=["memory", "bucket"])
+def store(request: pytest.FixtureRequest) -> Path:
+    """Return the address of an empty store, of each kind in turn."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture

@@ -357,7 +357,7 @@ def test_full_disk_is_one_line(tmp_path, settings, carry_out, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr("edgefool.images.write_atomically", fail)  # the tables
+        patch.setattr("edgefool.cli.write_atomically", fail)  # the tables
         code, _, stderr = carry_out(settings)
     assert code == 1
     error = stderr.splitlines(keepends=True)[-1]

@@ -17,17 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile
 
-from edgefool import images as images_module
 from edgefool.errors import ImageError, UsageError
 from edgefool.images import (
     IMAGE_SUFFIXES,
-    PARTIAL_SUFFIX,
     check_images,
     encode_png,
     read_image,
     resize_image,
     round_to_8_bits,
-    write_atomically,
 )
 
 HEIGHT, WIDTH = 24, 36
@@ -477,58 +474,6 @@ def test_png_refuses_what_is_no_image(image):
         encode_png(image)
 
 
-# Writing
-
-
-def test_write_makes_and_replaces(tmp_path):
-    path = tmp_path / "image.png"
-    for data in (b"first", b"second", b""):
-        write_atomically(path, data)
-        assert path.read_bytes() == data
-        assert os.listdir(tmp_path) == ["image.png"]
-
-
-def no_space(*_: object) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def interrupt(*_: object) -> None:
-    raise KeyboardInterrupt("Ctrl-C")
-
-
-@pytest.mark.parametrize("failing", ["fsync", "replace"])
-@pytest.mark.parametrize("interruption", [no_space, interrupt])
-def test_failing_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, failing, interruption):
-    path = tmp_path / "image.png"
-    path.write_bytes(b"old")
-    monkeypatch.setattr(images_module.os, failing, interruption)
-    with pytest.raises((OSError, KeyboardInterrupt), match=r"No space left|Ctrl-C"):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["image.png"]
-
-
-def test_unfinished_files_are_known_by_their_name(tmp_path, monkeypatch):
-    unfinished = []
-    monkeypatch.setattr(images_module.os, "replace", lambda *_: unfinished.extend(os.listdir(tmp_path)))
-    write_atomically(tmp_path / "image.png", b"new")
-    assert unfinished == [f"image.png{PARTIAL_SUFFIX}"]
-
-
-def test_file_is_durable_before_it_gets_its_name(tmp_path, monkeypatch):
-    events = []
-    fsync, replace = os.fsync, os.replace
-    monkeypatch.setattr(images_module.os, "fsync", lambda fd: (events.append("fsync"), fsync(fd)))
-    monkeypatch.setattr(images_module.os, "replace", lambda *names: (events.append("replace"), replace(*names)))
-    write_atomically(tmp_path / "image.png", b"new")
-    assert events == ["fsync", "replace", "fsync"]
-
-
-def test_write_into_a_missing_folder(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        write_atomically(tmp_path / "none" / "image.png", b"new")
-
-
 # The door of the attacks
 
 
@@ -558,3 +503,17 @@ def test_anything_else_is_refused(images, offence):
     with pytest.raises(ValueError, match=offence) as caught:
         check_images(images)
     assert isinstance(caught.value, UsageError)
+
+
+def test_images_at_addresses(store):
+    png = encoded(Image.fromarray(noise()), "PNG")
+    (store / "cat.png").write_bytes(png)
+    (store / "dog.png").write_bytes(png[:100])
+    assert torch.equal(read_image(store / "cat.png"), read_image(png))
+    assert torch.equal(read_image(str(store / "cat.png")), read_image(png))
+    with pytest.raises(ImageError, match="damaged, truncated"):
+        read_image(store / "dog.png")
+    with pytest.raises(ImageError, match=r"cannot be read: (No such file|The specified key)"):
+        read_image(store / "none.png")
+    with pytest.raises(UsageError, match="unknown kind"):
+        read_image("nix://cat.png")

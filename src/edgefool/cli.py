@@ -1,7 +1,6 @@
 """The command line: a thin skin over the package. Nothing heavy is imported before a command needs it."""
 
 import io
-import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from rich.table import Table
 
 from edgefool.console import Follower, err, out, print_records, print_summary
 from edgefool.errors import EdgeFoolError, UsageError
+from edgefool.files import is_folder, is_inside, local_path, parse_path, real_path, write_atomically
 from edgefool.text import plain
 
 if TYPE_CHECKING:
@@ -84,8 +84,10 @@ def _run(arguments: Sequence[str] | None) -> int:
         code = int(app(args=arguments, standalone_mode=False) or 0)
     except UsageError as error:
         return _complain(str(error), 2)
-    except (EdgeFoolError, OSError) as error:
+    except EdgeFoolError as error:
         return _complain(str(error), 1)
+    except OSError as error:
+        return _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
     except _ClickError as error:
         return _complain(error.format_message(), 2)  # type: ignore[attr-defined]
     except (KeyboardInterrupt, typer.Abort):
@@ -116,15 +118,19 @@ def _options(
 
 @app.command()
 def attack(
-    images: Annotated[list[str], typer.Argument(help="Photos: files, folders or quoted patterns.")],
-    folder: Annotated[Path, typer.Option("--out", help="Folder of the run; the same command goes on with it.")],
+    images: Annotated[list[str], typer.Argument(help="Photos: files, folders or quoted patterns; also s3://...")],
+    out_folder: Annotated[
+        str, typer.Option("--out", metavar="PATH", help="Folder of the run; the same command goes on with it.")
+    ],
     method: Annotated[str, typer.Option(help="See `edgefool list methods`.")] = "edgefool",
     classifier: Annotated[
         str,
         typer.Option(help="See `edgefool list classifiers`; or torchvision:NAME, timm:NAME, path/to/file.py:factory."),
     ] = "resnet50",
-    weights: Annotated[Path | None, typer.Option(help="Checkpoint of your own: safetensors or torch.")] = None,
-    classes: Annotated[Path | None, typer.Option(help="Class names of your own, one a line.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Checkpoint of your own: safetensors or torch.")
+    ] = None,
+    classes: Annotated[str | None, typer.Option(metavar="PATH", help="Class names of your own, one a line.")] = None,
     size: Annotated[str, typer.Option(help="Side in pixels that photos are resized to, or `native`.")] = "224",
     constants: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a constant of the method.")
@@ -146,13 +152,15 @@ def attack(
     attacker = make_attack(method, _parse_constants(constants or []))
     victim = {"name": classifier, "weights": weights, "classes": classes}
     chosen = _parse_executor(executor, workers, cores, device)
-    return _attack(images, folder, attacker, victim, side, seed, chosen, batch_size, retry)
+    return _attack(images, parse_path(out_folder), attacker, victim, side, seed, chosen, batch_size, retry)
 
 
 @app.command()
 def run(
-    plan_file: Annotated[Path, typer.Argument(metavar="PLAN", help="TOML file; see `experiments/` and the docs.")],
-    folder: Annotated[Path, typer.Option("--out", help="Folder of the run; what is there already is not done again.")],
+    plan_file: Annotated[str, typer.Argument(metavar="PLAN", help="TOML file; see `experiments/` and the docs.")],
+    out_folder: Annotated[
+        str, typer.Option("--out", metavar="PATH", help="Folder of the run; what is there already is not done again.")
+    ],
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Photos attacked at a time.", show_default="by the free memory")
@@ -169,8 +177,8 @@ def run(
     """Run a plan: every method on every classifier and dataset, with all measures; do only what is missing."""
     from edgefool.experiments import Experiment, read_plan
 
-    chosen = _parse_executor(executor, workers, cores, device)
-    experiment = Experiment(read_plan(plan_file), chosen.driver_device, allow_missing=allow_missing)
+    folder, chosen = parse_path(out_folder), _parse_executor(executor, workers, cores, device)
+    experiment = Experiment(read_plan(local_path(plan_file)), chosen.driver_device, allow_missing=allow_missing)
     _keep_apart(folder, experiment)
     for line in experiment.warnings():
         err.print(f"note: {plain(line)}")
@@ -240,17 +248,24 @@ def _tell_estimate(images: Sequence[int], waiting: Sequence[int], costs: Sequenc
 
 @app.command()
 def evaluate(
-    clean: Annotated[Path, typer.Argument(help="Folder of the original images.")],
-    adversarial: Annotated[Path, typer.Argument(help="Folder of adversarial images of the same names.")],
+    clean: Annotated[str, typer.Argument(help="Folder of the original images.")],
+    adversarial: Annotated[str, typer.Argument(help="Folder of adversarial images of the same names.")],
     classifier: Annotated[list[str], typer.Option(help="As for `attack`; may be given several times.")],
     weights: Annotated[
-        list[Path] | None, typer.Option(help="Checkpoints, one for each --classifier in their order.")
+        list[str] | None,
+        typer.Option(metavar="PATH", help="Checkpoints, one for each --classifier in their order."),
     ] = None,
     size: Annotated[str, typer.Option(help="Side in pixels that originals are resized to, or `native`.")] = "native",
-    labels: Annotated[Path | None, typer.Option(help="CSV file with the columns file and label.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(metavar="PATH", help="CSV file with the columns file and label.")
+    ] = None,
     num_classes: Annotated[int | None, typer.Option(min=1, help="How many classes the labels count.")] = None,
-    lpips: Annotated[Path | None, typer.Option(help="Weights of SqueezeNet 1.1, to compute LPIPS with.")] = None,
-    folder: Annotated[Path | None, typer.Option("--out", help="Folder for the tables, as CSV.")] = None,
+    lpips: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Weights of SqueezeNet 1.1, to compute LPIPS with.")
+    ] = None,
+    out_folder: Annotated[
+        str | None, typer.Option("--out", metavar="PATH", help="Folder for the tables, as CSV.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
 ) -> int:
     """Measure adversarial images that another tool made: misleading rate, transfer, detection and quality."""
@@ -263,16 +278,21 @@ def evaluate(
     from edgefool.report import make_results
 
     side, place = _parse_size(size), _parse_device(device)
-    files: Sequence[Path | None] = weights or [None] * len(classifier)
+    files: Sequence[Path | None] = [local_path(file) for file in weights or ()] or [None] * len(classifier)
     if len(files) != len(classifier):
         raise UsageError(f"{len(classifier)} of --classifier and {len(files)} of --weights: give one for each, or none")
     if (labels is None) != (num_classes is None):
         raise UsageError("--labels and --num-classes go together")
-    dataset = Folder(name="originals", path=(clean,), labels=labels, num_classes=num_classes)
-    images = ForeignImages(dataset, adversarial, side)
+    dataset = Folder(
+        name="originals",
+        path=(parse_path(clean),),
+        labels=None if labels is None else parse_path(labels),
+        num_classes=num_classes,
+    )
+    images = ForeignImages(dataset, parse_path(adversarial), side)
     entries = [ClassifierEntry(name=name, weights=file) for name, file in zip(classifier, files, strict=True)]
     classifiers = load_classifiers(dataset.name, entries, place)
-    distance = load_lpips(LpipsEntry(backbone="squeeze", weights=lpips), place) if lpips else None
+    distance = load_lpips(LpipsEntry(backbone="squeeze", weights=local_path(lpips)), place) if lpips else None
     for line in unfit_labels(dataset, classifiers):
         err.print(f"note: {plain(line)}")
     with TemporaryDirectory(prefix="edgefool-") as temporary:
@@ -294,19 +314,20 @@ def evaluate(
         err.print(f"note: {images.unpaired} originals have no adversarial image")
     for record in (errors := [record for record in records if record.error]):
         err.print(plain(f"{record.source}: {record.error}"))
-    _tell_results(results, folder)
+    _tell_results(results, None if out_folder is None else parse_path(out_folder))
     return 1 if errors else 0
 
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")] = Path("edgefool-demo"),
+    out_folder: Annotated[str, typer.Option("--out", metavar="PATH", help="Folder of the run.")] = "edgefool-demo",
     everything: Annotated[bool, typer.Option("--all/--three", help="All seven photos or three.")] = True,
 ) -> int:
     """Compare all methods on photos that come with scikit-image and scikit-learn, offline; make a page of it."""
     from edgefool.experiments import Experiment, RunFolder, make_plan
     from edgefool.report import intermediate_figure, save_figure
 
+    folder = parse_path(out_folder)
     names = {} if everything else {"names": ["cat", "coffee", "astronaut"]}
     experiment = Experiment(make_plan({**DEMO, "datasets": [{"kind": "demo", **names}]}))
     _keep_apart(folder, experiment)
@@ -321,13 +342,14 @@ def demo(
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    run_folder: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run.")],
     images: Annotated[int, typer.Option(min=0, help="Most images that the gallery shows.")] = 3000,
 ) -> int:
     """Make the page of a run anew, RUN/report/index.html: tables, figures and a gallery, to send as it is."""
     from edgefool.experiments import RunFolder
     from edgefool.report import load_results, make_tables
 
+    folder = parse_path(run_folder)
     results = load_results(folder)
     _write_page(RunFolder(folder), results, make_tables(results), images)
     return 0
@@ -336,10 +358,12 @@ def report(
 @app.command()
 def figure(
     number: Annotated[int, typer.Argument(metavar="NUMBER", help="3, 4, 5 or 6.")],
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    run_folder: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run.")],
     file: Annotated[
-        Path | None,
-        typer.Option("--out", help="A .pdf, .png or .svg.", show_default="RUN/figures/figureN.pdf and .png"),
+        str | None,
+        typer.Option(
+            "--out", metavar="PATH", help="A .pdf, .png or .svg.", show_default="RUN/figures/figureN.pdf and .png"
+        ),
     ] = None,
     image: Annotated[str | None, typer.Option(help="Name of an image in the run.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Only of this dataset.")] = None,
@@ -350,8 +374,9 @@ def figure(
     from edgefool.experiments import RunFolder
     from edgefool.report import draw_figure, load_results, save_figure
 
+    folder = parse_path(run_folder)
     own = folder / "figures" / f"figure{number}"
-    files = [file] if file else [own.with_suffix(suffix) for suffix in (".pdf", ".png")]
+    files = [parse_path(file)] if file else [own.with_suffix(suffix) for suffix in (".pdf", ".png")]
     wanted = {"image": image, "dataset": dataset, "method": method, "classifier": classifier}
     drawn = draw_figure(number, RunFolder(folder), load_results(folder), **wanted)
     for path in files:
@@ -444,10 +469,10 @@ def _attack(
 
 def _keep_apart(folder: Path, experiment: "Experiment") -> None:
     """Refuse a run whose own images would be taken for photos when it goes on."""
-    home = Path(os.path.realpath(folder))
+    home = real_path(folder)
     paths = [path for dataset in experiment.plan.datasets for path in dataset.paths]
-    searched = [path for path in paths if os.path.isdir(path) and home.is_relative_to(os.path.realpath(path))]
-    inside = [photo for photos in experiment.photos.values() for photo in photos if photo.path.is_relative_to(home)]
+    searched = [path for path in paths if is_inside(home, real_path(path)) and is_folder(path)]
+    inside = [photo for photos in experiment.photos.values() for photo in photos if is_inside(photo.path, home)]
     if searched or inside:
         raise UsageError(f"--out {folder} lies where photos are searched; name a folder outside")
 
@@ -461,7 +486,6 @@ def _tell_mended(run: "RunFolder", most: int = 5) -> None:
 
 def _tell_results(results: "Results", folder: Path | None) -> "dict[str, pd.DataFrame]":
     """Print the gist of results, and write their tables as CSV; return the tables."""
-    from edgefool.images import write_atomically
     from edgefool.report import make_tables
 
     tables = make_tables(results)

@@ -262,3 +262,55 @@ def test_folder_of_real_photos(shared):
     photos = find_photos([shared / "images" / "photos"])
     assert "n01484850_great_white_shark" in [photo.name for photo in photos]
     assert len({photo.name for photo in photos}) == len(photos)
+
+
+# Addresses
+
+
+@pytest.fixture
+def shelf(store):
+    """Return the address of the names of `album`."""
+    for name in ("img10.jpg", "img2.JPG", "img1.png", "notes.txt", ".hidden.jpg", ".cache/thumb.jpg", "b/img3.webp",
+                 "b/deep/img4.tif", "b/img1.png", "[1].jpg"):  # fmt: skip
+        (store / "album" / name).write_bytes(b"")
+    (store / "album2/other.png").write_bytes(b"")
+    return store / "album"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        ([""], ["[1].jpg", "b/deep/img4.tif", "b/img1.png", "b/img3.webp", "img1.png", "img2.JPG", "img10.jpg"]),
+        (["b"], ["b/deep/img4.tif", "b/img1.png", "b/img3.webp"]),
+        (["notes.txt", "img1.png", "img1.png"], ["notes.txt", "img1.png"]),
+        (["*.jpg"], ["[1].jpg", "img10.jpg"]),
+        (["**/*.png"], ["b/img1.png", "img1.png"]),
+        (["[1].jpg"], ["[1].jpg"]),
+    ],
+)
+def test_addresses(shelf, inputs, expected):
+    photos = find_photos([f"{shelf}/{item}" for item in inputs])
+    assert [str(photo.path.relative_to(shelf)) for photo in photos] == expected
+    assert find_photos([shelf / item for item in inputs]) == photos
+    assert len({photo.name for photo in photos}) == len(photos)
+    assert find_photos([photo.path for photo in photos]) == photos
+
+
+def test_files_and_addresses_go_together(shelf, album):
+    photos = find_photos([f"{shelf}/img1.png", "img1.png"])
+    assert [photo.path for photo in photos] == [shelf / "img1.png", album / "img1.png"]
+    assert photos[1].name == f"img1-{digits(album / 'img1.png')}"
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ("none", r"^no such file or folder: '.*/album/none'$"),
+        ("*.xyz", r"^no image file matches '.*/album/\*.xyz'$"),
+        ("texts", r"^no image files in the folder '.*/album/texts'$"),
+    ],
+)
+def test_what_is_not_in_the_store(shelf, item, message):
+    (shelf / "texts/a.txt").write_bytes(b"")
+    with pytest.raises(UsageError, match=message):
+        find_photos([shelf / item])

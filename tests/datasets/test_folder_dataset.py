@@ -191,3 +191,21 @@ def test_real_labels(shared):
     photos = Folder(path=(folder / "raw",), labels=folder / "labels.csv", num_classes=365).find()
     assert {photo.name: photo.label for photo in photos}["Places365_val_00000702__EdgeFool"] == 294
     assert None in [photo.label for photo in photos]
+
+
+def test_addresses(store):
+    for name in ("img10.jpg", "img2.jpg", "sub/img3.png"):
+        (store / "album" / name).write_bytes(b"")
+    dataset = Folder.model_validate(
+        {"path": f"{store}/album", "labels": str(store / "album" / "labels.csv"), "num_classes": 5}
+    )
+    with pytest.raises(UsageError, match=r"cannot read '.*labels.csv'"):
+        dataset.find()
+    (store / "album/labels.csv").write_bytes(b"file,label\nsub/img3.png,4\n./img10.jpg,0\n")
+    assert found(dataset) == [("img2", None), ("img10", 0), ("img3", 4)]
+    assert dataset.paths == (store / "album",)
+    assert Folder.model_validate(dataset.model_dump(mode="json")) == dataset
+    (store / "album/labels.csv").write_bytes(b"file,label\nimg2.jpg,1\nsub/none.png,4\n")
+    with pytest.raises(UsageError, match=r"1 of 2 images is missing in '.*/album' \('sub/none.png'\)"):
+        dataset.find()
+    assert found(dataset, allow_missing=True) == [("img2", 1), ("img10", None), ("img3", None)]

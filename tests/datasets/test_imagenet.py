@@ -242,3 +242,14 @@ def test_real_images(shared):
     assert [photo.name for photo in photos] == sorted(set(SUBSET) & official.keys())
     with pytest.raises(UsageError, match=f"{3000 - len(photos):,} of 3,000 images are missing"):
         ImageNet(path=folder).find()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts_at_an_address(memory, layout):
+    for stem in SUBSET[:6]:
+        (memory / LAYOUTS[layout](stem)).write_bytes(b"")
+    (memory / f".hidden/{SUBSET[7]}.JPEG").write_bytes(b"")
+    photos = ImageNet.model_validate({"path": str(memory)}).find(allow_missing=True)
+    assert [(photo.path, photo.label) for photo in photos] == [
+        (memory / LAYOUTS[layout](stem), imagenet_labels()[stem]) for stem in SUBSET[:6]
+    ]

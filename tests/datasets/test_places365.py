@@ -80,3 +80,13 @@ def test_image_that_is_there_twice(tmp_path):
 def test_images_under_other_names_do_not_count(shared):
     with pytest.raises(UsageError, match="none of the 3,000 images is in"):
         PrivatePlaces365(path=shared / "images" / "places365_val" / "raw").find(allow_missing=True)
+
+
+def test_an_address(store):
+    for stem in STEMS[:3]:
+        (store / f"val_256/{stem}.jpg").write_bytes(b"")
+    dataset = PrivatePlaces365.model_validate({"path": str(store)})
+    assert [(photo.path, photo.label) for photo in dataset.find(allow_missing=True)] == [
+        (store / f"val_256/{stem}.jpg", LABELS[stem]) for stem in STEMS[:3]
+    ]
+    assert dataset.paths == (store,)

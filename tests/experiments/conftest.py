@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from edgefool.experiments import Execution, Experiment, RunFolder, Step, load_records, make_plan, open_run
+from edgefool.files import is_remote
 from edgefool.images import read_image
 
 
@@ -49,12 +50,13 @@ def steady(settings: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def carry_out(tmp_path: Path) -> Callable[..., Done]:
-    """Return what carries out a plan in a folder of ``tmp_path``."""
+    """Return what carries out a plan in a folder of ``tmp_path``, or at an address."""
 
-    def carry_out(settings: dict[str, Any], folder: str = "run", **options: Any) -> Done:
+    def carry_out(settings: dict[str, Any], folder: str | Path = "run", **options: Any) -> Done:
         plan = make_plan(settings)
         experiment = Experiment(plan)
-        with open_run(tmp_path / folder, plan.to_toml(), experiment.cells) as run:
+        place = folder if is_remote(folder) else tmp_path / folder
+        with open_run(place, plan.to_toml(), experiment.cells) as run:
             execution = Execution(experiment, run, **options)
             return Done(run, execution, list(execution))
 

@@ -16,6 +16,7 @@ from edgefool.experiments import Experiment, distributed, make_plan, open_run
 from edgefool.experiments.crew import Event
 from edgefool.experiments.distributed import DistributedExecution
 from edgefool.experiments.worker import Setup, Worker
+from edgefool.files import is_remote
 
 
 class Threads:
@@ -110,7 +111,8 @@ def distribute(tmp_path):
     def distribute(steady, folder="spread", retry=False, attack=False, change=lambda setup: setup, **options):
         plan = make_plan(steady)
         experiment = Experiment(plan)
-        with open_run(tmp_path / folder, plan.to_toml(), experiment.cells) as run:
+        place = folder if is_remote(folder) else tmp_path / folder
+        with open_run(place, plan.to_toml(), experiment.cells) as run:
             crews = []
 
             def start(cells):
@@ -139,6 +141,13 @@ def test_the_records_are_those_of_a_local_run(steady, distribute, carry_out, agr
     assert execution.warnings == []
     numbers = [order.number for order in crew.given]
     assert len(numbers) == len(set(numbers))
+
+
+def test_workers_share_a_store(steady, distribute, carry_out, agree, store):
+    run, *_ = distribute(steady, store / "run", size=2)
+    agree(run, carry_out(steady, "local").run)
+    _, _, steps, crew = distribute(steady, store / "run", size=2)
+    assert steps == crew.given == []
 
 
 def test_an_original_is_made_by_one_worker(steady, distribute):

@@ -9,6 +9,7 @@ from edgefool.attacks import DeepFool
 from edgefool.attacks.attack import IterativeAttack
 from edgefool.errors import UsageError
 from edgefool.experiments import Execution, Experiment, make_plan, measuring, open_run
+from edgefool.files import upload_folder
 from edgefool.report import load_results
 
 FILES = ("cells.jsonl", "records.jsonl", "predictions.jsonl", "quality.jsonl")
@@ -85,6 +86,37 @@ def test_attack_measures_nothing(tmp_path, settings):
 
 def test_the_batch_size_changes_nothing(settings, carry_out, agree):
     agree(carry_out(settings, "one", batch_size=1).run, carry_out(settings, "four", batch_size=4).run)
+
+
+def test_a_store_holds_the_same_as_a_disk(settings, carry_out, agree, store):
+    disk = carry_out(settings).run
+    address = store / "run"
+    settings["datasets"][0]["path"] = [str(upload(Path(settings["datasets"][0]["path"]), store / "album"))]
+    run = carry_out(settings, address).run
+    assert {record.source for record in run.records()} == {str(path) for path in (store / "album").find()}
+    for one in (disk, run):  # but for where the photos are
+        one.record_lines.replace(r.model_copy(update={"source": Path(r.source).name}) for r in one.records())
+    agree(run, disk)
+    assert {str(p.relative_to(address)) for p in address.find() if p.suffix == ".png"} == {
+        str(p.relative_to(disk.path)) for p in disk.path.rglob("*.png")
+    }
+    for kind in ("originals", "images", "failures"):
+        for path in (address / kind).find():
+            assert path.read_bytes() == (disk.path / path.relative_to(address)).read_bytes()
+
+
+def test_nothing_is_done_twice_in_a_store(settings, carry_out, memory, forbid):
+    settings["datasets"][0]["path"] = [str(upload(Path(settings["datasets"][0]["path"]), memory / "album"))]
+    records = carry_out(settings, memory / "run").run.records()
+    forbid()
+    again = carry_out(settings, memory / "run")
+    assert again.steps == again.run.mended == []
+    assert again.run.records() == records
+
+
+def upload(folder: Path, address: Path) -> Path:
+    upload_folder(folder, address, last="")
+    return address
 
 
 # A plan that grows

@@ -13,6 +13,7 @@ from edgefool.attacks import EdgeFool
 from edgefool.errors import UsageError
 from edgefool.experiments import Plan, make_attack, make_plan, read_plan
 from edgefool.experiments.plan import reread_plan
+from edgefool.files import parse_path
 from edgefool.measures import PAPER_SQUEEZERS
 
 SMALLEST = """
@@ -231,3 +232,33 @@ def test_attack_that_cannot_be(method, constants, message):
 def test_every_constant_is_checked(name):
     with pytest.raises(UsageError, match=f"^edgefool: {name}=-7: input should be"):
         make_attack("edgefool", {name: "-7"})
+
+
+def test_addresses_stay_as_they_are(read, tmp_path, monkeypatch):
+    monkeypatch.setenv("BUCKET", "photos")
+    plan = read("""
+        datasets = [
+            {kind = "folder", path = ["memory://$BUCKET/a", "b"], labels = "memory://c.csv", num_classes = 5},
+            {kind = "imagenet", path = "memory://imagenet"},
+        ]
+        classifiers = [{name = "resnet18"}]
+        methods = [{name = "enhance"}]
+    """)
+    folder, imagenet = plan.datasets
+    assert folder.path == (parse_path("memory://photos/a"), tmp_path / "b")
+    assert (folder.labels, imagenet.path) == (parse_path("memory://c.csv"), parse_path("memory://imagenet"))
+    (tmp_path / "again.toml").write_text(plan.to_toml())
+    assert reread_plan(tmp_path / "again.toml") == read_plan(tmp_path / "again.toml") == plan
+
+
+@pytest.mark.parametrize("field", ["weights", "classes"])
+def test_what_each_machine_needs_is_no_address(field):
+    settings = {
+        "datasets": [{"kind": "demo"}],
+        "classifiers": [{"name": "resnet18", field: "s3://bucket/file"}],
+        "methods": [{"name": "enhance"}],
+    }
+    with pytest.raises(
+        UsageError, match=rf"classifiers\.0\.{field} = 's3://bucket/file': .* must be a file on the disk"
+    ):
+        make_plan(settings)

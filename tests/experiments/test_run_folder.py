@@ -6,6 +6,7 @@ import json
 import math
 import multiprocessing
 import os
+import pickle
 import random
 import time
 from pathlib import Path
@@ -57,7 +58,7 @@ def saved(run: RunFolder, image: str = "cat", success: bool = True, **fields: ob
     """Save a record with files of its own."""
     files = {kind: f"{kind} {image}".encode() for kind in ("originals", "images", "structure")}
     hashes = {"original_png": "originals", "png": "images", "structure_png": "structure"}
-    one = record(image, success=success, **{name: sha256(files[kind]) for name, kind in hashes.items()}, **fields)
+    one = record(image, success=success, **fields, **{name: sha256(files[kind]) for name, kind in hashes.items()})
     run.save(one, {run.image_path(one.kind if kind == "images" else kind, one): data for kind, data in files.items()})
     return one
 
@@ -179,7 +180,7 @@ def test_leftovers_of_a_kill_are_removed(tmp_path):
     with open_run(tmp_path / "run", PLAN, [CELL]) as run:
         run.enter([CELL])
         saved(run, "cat")
-    (tmp_path / "run/originals/photos/dog.png.partial").write_bytes(b"half")
+    (tmp_path / "run/originals/photos/0123456789abcdef.partial").write_bytes(b"half")
     with (tmp_path / "run/records.jsonl").open("ab") as file:
         file.write(b'{"image":"dog","sou')
     assert len(load_records(tmp_path / "run")) == 1
@@ -190,7 +191,16 @@ def test_leftovers_of_a_kill_are_removed(tmp_path):
     assert [record.image for record in run.records()] == ["cat", "dog"]
 
 
-@pytest.mark.parametrize("leftovers", [[], [".lock"], [".lock", ".owner", "plan.toml.partial"]])
+def test_labels_may_end_like_leftovers(tmp_path):
+    cell = changed(label="x.partial")
+    for _ in range(2):
+        with open_run(tmp_path, PLAN, [cell]) as run:
+            assert run.mended == []
+            saved(run, cell=run.enter([cell])[0])
+    assert (tmp_path / "images/photos/x.partial/tiny/cat.png").exists()
+
+
+@pytest.mark.parametrize("leftovers", [[], [".lock"], [".lock", ".owner", "0123456789abcdef.partial"]])
 def test_run_killed_before_its_plan_was_written_goes_on(tmp_path, leftovers):
     for name in leftovers:
         (tmp_path / name).touch()
@@ -614,3 +624,25 @@ def assert_true(run: Path, tiny: Path) -> None:
         assert folder.image_path("images", one).exists() == one.success
         adversarial = read_image(folder.image_path(one.kind, one))[None]
         assert int(classifier(adversarial).argmax()) == one.adversarial_class
+
+
+# Several processes
+
+
+def save_elsewhere(run: RunFolder, one: Record, environment: dict[str, str]) -> None:
+    os.environ.update(environment)  # its server may have begun before
+    run.save_images(one, {run.image_path("images", one): b"image"})
+
+
+def test_another_process_saves_images(tmp_path, bucket, child):
+    for place in (tmp_path / "run", bucket / "run"):
+        with open_run(place, PLAN, [CELL]) as run:
+            run.enter([CELL])
+            one = record(success=True, png=sha256(b"image"), original_png=sha256(b"image"))
+            run.save_images(one, {run.image_path("originals", one): b"image"})
+            assert pickle.loads(pickle.dumps(run)).path == place
+            assert child(save_elsewhere, run, one, dict(os.environ)).exitcode == 0
+            run.save_records([one])
+        with open_run(place, PLAN, [CELL]) as run:
+            assert run.mended == []
+            assert run.records() == [one]

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from edgefool.experiments import Record, RunFolder, load_records
-from edgefool.images import encode_png, write_atomically
+from edgefool.files import write_atomically
+from edgefool.images import encode_png
 from edgefool.report import comparison_figure, intermediate_figure, perturbation_figure
 from edgefool.report.image_figures import viewing_scale
 

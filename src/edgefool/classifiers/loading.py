@@ -18,6 +18,7 @@ from edgefool.classifiers.classifier import Classifier
 from edgefool.classifiers.vision import torchvision
 from edgefool.classifiers.weights import cache_folder, fetch, read_state_dict
 from edgefool.errors import UsageError, unknown
+from edgefool.files import local_path
 
 _DATA = Path(__file__).parent / "data"
 _COUNTS = {entry.dataset: entry.num_classes for entry in CATALOGUE.values()}
@@ -65,7 +66,7 @@ def load_classifier(
             raise UsageError(f"{name} loads its own weights; leave --weights out")
         return _from_factory(name, classes).to(device)
     recipe = _recipe(name)
-    file = Path(weights) if weights is not None else _own_weights(name, Path(cache or cache_folder()), progress)
+    file = local_path(weights) if weights is not None else _own_weights(name, Path(cache or cache_folder()), progress)
     state = read_state_dict(file)
     count = _count_classes(recipe.build, state)
     net = _build(recipe.build, count)
@@ -219,7 +220,7 @@ def _first(items: Sequence[str], most: int = 3) -> str:
 def _class_names(count: int, file: Path | str | None, dataset: str | None = None) -> tuple[str, ...]:
     if file is not None:
         try:
-            names = tuple(Path(file).read_text(encoding="utf-8").splitlines())
+            names = tuple(local_path(file).read_text(encoding="utf-8").splitlines())
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"cannot read the class names of {file}: {error}") from error
         if len(names) != count:
@@ -242,7 +243,7 @@ def _dataset_classes(dataset: str) -> tuple[str, ...]:
 
 def _from_factory(name: str, classes: Path | str | None) -> Classifier:
     file, _, function = name.rpartition(":")
-    path = Path(file)
+    path = local_path(file)
     net = _call_factory(path, function)
     net.eval()
     try:

@@ -1,6 +1,5 @@
 """What a dataset is: settings that find photos, with the classes that they really show."""
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgefool.errors import UsageError
+from edgefool.files import list_folder, real_path
 
 if TYPE_CHECKING:
     from edgefool.datasets.folder import Photo
@@ -52,7 +52,7 @@ class Dataset(BaseModel, ABC):
     def paths(self) -> tuple[Path, ...]:
         """Where the user said that the photos are."""
         path = getattr(self, "path", ())
-        return (path,) if isinstance(path, Path) else path
+        return path if isinstance(path, tuple) else (path,)
 
     def find(self, taken: Mapping[Path, str] = {}, *, allow_missing: bool = False) -> list["Photo"]:
         """Return the photos, in an order that does not change.
@@ -93,16 +93,13 @@ def list_images(folder: Path, inside: Collection[str]) -> tuple[list[Path], list
 def _list(folder: Path) -> tuple[list[Path], list[Path]]:
     from edgefool.images import IMAGE_SUFFIXES  # imports torch
 
-    def fail(error: OSError) -> NoReturn:
-        raise error
-
     try:
-        _, folders, files = next(os.walk(folder, onerror=fail))
+        files, folders = list_folder(folder)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(f"cannot open {str(folder)!r}: {reason}") from error
-    images = [name for name in files if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES]
-    shown, inner = ([folder / name for name in sorted(names) if name[0] != "."] for names in (images, folders))
+    images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+    shown, inner = (sorted(path for path in paths if path.name[0] != ".") for paths in (images, folders))
     return shown, inner
 
 
@@ -149,17 +146,17 @@ def label_photos(name: str, labels: Mapping[Path, int], taken: Mapping[Path, str
 
     Raises `UsageError`, which begins with the ``name`` of the dataset, if two are links to one file.
     """
-    from edgefool.datasets.folder import find_photos  # imports torch
+    from edgefool.datasets.folder import name_photos  # imports torch
 
-    photos = find_photos(list(labels), taken)
+    photos = name_photos(labels, taken)
     if len(photos) != len(labels):
         _refuse_same_file(name, labels)
     return [replace(photo, label=label) for photo, label in zip(photos, labels.values(), strict=True)]
 
 
 def _refuse_same_file(name: str, paths: Iterable[Path]) -> NoReturn:
-    found: dict[str, Path] = {}
+    found: dict[Path, Path] = {}
     for path in paths:
-        if found.setdefault(os.path.realpath(path), path) != path:
+        if found.setdefault(real_path(path), path) != path:
             break
-    raise UsageError(f"{name}: {str(found[os.path.realpath(path)])!r} and {str(path)!r} are the same file")
+    raise UsageError(f"{name}: {str(found[real_path(path)])!r} and {str(path)!r} are the same file")

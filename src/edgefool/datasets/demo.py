@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from skimage import data
 from sklearn.datasets import load_sample_image
 
-from edgefool.images import encode_png, write_atomically
+from edgefool.files import write_atomically
+from edgefool.images import encode_png
 
 DEMO_PHOTOS: dict[str, Callable[[], NDArray[np.uint8]]] = {
     "cat": data.chelsea,

@@ -10,13 +10,15 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NoReturn
 
+from edgefool.address import Address, as_path
 from edgefool.errors import UsageError
+from edgefool.files import is_remote, parse_path, real_path
 from edgefool.images import IMAGE_SUFFIXES
 
-# With "-" and 8 digits, ".png" and ".partial" this stays under 143 bytes, the shortest limit in use (eCryptfs).
+# With "-" and 8 digits and ".png" this stays under 143 bytes, the shortest limit in use (eCryptfs).
 _NAME_BYTES = 120
 _RESERVED_BY_WINDOWS = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 
@@ -28,7 +30,7 @@ class Photo:
     Parameters
     ----------
     path
-        Where it is: absolute, symbolic links resolved.
+        Where it is: absolute, symbolic links resolved; or its address.
     name
         What its results are called (without suffix): safe as a file name everywhere, and no other photo's.
     label
@@ -48,7 +50,8 @@ def find_photos(inputs: Sequence[str | Path], taken: Mapping[Path, str] = {}) ->
     inputs
         A file is taken as it is, image or not. A folder stands for the image files in it and its subfolders
         (hidden ones and links to folders left out), in natural order (2 before 10). A pattern (``photos/**/*.jpg``)
-        stands for the image files that match; a file that is really called so goes before the pattern.
+        stands for the image files that match; a file that is really called so goes before the pattern. All three may be
+        addresses (``s3://bucket/photos``).
     taken
         Names given before, by `Photo.path`: these photos keep them, no other photo gets them.
 
@@ -63,16 +66,21 @@ def find_photos(inputs: Sequence[str | Path], taken: Mapping[Path, str] = {}) ->
     UsageError
         A file or folder does not exist or cannot be opened; a folder or pattern holds no images.
     """
+    return name_photos([path for item in inputs for path in _expand(parse_path(item))], taken)
+
+
+def name_photos(paths: Iterable[Path], taken: Mapping[Path, str] = {}) -> list[Photo]:
+    """Return files as photos, each once, in the order in which they are first met; see `find_photos`."""
     stems: dict[Path, str] = {}
-    for item in inputs:
-        for path in _expand(Path(item)):
-            # realpath, as Path.resolve raises at links that go in circles
-            stems.setdefault(Path(os.path.realpath(path)), _safe_name(path.stem))
+    for path in paths:
+        stems.setdefault(real_path(path), _safe_name(path.stem))
     names = _unique_names(stems, taken)
     return [Photo(path, names[path]) for path in stems]
 
 
 def _expand(path: Path) -> Sequence[Path]:
+    if is_remote(path):
+        return _expand_address(path)
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -84,8 +92,28 @@ def _expand(path: Path) -> Sequence[Path]:
     return _walk(path) if is_folder else [path]
 
 
+def _expand_address(address: Address) -> Sequence[Path]:
+    try:
+        if address.is_file():
+            return [as_path(address)]
+        inside = [path for path in address.find() if not _is_hidden(path.relative_to(address))]
+        if not inside and glob.has_magic(str(address)):
+            asked = "/." in str(address)
+            matches = [as_path(path) for path in address.glob() if asked or not _is_hidden(path.key)]
+            return _images(matches, f"no image file matches {str(address)!r}")
+    except OSError as error:
+        raise _unreadable(as_path(address), error) from error
+    if not inside:
+        raise UsageError(f"no such file or folder: {str(address)!r}")
+    return _images(map(as_path, inside), f"no image files in the folder {str(address)!r}")
+
+
+def _is_hidden(path: PurePath) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
 def _match(pattern: Path) -> list[Path]:
-    matches = [Path(match) for match in glob.iglob(str(pattern), recursive=True)]
+    matches = [Path(match) for match in glob.iglob(str(pattern), recursive=True) if not os.path.isdir(match)]
     return _images(matches, f"no image file matches {str(pattern)!r}")
 
 
@@ -101,7 +129,7 @@ def _walk(folder: Path) -> list[Path]:
 
 
 def _images(paths: Iterable[Path], complaint: str) -> list[Path]:
-    images = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and not os.path.isdir(path)]
+    images = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]
     if not images:
         raise UsageError(complaint)
     return sorted(images, key=_natural_order)
@@ -163,7 +191,7 @@ def _unique_names(stems: Mapping[Path, str], taken: Mapping[Path, str]) -> dict[
 
 
 def _with_digits(stem: str, path: Path) -> Iterator[str]:
-    digest = os.fsencode(path)
+    digest = os.fsencode(str(path))
     while True:
         digest = hashlib.sha256(digest).digest()
         yield f"{stem}-{digest.hex()[:8]}"

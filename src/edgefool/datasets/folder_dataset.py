@@ -4,7 +4,7 @@ import csv
 import io
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
@@ -13,13 +13,15 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from edgefool.datasets.dataset import Dataset, check_missing
 from edgefool.errors import UsageError
+from edgefool.files import is_folder, is_remote, real_path
+from edgefool.path_fields import AnyPath
 
 if TYPE_CHECKING:
     from edgefool.datasets.folder import Photo
 
 
 def _as_several(value: object) -> object:
-    return (value,) if isinstance(value, str | Path) else value
+    return (value,) if isinstance(value, str | Path) or is_remote(value) else value
 
 
 class Folder(Dataset):
@@ -38,8 +40,8 @@ class Folder(Dataset):
     """
 
     kind: Literal["folder"] = "folder"
-    path: Annotated[tuple[Path, ...], BeforeValidator(_as_several), Field(min_length=1)]
-    labels: Path | None = None
+    path: Annotated[tuple[AnyPath, ...], BeforeValidator(_as_several), Field(min_length=1)]
+    labels: AnyPath | None = None
     num_classes: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
@@ -56,14 +58,14 @@ class Folder(Dataset):
         photos = find_photos(self.path, taken)
         if self.labels is None or self.num_classes is None:
             return photos
-        home = self.path[0] if len(self.path) == 1 and self.path[0].is_dir() else self.labels.parent
+        home = self.path[0] if len(self.path) == 1 and is_folder(self.path[0]) else self.labels.parent
         listed = _read_labels(self.labels, self.num_classes)
-        missing = [repr(str(file)) for file in listed if not _is_there(home / file)]
+        missing = [repr(str(file)) for file in _missing(listed, home)]
         check_missing(self.name, missing, len(listed), home, allow_missing)
 
         known: dict[Path, int | None] = {}
         for file, label in listed.items():
-            path = Path(os.path.realpath(home / file))
+            path = real_path(home / file)
             if path in known:
                 raise UsageError(f"{self.name}: {str(self.labels)!r} names {str(path)!r} twice, once as {str(file)!r}")
             known[path] = label
@@ -72,9 +74,12 @@ class Folder(Dataset):
         return [replace(photo, label=known.get(photo.path)) for photo in photos]
 
 
-def _is_there(path: Path) -> bool:
-    """Return whether there is a file; a broken link is an image that cannot be read, as in `find_photos`."""
-    return os.path.lexists(path) and not os.path.isdir(path)
+def _missing(files: Iterable[Path], home: Path) -> list[Path]:
+    """Return those that are not there; a broken link is an image that cannot be read, as in `find_photos`."""
+    if is_remote(home):
+        there = set(home.find())  # one question to the store for all
+        return [file for file in files if home / file not in there]
+    return [file for file in files if not os.path.lexists(home / file) or os.path.isdir(home / file)]
 
 
 def _read_labels(file: Path, num_classes: int) -> dict[Path, int | None]:

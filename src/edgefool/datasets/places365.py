@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from edgefool.datasets.dataset import DATA, Dataset, check_missing, label_photos, list_images, match_stems
+from edgefool.path_fields import AnyPath
 
 if TYPE_CHECKING:
     from edgefool.datasets.folder import Photo
@@ -27,7 +28,7 @@ class PrivatePlaces365(Dataset):
     """
 
     kind: Literal["private-places365"] = "private-places365"
-    path: Path
+    path: AnyPath
 
     num_classes: ClassVar[int] = 365  # the labels are those of Places365
 

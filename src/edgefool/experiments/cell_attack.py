@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import count
+from itertools import compress, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -246,15 +246,16 @@ def device_of(classifier: Classifier) -> torch.device:
 
 def refuse_changed(photos: Sequence[Photo], known: Mapping[str, Record]) -> None:
     """Raise `UsageError` if a photo whose image is in the run has other bytes now."""
-    for photo in photos:
-        record = known.get(photo.name)
-        if record and _has_changed(photo, record):
+    attacked = [photo for photo in photos if photo.name in known]
+    with ThreadPoolExecutor(THREADS) as pool:
+        changed = pool.map(lambda photo: _has_changed(photo, known[photo.name]), attacked)
+        for photo in compress(attacked, changed):
             raise UsageError(f"{photo.path} has changed since this run attacked it; name a new folder")
 
 
 def source_text(path: Path) -> str:
     r"""Return a path as records hold it: bytes that are not UTF-8 become ``\xff``."""
-    return os.fsencode(path).decode(errors="backslashreplace")
+    return os.fsencode(str(path)).decode(errors="backslashreplace")
 
 
 def image_seed(seed: int, sha256: str) -> int:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import torch
 
@@ -16,6 +15,7 @@ from edgefool.experiments.cell import Cell
 from edgefool.experiments.cell_attack import source_text
 from edgefool.experiments.plan import ClassifierEntry, LpipsEntry, Plan, make_attack
 from edgefool.experiments.run_folder import Record
+from edgefool.files import parse_path
 from edgefool.measures import Lpips
 
 
@@ -138,7 +138,7 @@ class Experiment:
             names = {record.source: record.image for record in records if record.dataset == dataset.name}
             # A source is a path for people: where the path is not UTF-8, it does not lead back to the photo.
             own = {p.path: names[text] for p in self.photos[dataset.name] if (text := source_text(p.path)) in names}
-            taken = {Path(source): name for source, name in names.items()} | own
+            taken = {parse_path(source): name for source, name in names.items()} | own
             photos[dataset.name] = dataset.find(taken, allow_missing=self._allow_missing)
         return photos
 

@@ -15,6 +15,7 @@ from edgefool.experiments.cell_attack import THREADS, decide, hash_file, source_
 from edgefool.experiments.evaluation import Evaluation
 from edgefool.experiments.measuring import Meter
 from edgefool.experiments.run_folder import Record, RunFolder, sha256
+from edgefool.files import is_folder, is_inside, real_path
 from edgefool.images import encode_png, read_image, resize_image
 from edgefool.measures import psnr, ssim
 
@@ -47,10 +48,10 @@ class ForeignImages:
 
     def __init__(self, clean: Folder, adversarial: Path, size: Size = "native"):
         for folder in (clean.path[0], adversarial):
-            if not folder.is_dir():
+            if not is_folder(folder):
                 raise UsageError(f"{folder} is not a folder")
         self.dataset, self.size = clean.name, size
-        self._method = source_text(Path(adversarial.resolve().name))
+        self._method = source_text(Path(real_path(adversarial).name))
         originals = _by_name(clean.path[0], clean.find())
         others = _by_name(adversarial, find_photos([adversarial]))
         if lost := [name for name in others if name not in originals]:
@@ -154,12 +155,10 @@ class ForeignImages:
 
 def _by_name(folder: Path, photos: Sequence[Photo]) -> dict[str, Photo]:
     """Return photos by their paths in a folder, without suffixes."""
-    root = folder.resolve()
+    root = real_path(folder)
     named: dict[str, Photo] = {}
     for photo in photos:
-        name = (
-            photo.path.relative_to(root).with_suffix("").as_posix() if photo.path.is_relative_to(root) else photo.name
-        )
+        name = photo.path.relative_to(root).with_suffix("").as_posix() if is_inside(photo.path, root) else photo.name
         if name in named:
             raise UsageError(f"{named[name].path} and {photo.path} have the same name")
         named[name] = photo

@@ -3,7 +3,6 @@
 The last field of a line, ``check``, is the CRC-32 of the object without it, so that an altered line is found out.
 """
 
-import os
 import zlib
 from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from edgefool.errors import RunError
-from edgefool.images import write_atomically
+from edgefool.experiments.growing import GrowingFile
 
 
 class Line(BaseModel):
@@ -32,11 +31,13 @@ class Lines(Generic[L]):
 
     def __init__(self, path: Path, model: type[L]):
         self.path, self._model = path, model
+        self._file = GrowingFile(path)
 
     def read(self) -> list[L]:
         """Return the latest object of each key, in the order in which the keys came first.
 
-        What stands behind the last newline is being written, or was when its process was killed: it is left out.
+        What stands behind the last newline is being written, or was when its process was killed: it is left out. Lines
+        of parts are numbered as if they stood in the file.
 
         Raises
         ------
@@ -44,7 +45,7 @@ class Lines(Generic[L]):
             If a line is damaged.
         """
         latest: dict[Hashable, L] = {}
-        for number, parsed in self._parse():
+        for number, parsed in self._parse(self._file.read()):
             if parsed is None:
                 raise RunError(
                     f"line {number} of {self.path} is damaged; the command that made the run mends it when repeated"
@@ -54,44 +55,36 @@ class Lines(Generic[L]):
 
     def append(self, objects: Iterable[L], *, durable: bool = True) -> None:
         """Write objects behind the others; they are durable when this returns, or else can be had again."""
-        data = b"".join(_encode(thing) for thing in objects)
-        if data:
-            with self.path.open("ab") as file:
-                file.write(data)
-                file.flush()
-                if durable:
-                    os.fsync(file.fileno())
+        if data := b"".join(_encode(thing) for thing in objects):
+            self._file.append(data, durable=durable)
 
     def replace(self, objects: Iterable[L]) -> None:
         """Write the file anew; whatever happens, it is as before or as asked."""
-        write_atomically(self.path, b"".join(_encode(thing) for thing in objects))
+        self._file.replace(b"".join(_encode(thing) for thing in objects))
 
     def mend(self) -> list[int]:
-        """Take out what is damaged and return the numbers of those lines; half a last line goes without saying."""
-        if not self.path.exists():
-            return []
-        parsed = list(self._parse())
-        if damaged := [number for number, thing in parsed if thing is None]:
+        """Take out what is damaged and return the numbers of those lines; half a last line goes without saying.
+
+        Many parts become one file.
+        """
+        pieces = self._file.read()
+        parsed = list(self._parse(pieces))
+        damaged = [number for number, thing in parsed if thing is None]
+        if damaged or any(_is_torn(piece) for piece in pieces) or self._file.is_due:
             self.replace(thing for _, thing in parsed if thing is not None)
-        else:
-            whole = sum(len(line) + 1 for line in self._whole_lines())
-            if whole < self.path.stat().st_size:
-                os.truncate(self.path, whole)
         return damaged
 
-    def _parse(self) -> Iterator[tuple[int, L | None]]:
-        for number, line in enumerate(self._whole_lines(), 1):
+    def _parse(self, pieces: Iterable[bytes]) -> Iterator[tuple[int, L | None]]:
+        for number, line in enumerate((line for piece in pieces for line in piece.split(b"\n")[:-1]), 1):
             body = line[: -len(_check(b""))] + b"}"
             try:
                 yield number, self._model.model_validate_json(body) if line.endswith(_check(body)) else None
             except ValidationError:
                 yield number, None
 
-    def _whole_lines(self) -> list[bytes]:
-        if not self.path.exists():
-            return []
-        *lines, _half = self.path.read_bytes().split(b"\n")
-        return lines
+
+def _is_torn(piece: bytes) -> bool:
+    return not piece.endswith(b"\n") and piece != b""
 
 
 def _encode(thing: BaseModel) -> bytes:

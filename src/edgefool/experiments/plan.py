@@ -12,11 +12,14 @@ from typing import Annotated, Any, Literal, Self
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from edgefool.address import is_address
 from edgefool.attacks import METHODS, Attack
 from edgefool.datasets import DatasetEntry
 from edgefool.errors import UsageError, unknown
 from edgefool.experiments.cell import Constants, Size
+from edgefool.files import real_path
 from edgefool.measures import PAPER_SQUEEZERS, SQUEEZERS
+from edgefool.path_fields import LocalPath
 
 _PATHS = ("path", "weights", "classes", "labels")  # keys whose values are files or folders
 
@@ -57,8 +60,8 @@ class ClassifierEntry(_Entry):
 
     name: str
     label: Label | None = None
-    weights: Path | None = None
-    classes: Path | None = None
+    weights: LocalPath | None = None
+    classes: LocalPath | None = None
     datasets: tuple[str, ...] | None = None
 
 
@@ -87,7 +90,7 @@ class LpipsEntry(_Entry):
     """The network by which LPIPS compares images, and where its weights are; those of AlexNet can be downloaded."""
 
     backbone: Literal["alex", "squeeze", "vgg"] = "alex"
-    weights: Path | None = None
+    weights: LocalPath | None = None
 
 
 class Plan(_Entry):
@@ -134,7 +137,7 @@ class Plan(_Entry):
 
     def to_toml(self) -> str:
         """Return the plan as TOML, with whole paths; ``?`` stands in them for what is not UTF-8."""
-        settings = _resolve(self.model_dump(mode="json", exclude_none=True), os.path.abspath)
+        settings = _resolve(self.model_dump(mode="json", exclude_none=True), _whole)
         text = tomli_w.dumps(settings)
         return text.encode(errors="replace").decode()
 
@@ -142,7 +145,8 @@ class Plan(_Entry):
 def read_plan(path: Path) -> Plan:
     """Read a plan from a TOML file.
 
-    Its paths count from its own folder; ``~`` and ``$VARIABLES`` of the environment are put in.
+    Its paths count from its own folder, addresses stand for themselves; ``~`` and ``$VARIABLES`` of the environment are
+    put in.
 
     Raises
     ------
@@ -151,7 +155,7 @@ def read_plan(path: Path) -> Plan:
     """
     settings = _parse(path)
     try:
-        home = Path(os.path.realpath(path)).parent
+        home = real_path(path).parent
         settings = _resolve(settings, lambda text: _absolute(text, home))
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
@@ -230,7 +234,11 @@ def _absolute(text: str, folder: Path) -> str:
     expanded = os.path.expanduser(os.path.expandvars(text))
     if left := re.search(r"\$\{?\w+\}?", expanded):
         raise UsageError(f"{text!r}: {left.group()} is not set in the environment")
-    return os.path.normpath(folder / expanded)
+    return expanded if is_address(expanded) else os.path.normpath(folder / expanded)
+
+
+def _whole(text: str) -> str:
+    return text if is_address(text) else os.path.abspath(text)
 
 
 def _told(error: ValidationError) -> str:

@@ -2,13 +2,11 @@
 
 import errno
 import hashlib
-import os
 import platform
 import re
-import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,17 +14,14 @@ from threading import Lock
 from typing import Annotated, Any, Literal
 
 import pandas as pd
-from filelock import FileLock, Timeout
 from pydantic import AfterValidator, ConfigDict
 
 from edgefool.errors import RunError, UsageError
 from edgefool.experiments.cell import Cell
 from edgefool.experiments.lines import Line, Lines
-from edgefool.images import PARTIAL_SUFFIX, write_atomically
+from edgefool.experiments.lock import LOCK, OWNER, Hold, hold
+from edgefool.files import PARTIAL_SUFFIX, STORE_THREADS, is_remote, list_folder, parse_path, write_atomically
 
-_OWNER = ".owner"  # who holds the lock
-# All that a run holds that was killed before its plan was written.
-_FIRST_FILES = (".lock", _OWNER, f"{_OWNER}{PARTIAL_SUFFIX}", f"plan.toml{PARTIAL_SUFFIX}")
 _DTYPES: dict[object, str] = {int | None: "Int64", float | None: "float64", bool: "bool"}
 _PACKAGES = ("edgefool", "torch", "torchvision", "kornia", "numpy", "pillow")
 
@@ -230,10 +225,12 @@ class Session(Line):
 class RunFolder:
     """A folder with a plan, cells, records and images; open it with `open_run` to write.
 
+    What goes to another process is the path alone, not the right to save records.
+
     Attributes
     ----------
     path : Path
-        The folder.
+        The folder, or its address.
     mended : list of str
         What `open_run` found damaged, a line each: it counts as not done.
     """
@@ -246,7 +243,11 @@ class RunFolder:
         self.prediction_lines = Lines(path / "predictions.jsonl", Prediction)
         self.quality_lines = Lines(path / "quality.jsonl", Quality)
         self.session_lines = Lines(path / "sessions.jsonl", Session)
+        self.hold = Hold()
         self._lock = Lock()
+
+    def __reduce__(self) -> tuple[type["RunFolder"], tuple[Path]]:
+        return RunFolder, (self.path,)
 
     def image_path(self, kind: Kind, record: Record) -> Path:
         """Return where a PNG of a record's image is.
@@ -260,7 +261,7 @@ class RunFolder:
     def owner(self) -> str:
         """Return who holds the run, a text that no two processes share; empty where nobody does."""
         try:
-            return (self.path / _OWNER).read_text(encoding="utf-8")
+            return (self.path / OWNER).read_text(encoding="utf-8")
         except OSError:
             return ""
 
@@ -297,6 +298,7 @@ class RunFolder:
             taken.add(folder.casefold())
             entered.append(CellLine(folder=folder, cell=cell))
         with _explain(self.path):
+            self.hold.check()
             self.cell_lines.append(line for line in entered if known.get(line.key) != line)
         return [line.folder for line in entered]
 
@@ -306,7 +308,8 @@ class RunFolder:
         Raises
         ------
         RunError
-            If the disk is full or the folder cannot be written: what was saved before stays whole.
+            If the disk is full, the folder cannot be written, or an object store had to take the process for dead so
+            that another works in it: what was saved before stays whole.
         """
         self.save_images(record, images)
         self.save_records([record])
@@ -326,14 +329,16 @@ class RunFolder:
     def save_records(self, records: Sequence[Record]) -> None:
         """Make records durable together, whose images are; only the process that opened the run may.
 
-        Raises as `save` does.
+        In an object store this is one object, so that many are better saved together. Raises as `save` does.
         """
         with _explain(self.path), self._lock:
+            self.hold.check()
             self.record_lines.append(records)
 
     def save_measures(self, predictions: Iterable[Prediction], qualities: Iterable[Quality] = ()) -> None:
         """Write down what was measured; should it be lost, it can be had again. Raises as `save` does."""
         with _explain(self.path):
+            self.hold.check()
             self.prediction_lines.append(predictions, durable=False)
             self.quality_lines.append(qualities, durable=False)
 
@@ -350,7 +355,7 @@ def open_run(
     Parameters
     ----------
     path : Path
-        The folder.
+        The folder, or its address as `edgefool.files.parse_path` gives it.
     plan : str
         The plan as TOML; it takes the place of the one there.
     cells : sequence of Cell
@@ -367,25 +372,20 @@ def open_run(
     RunError
         If another process uses the folder, or it cannot be written.
     """
-    with _explain(path):
-        if path.exists() and not path.is_dir():
-            raise UsageError(f"{path} is a file; --out needs a folder")
-        settings = path / "plan.toml"
-        if path.exists() and not settings.exists() and any(p.name not in _FIRST_FILES for p in path.iterdir()):
-            raise UsageError(f"{path} is not a run and not empty; name a new folder")
-        path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path / ".lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            owner = RunFolder(path).owner()
-            raise RunError(f"another process is working in {path}{owner and f' ({owner})'}") from error
-    try:
+    with ExitStack() as stack:
         with _explain(path):
-            write_atomically(path / _OWNER, f"process {os.getpid()} on {socket.gethostname()}, {_now()}".encode())
-            for leftover in path.rglob(f"*{PARTIAL_SUFFIX}"):
-                leftover.unlink()
+            if path.exists() and not path.is_dir():
+                raise UsageError(f"{path} is a file; --out needs a folder")
+            settings = path / "plan.toml"
+            if path.exists() and not settings.exists() and not _is_fresh(path):
+                raise UsageError(f"{path} is not a run and not empty; name a new folder")
+            path.mkdir(parents=True, exist_ok=True)
             run = RunFolder(path)
+            run.hold = stack.enter_context(hold(path, _now()))
+            if not is_remote(path):  # an object store shows none
+                for leftover in path.rglob(f"*{PARTIAL_SUFFIX}"):
+                    if not leftover.is_dir():  # a label may end so
+                        leftover.unlink(missing_ok=True)
             run.mended += _mend_lines(run.cell_lines)
             run.refuse_others(cells, alone=alone)
             _mend(run)
@@ -393,13 +393,10 @@ def open_run(
                 write_atomically(settings, plan.encode())
             run.session_lines.append([_session(command)])
         yield run
-    finally:
-        (path / _OWNER).unlink(missing_ok=True)
-        lock.release()
 
 
 def load_records(path: Path | str) -> pd.DataFrame:
-    """Return the records of a run, a row per image and cell, with the columns of `Record`.
+    """Return the records of a run (its folder or address), a row per image and cell, with the columns of `Record`.
 
     Integers are of pandas' type Int64, which keeps them whole next to images that have none.
 
@@ -410,9 +407,10 @@ def load_records(path: Path | str) -> pd.DataFrame:
     RunError
         If a record is damaged.
     """
-    if not (Path(path) / "plan.toml").is_file():
+    folder = parse_path(path)
+    if not (folder / "plan.toml").is_file():
         raise UsageError(f"{path} is not a run folder (it has no plan.toml)")
-    return frame(RunFolder(Path(path)).records())
+    return frame(RunFolder(folder).records())
 
 
 def frame(records: Sequence[Record]) -> pd.DataFrame:
@@ -451,7 +449,7 @@ def _mend(run: RunFolder) -> None:
     folders, records = run.cells(), run.records()
     whole = [record for record in records if not record.error]
     originals = list({(record.dataset, record.image): record for record in whole}.values())
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(STORE_THREADS if is_remote(run.path) else None) as pool:
         found = pool.map(lambda record: _fault(run, "originals", record, record.original_png), originals)
         bad_originals = {(o.dataset, o.image): fault for o, fault in zip(originals, found, strict=True) if fault}
         faults = dict(zip((record.key for record in whole), pool.map(lambda r: _faults(run, r), whole), strict=True))
@@ -491,6 +489,12 @@ def _fault(run: RunFolder, kind: Kind, record: Record, expected: str | None) -> 
             raise
         return f"{path.relative_to(run.path)} is missing"
     return "" if found == expected else f"{path.relative_to(run.path)} was altered"
+
+
+def _is_fresh(path: Path) -> bool:
+    """Tell whether a folder holds no more than a run that was killed before its plan was written."""
+    files, folders = list_folder(path)
+    return not folders and all(p.name in (LOCK, OWNER) or p.name.endswith(PARTIAL_SUFFIX) for p in files)
 
 
 def _now() -> str:

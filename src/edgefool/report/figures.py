@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from edgefool.errors import UsageError, unknown
 from edgefool.experiments import Record, RunFolder
-from edgefool.images import write_atomically
+from edgefool.files import write_atomically
 from edgefool.report.image_figures import comparison_figure, intermediate_figure, perturbation_figure
 from edgefool.report.paper import METHODS, method_title
 from edgefool.report.rates_figure import rates_figure

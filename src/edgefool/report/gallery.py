@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
@@ -12,6 +12,7 @@ from PIL import Image
 
 from edgefool.experiments import Record, RunFolder
 from edgefool.experiments.run_folder import Kind
+from edgefool.files import is_remote
 from edgefool.report.figures import titles
 from edgefool.report.results import Results
 
@@ -45,7 +46,8 @@ class Gallery:
 def make_gallery(run: RunFolder, results: Results, folder: Path, most: int = MAX_ITEMS) -> Gallery:
     """Choose images and put their files into a folder: the same first photos of every cell, so that they compare.
 
-    Files are linked where the disk can do that, else copied; large images get a thumbnail.
+    Files are linked where the disk can do that, else copied; large images get a thumbnail. Of a run in an object store
+    the folder is on a disk.
 
     Raises
     ------
@@ -54,7 +56,8 @@ def make_gallery(run: RunFolder, results: Results, folder: Path, most: int = MAX
     """
     cells = [name for name in results.cells if results.records.get(name)]
     total = sum(len(results.records[name]) for name in cells)
-    whole = {name: [record for record in results.records[name] if _has_files(run, record)] for name in cells}
+    there = set(run.path.find()) if is_remote(run.path) else None  # one question for all
+    whole = {name: [record for record in results.records[name] if _has_files(run, record, there)] for name in cells}
     missing = total - sum(map(len, whole.values()))
     chosen = _share_out(whole, most)
     named = titles(results)
@@ -130,8 +133,9 @@ def _kinds(record: Record) -> list[Kind]:
     return ["originals", record.kind, *(["structure"] if record.structure_png else [])]  # type: ignore[list-item]
 
 
-def _has_files(run: RunFolder, record: Record) -> bool:
-    return all(run.image_path(kind, record).is_file() for kind in _kinds(record))
+def _has_files(run: RunFolder, record: Record, there: Collection[object] | None) -> bool:
+    paths = [run.image_path(kind, record) for kind in _kinds(record)]
+    return all(path.is_file() if there is None else path in there for path in paths)
 
 
 def _put_files(run: RunFolder, records: Iterable[Record], folder: Path) -> None:
@@ -155,6 +159,9 @@ def _put_files(run: RunFolder, records: Iterable[Record], folder: Path) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
+    if is_remote(source):
+        target.write_bytes(source.read_bytes())
+        return
     try:
         os.link(source, target)
     except OSError:  # not on every disk
@@ -162,6 +169,6 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _shrink(source: Path, target: Path) -> None:
-    with Image.open(source, formats=["PNG"]) as image:
+    with source.open("rb") as file, Image.open(file, formats=["PNG"]) as image:
         image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX)
         image.save(target, quality=85)

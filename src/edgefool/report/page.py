@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -19,7 +20,7 @@ from edgefool.datasets import KNOWN
 from edgefool.errors import EdgeFoolError
 from edgefool.experiments import RunFolder
 from edgefool.experiments.run_folder import Session
-from edgefool.images import write_atomically
+from edgefool.files import is_remote, real_path, upload_folder, write_atomically
 from edgefool.measures import rate
 from edgefool.report import paper
 from edgefool.report.figures import draw_figure, encode_figure, titles
@@ -47,6 +48,9 @@ def write_report(
 ) -> Path:
     """Write the page of a run into ``RUN/report``, in place of the one there.
 
+    In an object store, which cannot rename a folder, ``index.html`` comes after the files that it shows and before
+    those are deleted that only the old page had.
+
     Parameters
     ----------
     run, results, tables
@@ -64,17 +68,18 @@ def write_report(
     OSError
         If the folder cannot be written; the page that was there stays.
     """
-    folder, building, old = run.path / "report", run.path / ".report", run.path / ".report-old"
+    folder = run.path / "report"
+    if is_remote(folder):
+        with TemporaryDirectory(prefix="edgefool-") as temporary:
+            _build(run, results, tables, Path(temporary), most_images)
+            upload_folder(Path(temporary), folder, last="index.html")
+        return run.path / "report/index.html"
+    building, old = run.path / ".report", run.path / ".report-old"
     for leftover in (building, old):  # of a process that was killed
         shutil.rmtree(leftover, ignore_errors=True)
     building.mkdir()
     try:
-        gallery = make_gallery(run, results, building / "images", most_images)
-        figures = _write_figures(run, results, tables, building / "figures")
-        for name, data in _files(run, results, tables).items():
-            write_atomically(building / name, data)
-        page = _render(run, results, tables, gallery, figures)
-        write_atomically(building / "index.html", page.encode(errors="replace"))
+        _build(run, results, tables, building, most_images)
         if folder.exists():
             folder.rename(old)
         building.rename(folder)
@@ -84,6 +89,18 @@ def write_report(
         for leftover in (building, old):
             shutil.rmtree(leftover, ignore_errors=True)
     return folder / "index.html"
+
+
+def _build(
+    run: RunFolder, results: Results, tables: Mapping[str, pd.DataFrame], folder: Path, most_images: int
+) -> None:
+    """Write all files of the page into an empty folder on a disk."""
+    gallery = make_gallery(run, results, folder / "images", most_images)
+    figures = _write_figures(run, results, tables, folder / "figures")
+    for name, data in _files(run, results, tables).items():
+        write_atomically(folder / name, data)
+    page = _render(run, results, tables, gallery, figures)
+    write_atomically(folder / "index.html", page.encode(errors="replace"))
 
 
 def _files(run: RunFolder, results: Results, tables: Mapping[str, pd.DataFrame]) -> dict[str, bytes]:
@@ -134,7 +151,7 @@ def _render(
     groups, detection = detectability_rows(results, tables["detectability"])
     sessions = run.session_lines.read()
     return environment.get_template("report.html").render(
-        name=run.path.resolve().name,
+        name=real_path(run.path).name,
         style=Markup(style),  # noqa: S704  # ours, and hashed in the page's policy
         script=Markup(script),  # noqa: S704
         style_hash=_hash(style),

@@ -11,6 +11,7 @@ from edgefool.experiments import RunFolder
 from edgefool.experiments.cell import Cell
 from edgefool.experiments.plan import reread_plan
 from edgefool.experiments.run_folder import Prediction, Quality, Record
+from edgefool.files import parse_path
 
 NULL_METHOD = "enhance"
 """EdgeFool's enhancement without an attack: what any attack of its kind has to beat."""
@@ -104,7 +105,7 @@ def _names(cell: Cell) -> tuple[str, str, str]:
 
 
 def load_results(path: Path | str) -> Results:
-    """Read the results of a run.
+    """Read the results of a run, of which this is the folder or the address.
 
     Raises
     ------
@@ -113,7 +114,7 @@ def load_results(path: Path | str) -> Results:
     RunError
         If a line of its files is damaged.
     """
-    run = RunFolder(Path(path))
+    run = RunFolder(parse_path(path))
     if not (run.path / "plan.toml").is_file():
         raise UsageError(f"{path} is not a run folder (it has no plan.toml)")
     plan = reread_plan(run.path / "plan.toml")

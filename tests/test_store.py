@@ -1,0 +1,299 @@
+"""The command line on S3: the same results as on a disk, whatever happens, and one line for whatever is wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import tomli_w
+
+from edgefool import address
+from edgefool.experiments import RunFolder, load_records, lock
+from edgefool.files import write_atomically
+
+NET = ("--size", 32, "--set", "start=identity", "--set", "max_iterations=3", "--set", "tau=0.01", "--batch-size", 1)
+
+
+@pytest.fixture
+def photos(tmp_path, make_photo, bucket):
+    """Return the address of six photos that are in the folder ``album`` too."""
+    for seed in range(6):
+        path = make_photo(tmp_path / "album" / f"{seed}.png", seed)
+        write_atomically(bucket / "album" / path.name, path.read_bytes())
+    return bucket / "album"
+
+
+@pytest.fixture
+def plan(tmp_path, tiny, photos):
+    """Return the file of a plan with labels, whose photos are on S3."""
+    rows = ["file,label", *(f"{k}.png,{k % 5}" for k in range(6))]
+    write_atomically(photos.parent / "labels.csv", "\n".join(rows).encode())
+    settings = {
+        "datasets": [
+            {
+                "kind": "folder",
+                "name": "pics",
+                "path": str(photos),
+                "labels": str(photos.parent / "labels.csv"),
+                "num_classes": 5,
+            }
+        ],
+        "classifiers": [{"name": f"{tiny}:factory", "label": "first"}, {"name": f"{tiny}:other", "label": "other"}],
+        "methods": [{"name": "enhance"}, {"name": "deepfool", "constants": {"max_iterations": 3}}],
+        "size": 32,
+        "squeezers": ["bits4", "median2"],
+        "false_positive_rate": 0.2,
+    }
+    (tmp_path / "plan.toml").write_text(tomli_w.dumps(settings))
+    return tmp_path / "plan.toml"
+
+
+def same_records(run: Path, other: Path) -> None:
+    ours, theirs = (
+        load_records(path).drop(columns=["seconds", "source"]).sort_values(["cell", "image"], ignore_index=True)
+        for path in (run, other)
+    )
+    pd.testing.assert_frame_equal(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def same_files(run: Path, other: Path) -> None:
+    """Compare all but what tells times."""
+    told = ("plan.toml", "sessions.jsonl", ".lock")
+    mine = {str(path.relative_to(run)): path.read_bytes() for path in run.find()}
+    theirs = {str(p.relative_to(other)): p.read_bytes() for p in other.rglob("*") if p.is_file()}
+    lines = [name for name in {*mine, *theirs} if ".jsonl" in name]
+    for name in (*told, *lines):
+        mine.pop(name, None)
+        theirs.pop(name, None)
+    assert mine == theirs
+
+
+def one_line(stderr: str, message: str) -> None:
+    told = " ".join(stderr.split())
+    assert told.count("error: ") == 1
+    assert message in told.partition("error: ")[2]
+    assert "Traceback" not in told
+
+
+def test_attack_is_the_same(tmp_path, photos, attack):
+    run = photos.parent / "run"
+    code, stdout, _ = attack(photos, "--out", run)
+    assert code == 0
+    assert f"in {run}/images/photos/edgefool/classifier-factory" in stdout.replace("\n", "")
+    assert attack(tmp_path / "album", "--out", tmp_path / "run")[0] == 0
+    same_records(run, tmp_path / "run")
+    same_files(run, tmp_path / "run")
+    assert sorted(load_records(str(run))["source"]) == [f"{photos}/{k}.png" for k in range(6)]
+    before = {path: path.modified() for path in run.find() if path.suffix == ".png"}
+    assert attack(photos, "--out", run)[0] == 0
+    assert {path: path.modified() for path in run.find() if path.suffix == ".png"} == before
+    assert attack(photos / "[0-3].png", photos / "5.png", "--out", photos.parent / "some")[0] == 0
+    assert sorted(load_records(photos.parent / "some")["image"]) == ["0", "1", "2", "3", "5"]
+
+
+def test_a_run_its_page_and_its_figures_are_the_same(tmp_path, plan, photos, edgefool):
+    run = photos.parent / "run"
+    for folder in (run, tmp_path / "run"):
+        code, stdout, _ = edgefool("run", plan, "--out", folder)
+        assert code == 0
+        assert f"{folder}/report/index.html" in stdout.replace("\n", "")
+    same_records(run, tmp_path / "run")
+    assert f'"{photos}"' in (run / "plan.toml").read_text()
+    assert load_records(run).groupby("label").size().to_dict() == {0: 8, 1: 4, 2: 4, 3: 4, 4: 4}
+    ours, theirs = (
+        {str(path.relative_to(place / "report")) for path in files if path.is_file()}
+        for place, files in ((run, (run / "report").find()), (tmp_path / "run", (tmp_path / "run/report").rglob("*")))
+    )
+    assert ours == theirs
+    (run / "report" / "old.png").write_bytes(b"of an older page")
+    assert edgefool("report", run)[0] == 0
+    assert not (run / "report" / "old.png").exists()
+    assert edgefool("figure", 5, run)[0] == edgefool("figure", 6, run, "--out", run / "mine.png")[0] == 0
+    assert (run / "figures/figure5.pdf").read_bytes() == (tmp_path / "run/report/figures/figure5.pdf").read_bytes()
+    assert (run / "mine.png").exists()
+    code, _, stderr = edgefool("run", plan, "--out", run, "--dry-run")
+    assert code == 0
+    assert "0 of them to attack" in stderr
+
+
+def test_evaluate_reads_addresses(tmp_path, photos, tiny, edgefool):
+    tables = photos.parent / "tables"
+    assert edgefool("evaluate", photos, photos, "--classifier", f"{tiny}:factory", "--out", tables)[0] == 0
+    assert (tables / "summary.csv").exists()
+
+
+def child(*arguments: object, before: str = "") -> subprocess.Popen[str]:
+    """Start the command line in another process, in which an owner is dead after 2 seconds."""
+    code = f"""
+import sys
+from edgefool.experiments import lock
+lock.PERIOD, lock.PATIENCE = 1.0, 2.0
+{before}
+from edgefool.cli import main
+main({[str(argument) for argument in arguments]})
+"""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env=environment)
+
+
+DYING = """
+import os, signal
+from edgefool.address import Address
+left = {left}
+def dying(genuine):
+    def call(*arguments, **keywords):
+        global left
+        left -= 1
+        result = genuine(*arguments, **keywords)
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    return call
+Address.write_bytes = dying(Address.write_bytes)
+"""
+
+
+def test_killed_midway_nothing_is_lost_and_nothing_twice(tmp_path, photos, tiny, attack):
+    command = ("attack", photos, "--out", photos.parent / "run", "--classifier", f"{tiny}:factory", *NET)
+    good = child("attack", tmp_path / "album", "--out", tmp_path / "good", "--classifier", f"{tiny}:factory", *NET)
+    good.communicate(timeout=120)
+    for left in (6, 12):  # the plan and what goes with it are four
+        process = child(*command, before=DYING.format(left=left))
+        _, stderr = process.communicate(timeout=120)
+        assert process.returncode == -signal.SIGKILL, stderr
+        time.sleep(3.1)  # the store tells whole seconds
+    assert 0 < len(RunFolder(photos.parent / "run").records()) < 6
+    last = child(*command)
+    _, stderr = last.communicate(timeout=120)
+    assert last.returncode == 0, stderr
+    run = photos.parent / "run"
+    same_records(run, tmp_path / "good")
+    same_files(run, tmp_path / "good")
+    assert not (run / ".owner").exists()
+    lines = [json.loads(line) for p in (run / "records.jsonl.d").find() for line in p.read_bytes().splitlines()]
+    assert len(lines) == len({line["image"] for line in lines}) == 6
+
+
+def test_the_second_driver_is_refused_and_the_first_ends_undisturbed(photos, tiny, attack):
+    run = photos.parent / "run"
+    with lock.hold(run, "2026-11-24"):
+        code, _, stderr = attack(photos, "--out", run)
+        assert code == 1
+        one_line(stderr, f"another process is working in {run} (process ")
+        assert run.find() == [run / ".owner"]
+    assert attack(photos, "--out", run)[0] == 0
+
+
+def test_a_driver_that_was_taken_over_stops_at_its_next_save(photos, attack, monkeypatch):
+    run = photos.parent / "run"
+    monkeypatch.setattr(lock, "PERIOD", 0.05)
+    genuine = RunFolder.save_images
+
+    def save(self, *arguments):
+        genuine(self, *arguments)
+        (run / ".owner").write_bytes(b'{"who": "another", "token": ""}')
+        time.sleep(0.3)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "save_images", save)
+        code, _, stderr = attack(photos, "--out", run)
+    assert code == 1
+    one_line(stderr, "another process has taken")
+    assert RunFolder(run).records() == []
+
+
+def test_damaged_objects_are_mended(tmp_path, photos, attack):
+    run = photos.parent / "run"
+    assert attack(photos, "--out", run)[0] == 0
+    first, second, *_ = (run / "records.jsonl.d").find()
+    first.write_bytes(first.read_bytes().replace(b'"cell"', b'"call"'))
+    second.write_bytes(second.read_bytes()[:50])
+    image = next(path for path in (run / "originals").find() if path.stem == "5")
+    image.write_bytes(b"damaged")
+    code, _, stderr = attack(photos, "--out", run)
+    assert code == 0
+    assert "line 1 of records.jsonl was damaged" in stderr
+    assert "originals/photos/5.png was altered" in stderr.replace("\n", "")
+    assert attack(tmp_path / "album", "--out", tmp_path / "run")[0] == 0
+    same_records(run, tmp_path / "run")
+    same_files(run, tmp_path / "run")
+
+
+def test_many_parts_become_one_file(photos, attack, monkeypatch):
+    run = photos.parent / "run"
+    assert attack(photos, "--out", run)[0] == 0
+    monkeypatch.setattr("edgefool.experiments.growing.MOST_PARTS", 3)
+    records = RunFolder(run).records()
+    assert len((run / "records.jsonl.d").find()) > 3
+    assert attack(photos, "--out", run)[0] == 0
+    assert (run / "records.jsonl.d").find() == []
+    assert len((run / "records.jsonl").read_bytes().splitlines()) == 6
+    assert RunFolder(run).records() == records
+
+
+# One line
+
+
+def test_what_lies_apart(photos, attack, tmp_path):
+    code, _, stderr = attack(photos, "--out", photos / "run")
+    assert code == 2
+    one_line(stderr, "lies where photos are searched")
+    assert attack(photos, "--out", tmp_path / "run")[0] == 0
+    assert attack(tmp_path / "album", "--out", photos.parent / "other")[0] == 0
+
+
+WRONG = {
+    "no photos": (["s3://{bucket}/none", "--out", "run"], 2, "no such file or folder: 's3://{bucket}/none'"),
+    "no match": (["s3://{bucket}/*.png", "--out", "run"], 2, "no image file matches 's3://{bucket}/*.png'"),
+    "no images": (["s3://{bucket}/texts", "--out", "run"], 2, "no image files in the folder 's3://{bucket}/texts'"),
+    "no bucket of photos": (["s3://nowhere/x", "--out", "run"], 2, "The specified bucket does not exist"),
+    "no bucket of the run": (["album", "--out", "s3://nowhere/x"], 1, "The specified bucket does not exist"),
+    "no run": (["album", "--out", "s3://{bucket}/texts"], 2, "is not a run and not empty; name a new folder"),
+    "a file": (["album", "--out", "s3://{bucket}/texts/a.txt"], 2, "is a file; --out needs a folder"),
+    "unknown": (["nix://x", "--out", "run"], 2, "nix://... is of an unknown kind"),
+    "weights": (["album", "--out", "run", "--classifier", "resnet18", "--weights", "s3://a/b"], 2, "must be a file on"),
+    "classes": (["album", "--out", "run", "--classes", "s3://a/b"], 2, "must be a file on the disk"),
+    "factory": (["album", "--out", "run", "--classifier", "s3://a/net.py:f"], 2, "must be a file on the disk"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_usage_is_one_line(tmp_path, photos, attack, monkeypatch, case):
+    arguments, expected, message = WRONG[case]
+    (photos.parent / "texts" / "a.txt").write_bytes(b"text")
+    monkeypatch.chdir(tmp_path)
+    code, _, stderr = attack(*(text.format(bucket=photos.parent.key) for text in arguments))
+    assert code == expected
+    one_line(stderr, message.format(bucket=photos.parent.key))
+
+
+@pytest.mark.parametrize("arguments", [["attack", "album", "--out"], ["report"], ["figure", 5]])
+def test_a_store_that_does_not_answer_is_one_line(tmp_path, photos, edgefool, tiny, monkeypatch, arguments):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.chdir(tmp_path)
+    address._reach.cache_clear()
+    options = ["--classifier", f"{tiny}:factory"] if arguments[0] == "attack" else []
+    code, _, stderr = edgefool(*arguments, "s3://bucket/run", *options)
+    address._reach.cache_clear()
+    assert code == 1
+    one_line(stderr, "Could not connect to the endpoint URL")
+
+
+def test_without_the_extra_is_one_line(tmp_path, make_photo, attack, monkeypatch):
+    import fsspec
+
+    photo = make_photo(tmp_path / "cat.png")
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)
+    address._check_reachable.cache_clear()
+    assert fsspec.get_filesystem_class("memory")
+    code, _, stderr = attack(photo, "--out", "s3://bucket/run")
+    address._check_reachable.cache_clear()
+    assert code == 2
+    one_line(stderr, "s3://... needs edgefool[s3]: pip install 'edgefool[s3]'")
