@@ -3,6 +3,7 @@
 The last field of a line, ``check``, is the CRC-32 of the object without it, so that an altered line is found out.
 """
 
+import contextlib
 import os
 import zlib
 from collections.abc import Hashable, Iterable, Iterator
@@ -55,12 +56,19 @@ class Lines(Generic[L]):
     def append(self, objects: Iterable[L], *, durable: bool = True) -> None:
         """Write objects behind the others; they are durable when this returns, or else can be had again."""
         data = b"".join(_encode(thing) for thing in objects)
-        if data:
+        if not data:
+            return
+        size = self.path.stat().st_size if self.path.exists() else 0
+        try:
             with self.path.open("ab") as file:
                 file.write(data)
                 file.flush()
                 if durable:
                     os.fsync(file.fileno())
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.truncate(self.path, size)  # or the next line, should there be room for it, would join half of this
+            raise
 
     def replace(self, objects: Iterable[L]) -> None:
         """Write the file anew; whatever happens, it is as before or as asked."""
