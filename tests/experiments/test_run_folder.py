@@ -157,6 +157,20 @@ def test_run_is_for_one_process(tmp_path):
     assert not (tmp_path / "run/.owner").exists()
 
 
+def test_a_disk_that_became_read_only_is_told_and_the_lock_given_back(tmp_path, monkeypatch):
+    def fail(path, *_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    with monkeypatch.context() as patch:
+        refused = pytest.raises(RunError, match="cannot write .*cells.jsonl: Read-only file system; what is done is")
+        with refused, open_run(tmp_path / "run", PLAN, [CELL]) as run:
+            patch.setattr(io, "open", fail)
+            patch.setattr(os, "unlink", fail)
+            run.enter([CELL])
+    with open_run(tmp_path / "run", PLAN, [CELL]) as run:
+        assert len(run.enter([CELL])) == 1
+
+
 @pytest.mark.parametrize("name", ["photo.png", "cells.jsonl", "records.jsonl"])
 def test_folder_that_is_not_a_run_is_left_alone(tmp_path, name):
     (tmp_path / name).write_text("mine")

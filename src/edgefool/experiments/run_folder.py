@@ -8,7 +8,7 @@ import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -386,7 +386,8 @@ def open_run(
             run.session_lines.append([_session(command)])
         yield run
     finally:
-        (path / _OWNER).unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that is read-only by now; why the run stops is told elsewhere
+            (path / _OWNER).unlink(missing_ok=True)
         lock.release()
 
 
