@@ -162,7 +162,7 @@ def test_a_disk_that_became_read_only_is_told_and_the_lock_given_back(tmp_path, 
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
     with monkeypatch.context() as patch:
-        refused = pytest.raises(RunError, match="cannot write .*cells.jsonl: Read-only file system; what is done is")
+        refused = pytest.raises(RunError, match=r"cannot write .*cells.jsonl: Read-only file system; what is done is")
         with refused, open_run(tmp_path / "run", PLAN, [CELL]) as run:
             patch.setattr(io, "open", fail)
             patch.setattr(os, "unlink", fail)
@@ -532,7 +532,9 @@ def arguments(photos: Path, out: Path, tiny: Path) -> list[str]:
     ]
 
 
-def test_killed_twenty_times_at_random_moments(tmp_path, tiny, make_photo, child):
+@pytest.mark.kills
+def test_killed_twenty_times_at_random_moments(tmp_path, tiny, make_photo, child, tally):
+    tally.fault = "killed (SIGKILL) at random moments, until the run is done"
     for seed in range(8):
         make_photo(tmp_path / "photos" / f"{seed}.png", seed)
     good = tmp_path / "good"
@@ -551,6 +553,7 @@ def test_killed_twenty_times_at_random_moments(tmp_path, tiny, make_photo, child
             if code == 0:
                 break
             kills += 1
+            tally.tries += 1
             in_the_middle += 0 < len(finished(tmp_path / f"run{runs}")) < 8
         assert child(cli.main, command).exitcode == 0
         assert_same_run(tmp_path / f"run{runs}", good)
@@ -558,7 +561,9 @@ def test_killed_twenty_times_at_random_moments(tmp_path, tiny, make_photo, child
     assert in_the_middle >= 3, "the kills came too early or too late to mean anything"
 
 
-def test_killed_at_every_write(tmp_path, tiny, make_photo, child):
+@pytest.mark.kills
+def test_killed_at_every_write(tmp_path, tiny, make_photo, child, tally):
+    tally.fault = "killed (SIGKILL) at each write of a run"
     for seed in range(2):
         make_photo(tmp_path / "photos" / f"{seed}.png", seed)
     child(cli.main, arguments(tmp_path / "photos", tmp_path / "good", tiny))
@@ -583,7 +588,8 @@ main({command})
     while codes[-1] == -9 and len(codes) < 40:
         codes.append(child(exec, deadly.format(number=len(codes) - 1, command=command), {}).exitcode)
         assert codes[-1] in (0, -9)
-    assert codes.count(-9) > 5
+    tally.tries = codes.count(-9)
+    assert tally.tries > 5
     assert codes[-1] == 0
     assert_same_run(tmp_path / "run", tmp_path / "good")
     assert_true(tmp_path / "run", tiny)
