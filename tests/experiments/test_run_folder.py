@@ -80,9 +80,10 @@ def test_arguments_that_are_not_utf8_do_not_stop_the_run(tmp_path):
     assert [session.command for session in run.session_lines.read()] == ["edgefool caf\\udcff.png"]
 
 
-def test_each_process_that_worked_is_told(tmp_path, monkeypatch):
-    for number in range(2):
-        monkeypatch.setattr("edgefool.experiments.run_folder._now", lambda number=number: f"2026-01-0{number + 1}")
+@pytest.mark.parametrize("days", [(1, 2), (1, 1), (2, 1)])
+def test_each_process_that_worked_is_told(tmp_path, monkeypatch, days):
+    for number, day in enumerate(days):
+        monkeypatch.setattr("edgefool.experiments.run_folder._now", lambda day=day: f"2026-01-0{day}")
         with open_run(tmp_path / "run", PLAN, [CELL], command=f"number {number}") as run:
             pass
     assert [session.command for session in run.session_lines.read()] == ["number 0", "number 1"]

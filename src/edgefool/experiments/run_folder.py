@@ -14,10 +14,11 @@ from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
 from typing import Annotated, Any, Literal
+from uuid import uuid4
 
 import pandas as pd
 from filelock import FileLock, Timeout
-from pydantic import AfterValidator, ConfigDict
+from pydantic import AfterValidator, ConfigDict, Field
 
 from edgefool.errors import RunError, UsageError
 from edgefool.experiments.cell import Cell
@@ -220,11 +221,12 @@ class Session(Line):
     python: str
     platform: str
     versions: dict[str, str]
+    id: str = Field(default_factory=lambda: uuid4().hex)
 
     @property
     def key(self) -> str:
-        """When it began."""
-        return self.date
+        """Its own; others may have begun at the same time, by a clock that was set back."""
+        return self.id
 
 
 class RunFolder:
