@@ -216,6 +216,17 @@ def test_run_killed_before_its_plan_was_written_goes_on(tmp_path, leftovers):
 
 # Damage: found when the run is opened, told, and no longer counted as done
 
+
+def test_a_run_whose_plan_is_missing_goes_on(tmp_path):
+    with open_run(tmp_path, PLAN, [CELL]) as run:
+        run.enter([CELL])
+        one = saved(run)
+    (tmp_path / "plan.toml").unlink()
+    with open_run(tmp_path, PLAN, [CELL]) as run:
+        assert run.records() == [one]
+    assert (tmp_path / "plan.toml").read_text() == PLAN
+
+
 DAMAGE = {
     "missing image": ("images/photos/edgefool/tiny/cat.png", None, "images/photos/edgefool/tiny/cat.png is missing"),
     "altered image": ("images/photos/edgefool/tiny/cat.png", b"x", "images/photos/edgefool/tiny/cat.png was altered"),
