@@ -174,7 +174,7 @@ def test_a_disk_that_became_read_only_is_told_and_the_lock_given_back(tmp_path, 
 
 @pytest.mark.parametrize("name", ["photo.png", "cells.jsonl", "records.jsonl"])
 def test_folder_that_is_not_a_run_is_left_alone(tmp_path, name):
-    (tmp_path / name).write_text("mine")
+    (tmp_path / name).write_text("mine\n")
     refused = pytest.raises(UsageError, match="is not a run and not empty; name a new folder")
     with refused, open_run(tmp_path, PLAN, [CELL]):
         pass
@@ -222,7 +222,10 @@ def test_a_run_whose_plan_is_missing_goes_on(tmp_path):
         run.enter([CELL])
         one = saved(run)
     (tmp_path / "plan.toml").unlink()
+    with (tmp_path / "cells.jsonl").open("ab") as file:
+        file.write(b"damaged, too\n")
     with open_run(tmp_path, PLAN, [CELL]) as run:
+        assert run.mended == ["line 2 of cells.jsonl was damaged"]
         assert run.records() == [one]
     assert (tmp_path / "plan.toml").read_text() == PLAN
 

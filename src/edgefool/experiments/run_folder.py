@@ -366,10 +366,8 @@ def open_run(
         if path.exists() and not path.is_dir():
             raise UsageError(f"{path} is a file; --out needs a folder")
         settings = path / "plan.toml"
-        known = settings.exists() or (
-            path.exists() and RunFolder(path).cells()
-        )  # a plan that is missing is written anew
-        if path.exists() and not known and any(p.name not in _FIRST_FILES for p in path.iterdir()):
+        is_run = settings.exists() or RunFolder(path).cell_lines.has_whole()  # a plan that is missing will be written
+        if path.exists() and not is_run and any(p.name not in _FIRST_FILES for p in path.iterdir()):
             raise UsageError(f"{path} is not a run and not empty; name a new folder")
         path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path / ".lock", timeout=0)
