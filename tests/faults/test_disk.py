@@ -57,7 +57,7 @@ def test_every_write_of_a_run(tmp_path, disturbed, faulty_disk, tally, name, cod
     assert number > 80, "the run writes more often than that"
     assert stopped > number * 0.95, "hardly any write may fail without notice"
     assert number * 0.3 < recorded < number, "the faults came too early or too late to mean anything"
-    assert halves >= (20 if options.get("halves") else 0)
+    assert halves >= (12 if options.get("halves") else 0)
     assert (tally.lost, tally.wrong) == (0, 0)
 
 
