@@ -2,16 +2,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow bench lint clean
+.PHONY: demo test test-slow faults bench lint clean
 
 demo: .venv/installed
 	$(BIN)/edgefool demo
 
 test: .venv/installed-dev lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not faults"
 
 test-slow: .venv/installed-dev
 	$(BIN)/python -m pytest -m slow
+
+faults: .venv/installed-dev
+	$(BIN)/python -m pytest -m "faults or kills" --faults-table faults.md tests
 
 bench: .venv/installed-dev
 	$(BIN)/python -m benchmarks --out benchmarks.md

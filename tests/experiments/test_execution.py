@@ -1,5 +1,7 @@
 """An execution does what is missing and nothing else, whatever happened before."""
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 
 from edgefool.attacks import DeepFool
 from edgefool.attacks.attack import IterativeAttack
-from edgefool.errors import UsageError
+from edgefool.errors import RunError, UsageError
 from edgefool.experiments import Execution, Experiment, make_plan, measuring, open_run
 from edgefool.files import upload_folder
 from edgefool.report import load_results
@@ -376,6 +378,24 @@ def test_photos_keep_their_names(tmp_path, album, settings, carry_out, make_phot
     assert names[str(album / "3.png")] == "3"
     assert names[str(album / "0" / "3.png")].startswith("3-")
     assert len(run.records()) == 4 * 7
+
+
+def test_an_original_of_the_run_that_cannot_be_read_is_no_error_of_its_photo(settings, carry_out, agree, monkeypatch):
+    good = carry_out(settings, "good").run
+    genuine = Path.read_bytes
+
+    def fail(path):
+        if "originals" in path.parts:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return genuine(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", fail)
+        with pytest.raises(RunError, match=r"^cannot read .*originals.*: Permission denied; repeat the command$"):
+            carry_out(settings)
+    done = carry_out(settings)
+    assert {record.error for record in done.run.records()} == {None}
+    agree(done.run, good)
 
 
 @pytest.mark.parametrize(("size", "problem"), [(40, "cannot take 40 x 40 pixels: no 40, please"), (48, "not finite")])

@@ -131,3 +131,19 @@ def test_a_line_on_the_disk_is_waited_for(lines, monkeypatch):
     lines.append([Fact(name="c")], durable=False)
     assert len(synced) == 1
     assert len(lines.read()) == 3
+
+
+def test_a_disk_that_was_full_leaves_no_half_a_line(lines, monkeypatch):
+    """What is appended once there is room again would join it, and be lost with it."""
+    lines.append([Fact(name="a")])
+
+    def fail(file):
+        os.truncate(lines.path, lines.path.stat().st_size - 5)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(OSError, match="No space left"):
+            lines.append([Fact(name="b")])
+    lines.append([Fact(name="c")])
+    assert lines.read() == [Fact(name="a"), Fact(name="c")]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgefool.attacks import EdgeFool
-from edgefool.errors import UsageError
+from edgefool.errors import RunError, UsageError
 from edgefool.experiments import Plan, make_attack, make_plan, read_plan
 from edgefool.experiments.plan import reread_plan
 from edgefool.files import parse_path
@@ -131,6 +131,30 @@ def test_a_path_that_is_not_utf8_does_not_stop_the_plan(tmp_path):
     plan = make_plan(settings | {"datasets": [{"kind": "folder", "path": os.fsdecode(b"/caf\xff.png")}]})
     (tmp_path / "plan.toml").write_bytes(plan.to_toml().encode())
     assert reread_plan(tmp_path / "plan.toml").datasets[0].paths == (Path("/caf?.png"),)
+
+
+def test_a_plan_of_a_run_that_was_altered_is_told(tmp_path):
+    """Every byte counts: another rate or squeezer less would give other tables without notice."""
+    plan = make_plan({"datasets": [{"kind": "demo"}], "classifiers": [{"name": "a"}], "methods": [{"name": "enhance"}]})
+    path, data = tmp_path / "plan.toml", plan.to_toml().encode()
+    told = []
+    for at in range(len(data)):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        try:
+            assert reread_plan(path) == plan
+        except (UsageError, RunError) as error:
+            told.append(str(error))
+    assert all(line.isprintable() for line in told)
+    assert len(told) > len(data) - 12, "only what marks the check may be altered without notice"
+    path.write_bytes(data.replace(b"0.05", b"0.06"))
+    with pytest.raises(RunError, match=r"plan.toml is damaged; the command that made the run mends it when repeated"):
+        reread_plan(path)
+
+
+def test_a_plan_without_a_check_is_read(tmp_path):
+    plan = make_plan({"datasets": [{"kind": "demo"}], "classifiers": [{"name": "a"}], "methods": [{"name": "enhance"}]})
+    (tmp_path / "plan.toml").write_text(plan.to_toml().partition("\n")[2])
+    assert reread_plan(tmp_path / "plan.toml") == plan
 
 
 # Plans that are wrong

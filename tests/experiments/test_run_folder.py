@@ -81,9 +81,10 @@ def test_arguments_that_are_not_utf8_do_not_stop_the_run(tmp_path):
     assert [session.command for session in run.session_lines.read()] == ["edgefool caf\\udcff.png"]
 
 
-def test_each_process_that_worked_is_told(tmp_path, monkeypatch):
-    for number in range(2):
-        monkeypatch.setattr("edgefool.experiments.run_folder._now", lambda number=number: f"2026-01-0{number + 1}")
+@pytest.mark.parametrize("days", [(1, 2), (1, 1), (2, 1)])
+def test_each_process_that_worked_is_told(tmp_path, monkeypatch, days):
+    for number, day in enumerate(days):
+        monkeypatch.setattr("edgefool.experiments.run_folder._now", lambda day=day: f"2026-01-0{day}")
         with open_run(tmp_path / "run", PLAN, [CELL], command=f"number {number}") as run:
             pass
     assert [session.command for session in run.session_lines.read()] == ["number 0", "number 1"]
@@ -158,9 +159,23 @@ def test_run_is_for_one_process(tmp_path):
     assert not (tmp_path / "run/.owner").exists()
 
 
+def test_a_disk_that_became_read_only_is_told_and_the_lock_given_back(tmp_path, monkeypatch):
+    def fail(path, *_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    with monkeypatch.context() as patch:
+        refused = pytest.raises(RunError, match=r"cannot write .*cells.jsonl: Read-only file system; what is done is")
+        with refused, open_run(tmp_path / "run", PLAN, [CELL]) as run:
+            patch.setattr(io, "open", fail)
+            patch.setattr(os, "unlink", fail)
+            run.enter([CELL])
+    with open_run(tmp_path / "run", PLAN, [CELL]) as run:
+        assert len(run.enter([CELL])) == 1
+
+
 @pytest.mark.parametrize("name", ["photo.png", "cells.jsonl", "records.jsonl"])
 def test_folder_that_is_not_a_run_is_left_alone(tmp_path, name):
-    (tmp_path / name).write_text("mine")
+    (tmp_path / name).write_text("mine\n")
     refused = pytest.raises(UsageError, match="is not a run and not empty; name a new folder")
     with refused, open_run(tmp_path, PLAN, [CELL]):
         pass
@@ -210,6 +225,20 @@ def test_run_killed_before_its_plan_was_written_goes_on(tmp_path, leftovers):
 
 
 # Damage: found when the run is opened, told, and no longer counted as done
+
+
+def test_a_run_whose_plan_is_missing_goes_on(tmp_path):
+    with open_run(tmp_path, PLAN, [CELL]) as run:
+        run.enter([CELL])
+        one = saved(run)
+    (tmp_path / "plan.toml").unlink()
+    with (tmp_path / "cells.jsonl").open("ab") as file:
+        file.write(b"damaged, too\n")
+    with open_run(tmp_path, PLAN, [CELL]) as run:
+        assert run.mended == ["line 2 of cells.jsonl was damaged"]
+        assert run.records() == [one]
+    assert (tmp_path / "plan.toml").read_text() == PLAN
+
 
 DAMAGE = {
     "missing image": ("images/photos/edgefool/tiny/cat.png", None, "images/photos/edgefool/tiny/cat.png is missing"),
@@ -440,8 +469,7 @@ main({command})
 """
     assert child(exec, limited, {}).exitcode == 1
     records = (tmp_path / "run/records.jsonl").read_bytes()
-    assert len(records) == limit
-    assert not records.endswith(b"\n")
+    assert records.endswith(b"\n"), "half a line is taken back"
     assert len(load_records(tmp_path / "run")) == 7
     assert child(cli.main, command).exitcode == 0
     assert_same_run(tmp_path / "run", tmp_path / "good")
@@ -529,7 +557,9 @@ def arguments(photos: Path, out: Path, tiny: Path) -> list[str]:
     ]
 
 
-def test_killed_twenty_times_at_random_moments(tmp_path, tiny, make_photo, child):
+@pytest.mark.kills
+def test_killed_twenty_times_at_random_moments(tmp_path, tiny, make_photo, child, tally):
+    tally.fault = "killed (SIGKILL) at random moments, until the run is done"
     for seed in range(8):
         make_photo(tmp_path / "photos" / f"{seed}.png", seed)
     good = tmp_path / "good"
@@ -548,6 +578,7 @@ def test_killed_twenty_times_at_random_moments(tmp_path, tiny, make_photo, child
             if code == 0:
                 break
             kills += 1
+            tally.tries += 1
             in_the_middle += 0 < len(finished(tmp_path / f"run{runs}")) < 8
         assert child(cli.main, command).exitcode == 0
         assert_same_run(tmp_path / f"run{runs}", good)
@@ -555,7 +586,9 @@ def test_killed_twenty_times_at_random_moments(tmp_path, tiny, make_photo, child
     assert in_the_middle >= 3, "the kills came too early or too late to mean anything"
 
 
-def test_killed_at_every_write(tmp_path, tiny, make_photo, child):
+@pytest.mark.kills
+def test_killed_at_every_write(tmp_path, tiny, make_photo, child, tally):
+    tally.fault = "killed (SIGKILL) at each write of a run"
     for seed in range(2):
         make_photo(tmp_path / "photos" / f"{seed}.png", seed)
     child(cli.main, arguments(tmp_path / "photos", tmp_path / "good", tiny))
@@ -580,7 +613,8 @@ main({command})
     while codes[-1] == -9 and len(codes) < 40:
         codes.append(child(exec, deadly.format(number=len(codes) - 1, command=command), {}).exitcode)
         assert codes[-1] in (0, -9)
-    assert codes.count(-9) > 5
+    tally.tries = codes.count(-9)
+    assert tally.tries > 5
     assert codes[-1] == 0
     assert_same_run(tmp_path / "run", tmp_path / "good")
     assert_true(tmp_path / "run", tiny)

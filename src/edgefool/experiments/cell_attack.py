@@ -16,7 +16,7 @@ from torch import Tensor
 from edgefool.attacks import Attack, AttackResult, Sample
 from edgefool.classifiers import Classifier
 from edgefool.datasets import Photo
-from edgefool.errors import ImageError, UsageError
+from edgefool.errors import ImageError, RunError, UsageError
 from edgefool.experiments.cell import Cell
 from edgefool.experiments.memory import free_memory
 from edgefool.experiments.run_folder import Record, RunFolder, sha256
@@ -139,7 +139,11 @@ class CellAttack:
         """Return the photo's hash, and the image as attacked: as PNG and as a tensor."""
         path = wanted.photo.path
         if known := wanted.known:
-            png = self._run.image_path("originals", known).read_bytes()
+            own = self._run.image_path("originals", known)
+            try:
+                png = own.read_bytes()
+            except OSError as error:  # the run's fault and not the photo's, which gets no error record
+                raise RunError(f"cannot read {own}: {error.strerror or error}; repeat the command") from error
             return str(known.sha256), png, read_image(png)
         size = None if self._cell.size == "native" else self._cell.size
         image = resize_image(read_image(path), size)

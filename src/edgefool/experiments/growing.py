@@ -50,11 +50,17 @@ class GrowingFile:
         if is_remote(self.path):
             write_atomically(self._part(".jsonl"), data)
             return
-        with self.path.open("ab") as file:
-            file.write(data)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
+        size = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("ab") as file:
+                file.write(data)
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+        except BaseException:
+            with suppress(OSError):
+                os.truncate(self.path, size)  # or the next line, should there be room for it, would join half of this
+            raise
 
     def replace(self, data: bytes) -> None:
         """Write all anew; whatever happens, it reads as before or as asked."""

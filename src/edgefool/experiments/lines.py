@@ -53,6 +53,10 @@ class Lines(Generic[L]):
             latest[parsed.key] = parsed
         return list(latest.values())
 
+    def has_whole(self) -> bool:
+        """Tell whether there is a line that is not damaged."""
+        return any(parsed is not None for _, parsed in self._parse(self._file.read()))
+
     def append(self, objects: Iterable[L], *, durable: bool = True) -> None:
         """Write objects behind the others; they are durable when this returns, or else can be had again."""
         if data := b"".join(_encode(thing) for thing in objects):

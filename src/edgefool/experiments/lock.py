@@ -70,7 +70,8 @@ def hold(folder: Path, since: str) -> Iterator[Hold]:
         write_atomically(folder / OWNER, who.encode())
         yield Hold()
     finally:
-        (folder / OWNER).unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that is read-only by now; why the run stops is told elsewhere
+            (folder / OWNER).unlink(missing_ok=True)
         lock.release()
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 import tomllib
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
@@ -15,12 +16,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from edgefool.address import is_address
 from edgefool.attacks import METHODS, Attack
 from edgefool.datasets import DatasetEntry
-from edgefool.errors import UsageError, unknown
+from edgefool.errors import RunError, UsageError, unknown
 from edgefool.experiments.cell import Constants, Size
 from edgefool.files import real_path
 from edgefool.measures import PAPER_SQUEEZERS, SQUEEZERS
 from edgefool.path_fields import LocalPath
 
+_CHECK = b"# check: "
 _PATHS = ("path", "weights", "classes", "labels")  # keys whose values are files or folders
 
 
@@ -136,10 +138,13 @@ class Plan(_Entry):
         return self
 
     def to_toml(self) -> str:
-        """Return the plan as TOML, with whole paths; ``?`` stands in them for what is not UTF-8."""
+        """Return the plan as TOML, with whole paths; ``?`` stands in them for what is not UTF-8.
+
+        The first line, a comment, is the CRC-32 of the others, by which `reread_plan` finds out what was altered.
+        """
         settings = _resolve(self.model_dump(mode="json", exclude_none=True), _whole)
-        text = tomli_w.dumps(settings)
-        return text.encode(errors="replace").decode()
+        data = tomli_w.dumps(settings).encode(errors="replace")
+        return (_check(data) + data).decode()
 
 
 def read_plan(path: Path) -> Plan:
@@ -163,8 +168,19 @@ def read_plan(path: Path) -> Plan:
 
 
 def reread_plan(path: Path) -> Plan:
-    """Read a plan that `Plan.to_toml` wrote, whose paths are whole; raise as `read_plan` does."""
-    return make_plan(_parse(path), str(path))
+    """Read a plan that `Plan.to_toml` wrote, whose paths are whole.
+
+    Raises
+    ------
+    UsageError
+        As `read_plan` does.
+    RunError
+        If it was altered since.
+    """
+    settings, data = _parse(path), path.read_bytes()
+    if data.startswith(_CHECK) and not data.startswith(_check(data.partition(b"\n")[2])):  # older ones have none
+        raise RunError(f"{path} is damaged; the command that made the run mends it when repeated")
+    return make_plan(settings, str(path))
 
 
 def make_plan(settings: Mapping[str, object], source: str = "the plan") -> Plan:
@@ -202,6 +218,10 @@ def make_attack(method: str, constants: Mapping[str, object]) -> Attack:
 @cache
 def _adapter(attack: type[Attack]) -> TypeAdapter[Attack]:
     return TypeAdapter(attack)
+
+
+def _check(data: bytes) -> bytes:
+    return _CHECK + b"%08x\n" % zlib.crc32(data)
 
 
 def _parse(path: Path) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
 from typing import Annotated, Any, Literal
+from uuid import uuid4
 
 import pandas as pd
-from pydantic import AfterValidator, ConfigDict
+from pydantic import AfterValidator, ConfigDict, Field
 
 from edgefool.errors import RunError, UsageError
 from edgefool.experiments.cell import Cell
@@ -215,11 +216,12 @@ class Session(Line):
     python: str
     platform: str
     versions: dict[str, str]
+    id: str = Field(default_factory=lambda: uuid4().hex)
 
     @property
     def key(self) -> str:
-        """When it began."""
-        return self.date
+        """Its own; others may have begun at the same time, by a clock that was set back."""
+        return self.id
 
 
 class RunFolder:
@@ -377,7 +379,8 @@ def open_run(
             if path.exists() and not path.is_dir():
                 raise UsageError(f"{path} is a file; --out needs a folder")
             settings = path / "plan.toml"
-            if path.exists() and not settings.exists() and not _is_fresh(path):
+            is_run = settings.exists() or RunFolder(path).cell_lines.has_whole()  # a missing plan will be written
+            if path.exists() and not is_run and not _is_fresh(path):
                 raise UsageError(f"{path} is not a run and not empty; name a new folder")
             path.mkdir(parents=True, exist_ok=True)
             run = RunFolder(path)
