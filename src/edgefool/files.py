@@ -104,7 +104,23 @@ def write_atomically(path: Path, data: bytes) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing; durable when this returns.
+
+    Raises
+    ------
+    OSError
+        No space left, no permission, a file in the way.
+    """
+    if is_remote(folder) or folder.is_dir():  # a store has folders only in the names of objects
+        return
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        sync_folder(path.parent)
 
 
 def upload_folder(folder: Path, target: Address, last: str) -> None:
@@ -123,7 +139,7 @@ def upload_folder(folder: Path, target: Address, last: str) -> None:
         list(pool.map(lambda address: address.unlink(missing_ok=True), gone))
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a new name in the folder survive a power failure."""
     if os.name == "nt":  # Windows does not open folders
         return

@@ -180,7 +180,7 @@ class Disturbed:
             records = run.records()
         except RunError:  # it says that it is damaged
             return 0
-        lines = Counter(line.key for _, line in run.record_lines._parse() if line)
+        lines = Counter(line.key for _, line in run.record_lines._parse(run.record_lines._file.read()) if line)
         twice = any(count > 1 for count in lines.values())
         return int(twice or not all(whole(run, record) for record in records))
 

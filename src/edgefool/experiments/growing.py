@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from edgefool.files import STORE_THREADS, is_folder, is_remote, list_folder, write_atomically
+from edgefool.files import STORE_THREADS, is_folder, is_remote, list_folder, sync_folder, write_atomically
 
 MOST_PARTS = 100
 """A file in an object store with more of them is due for `GrowingFile.replace`."""
@@ -57,6 +57,8 @@ class GrowingFile:
                 file.flush()
                 if durable:
                     os.fsync(file.fileno())
+            if durable and not size:
+                sync_folder(self.path.parent)  # the name is new
         except BaseException:
             with suppress(OSError):
                 os.truncate(self.path, size)  # or the next line, should there be room for it, would join half of this

@@ -21,7 +21,15 @@ from edgefool.errors import RunError, UsageError
 from edgefool.experiments.cell import Cell
 from edgefool.experiments.lines import Line, Lines
 from edgefool.experiments.lock import LOCK, OWNER, Hold, hold
-from edgefool.files import PARTIAL_SUFFIX, STORE_THREADS, is_remote, list_folder, parse_path, write_atomically
+from edgefool.files import (
+    PARTIAL_SUFFIX,
+    STORE_THREADS,
+    is_remote,
+    list_folder,
+    make_folder,
+    parse_path,
+    write_atomically,
+)
 
 _DTYPES: dict[object, str] = {int | None: "Int64", float | None: "float64", bool: "bool"}
 _PACKAGES = ("edgefool", "torch", "torchvision", "kornia", "numpy", "pillow")
@@ -323,7 +331,7 @@ class RunFolder:
         """
         with _explain(self.path):
             for path, data in images.items():
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(path.parent)
                 write_atomically(path, data)
             if record.png:  # of an earlier try, which ended otherwise
                 self.image_path("failures" if record.success else "images", record).unlink(missing_ok=True)
@@ -382,7 +390,7 @@ def open_run(
             is_run = settings.exists() or RunFolder(path).cell_lines.has_whole()  # a missing plan will be written
             if path.exists() and not is_run and not _is_fresh(path):
                 raise UsageError(f"{path} is not a run and not empty; name a new folder")
-            path.mkdir(parents=True, exist_ok=True)
+            make_folder(path)
             run = RunFolder(path)
             run.hold = stack.enter_context(hold(path, _now()))
             if not is_remote(path):  # an object store shows none

@@ -1,0 +1,89 @@
+"""Ray workers and their driver are killed at random moments, by SIGKILL."""
+
+import json
+import random
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from edgefool.experiments import RunFolder
+from edgefool.experiments.run_folder import sha256
+
+pytest.importorskip("ray", reason="the extra ray is not installed")
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+
+IMAGES, KILLS = 200, 30
+
+
+def test_workers_and_driver_killed_at_random_moments(tmp_path, make_photo, tally):
+    """Runs of 200 images of the cheapest method, gone on with until each is done, until 30 kills have struck."""
+    tally.fault = "Ray workers and driver killed (SIGKILL) at random moments of runs of 200 images"
+    album, moments = tmp_path / "album", random.Random(0)
+    for seed in range(IMAGES):
+        make_photo(album / f"{seed}.png", seed, 64, 64)
+    rounds = drivers = midway = 0
+    while tally.tries < KILLS:
+        out, done, code = tmp_path / f"run{rounds}", {}, None
+        rounds += 1
+        while code != 0:
+            driver = start(album, out)
+            family = []
+            while (code := ended(driver, moments.uniform(0, 8) if tally.tries < KILLS else 120)) is None:
+                assert tally.tries < KILLS, "it does not end"
+                family = psutil.Process(driver.pid).children(recursive=True)
+                workers = [process for process in family if process.name().startswith("ray::_Actor")]
+                at_driver = not workers or moments.random() < 0.3
+                victim = psutil.Process(driver.pid) if at_driver else moments.choice(workers)
+                midway += 0 < len(recorded(out)) < IMAGES
+                drivers += at_driver
+                tally.tries += 1
+                victim.kill()
+            assert code in (0, -9), driver.stderr.read()
+            done |= {record.key: record for record in recorded(out)}
+            stop_agents(family)
+        run = RunFolder(out)
+        found = {record.key: record for record in run.records()}
+        lines = Counter(json.loads(line)["image"] for line in run.record_lines.path.read_text().splitlines())
+        tally.lost += sum(found.get(key) != record for key, record in done.items())
+        tally.wrong += sum(record.error is not None or not whole(run, record) for record in found.values())
+        tally.wrong += abs(len(found) - IMAGES) + sum(count > 1 for count in lines.values())
+        tally.wrong += len(list(out.rglob("*.partial")))
+    assert midway >= 10, "most kills came too early or too late to mean anything"
+    assert 5 <= drivers <= KILLS - 10, "the test needs both"
+    assert (tally.lost, tally.wrong) == (0, 0)
+
+
+def start(album: Path, out: Path) -> subprocess.Popen:
+    options = ["--method", "enhance", "--classifier", "caltech101-alexnet", "--workers", "2"]
+    command = [sys.executable, "-m", "edgefool", "attack", str(album), "--out", str(out), *options]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def ended(driver, seconds):
+    """Return the code in which a driver ended within so many seconds, None if it is still at work."""
+    try:
+        driver.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return None
+    return driver.returncode
+
+
+def recorded(out):
+    return RunFolder(out).records()
+
+
+def whole(run, record):
+    """Tell whether the images of a record are as it says."""
+    hashes = {"originals": record.original_png, record.kind: record.png}
+    return all(sha256(run.image_path(kind, record).read_bytes()) == expected for kind, expected in hashes.items())
+
+
+def stop_agents(family):
+    """Stop what Ray leaves behind for a while; workers go on as they would, until Ray ends them."""
+    for process in family:
+        if process.is_running() and "Agent" in process.name():
+            process.kill()
