@@ -22,6 +22,8 @@ COMMANDS = (
     "scaling --classifier caltech101-resnet --iterations 2",
     "detection --images 32",
     "bookkeeping --cells 1000",
+    "workers --times 0 --images 500",
+    "driver --images 20000",
     "methods --classifier caltech101-resnet --images 7 --cw-iterations 20 --sparse-images 1",
 )
 

@@ -149,10 +149,15 @@ def make_task(folder: str, images: str, waiting: str, label: str = "nfgsm") -> T
     return Task(work, folder, photos, [photo for photo in photos if photo.name in waiting])
 
 
-def follow(tasks: list[Task], done: dict[str, list[Record]], costs: list[float], steps: list[Step], capsys) -> str:
-    """Return the last line of progress; errors stand above it."""
+def follow(
+    tasks: list[Task], done: dict[str, list[Record]], costs: list[float], steps: list[Step], capsys, rates=(), notes=()
+) -> str:
+    """Return the last line of progress; errors and notes stand above it, the rates of workers below."""
     execution = SimpleNamespace(
-        tasks=tasks, done={folder: {r.image: r for r in records} for folder, records in done.items()}
+        tasks=tasks,
+        done={folder: {r.image: r for r in records} for folder, records in done.items()},
+        rates=dict(rates),
+        warnings=list(notes),
     )
     with Follower(execution, costs) as follower:
         for step in steps:
@@ -204,6 +209,27 @@ def test_errors_stand_above_the_progress(capsys):
     error, bar = stderr.splitlines()
     assert error == f"{TAME}: {TAME}"
     assert "1/2, 0 of 1 misled " in bar
+
+
+def test_workers_are_told_of(capsys):
+    task = make_task("pics/nfgsm/a", "ab", "ab")
+    rates = {f"worker 1 ({NASTY})": 1.25, "worker 2 (b)": 3.5}
+    stderr = follow([task], {task.folder: []}, [1.0], [], capsys, rates)
+    bar, *workers = stderr.splitlines()
+    assert "2 workers: 1.2 to 3.5 images/s each, 4.75 in all " in bar
+    assert workers == [f"worker 1 ({TAME}): 1.25 images/s", "worker 2 (b): 3.5 images/s"]
+    bar, _ = follow([task], {task.folder: []}, [1.0], [], capsys, {"worker 1 (a)": 1.25}).splitlines()
+    assert "1 worker: 1.25 images/s " in bar
+
+
+def test_notes_stand_above_the_progress_each_once(capsys):
+    task = make_task("pics/nfgsm/a", "ab", "ab")
+    steps = [Step(), Step(task, make_record("a"))]
+    *notes, bar = follow([task], {task.folder: []}, [1.0], steps, capsys, notes=["slow", NASTY]).splitlines()
+    assert notes == ["note: slow", f"note: {TAME}"]
+    assert bar.startswith("nfgsm ")
+    (_, bar) = follow([task], {task.folder: []}, [1.0], [Step()], capsys, notes=["slow"]).splitlines()
+    assert bar.startswith("nfgsm "), "a note is no measure of originals"
 
 
 @pytest.mark.parametrize("name", ["[/b]x", "[red]x", NASTY])

@@ -574,7 +574,7 @@ def _parse_executor(executor: str | None, workers: int | None, cores: int | None
         raise UsageError(f"--device {device}: workers are given theirs; auto, cpu or cuda")
     from edgefool.experiments.crew import import_ray
 
-    import_ray()  # it is missed before anything is done
+    import_ray(address)  # it is missed before anything is done
     return _ExecutorChoice(device, address, workers, cores)
 
 

@@ -136,7 +136,8 @@ class Follower:
         for line in self._execution.warnings[self._warned :]:
             self._progress.console.print(f"note: {plain(line)}")
             self._warned += 1
-        self._show(step.task)
+        if step.task or step.measured:
+            self._show(step.task)
 
     def _show(self, task: "Task | None") -> None:
         cells = len(self._tasks)

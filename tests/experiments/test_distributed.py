@@ -4,6 +4,7 @@ The workers are threads here, which die when they are told to; `test_crew` has r
 """
 
 import threading
+import time
 from collections import Counter
 from dataclasses import replace
 from itertools import count
@@ -12,7 +13,7 @@ from queue import Empty, SimpleQueue
 import pytest
 
 from edgefool.errors import RunError, UsageError
-from edgefool.experiments import Experiment, distributed, make_plan, open_run
+from edgefool.experiments import Experiment, Step, distributed, make_plan, open_run
 from edgefool.experiments.crew import Event
 from edgefool.experiments.distributed import DistributedExecution
 from edgefool.experiments.worker import Setup, Worker
@@ -270,8 +271,7 @@ def test_a_driver_that_is_busy_is_told_of(steady, distribute, monkeypatch):
     monkeypatch.setattr(distributed, "_WINDOW", 0.0)
     monkeypatch.setattr(distributed, "_MOST_BUSY", -1.0)
     _, execution, _, _ = distribute(steady)
-    (line,) = execution.warnings
-    assert "this process is busy" in line
+    assert sum("this process is busy" in line for line in execution.warnings) == 1
 
 
 def test_workers_that_starve_are_told_of(steady, distribute, monkeypatch):
@@ -279,5 +279,21 @@ def test_workers_that_starve_are_told_of(steady, distribute, monkeypatch):
     monkeypatch.setattr(distributed, "_MOST_BUSY", 2.0)
     monkeypatch.setattr(distributed, "_MOST_WAITING", -1.0)
     _, execution, _, _ = distribute(steady)
+    assert sum("the workers wait for photos" in line for line in execution.warnings) == 1
+
+
+def test_workers_that_never_come_are_told_of(steady, distribute, monkeypatch):
+    monkeypatch.setattr(distributed, "_WINDOW", 0.0)
+    monkeypatch.setattr(distributed, "_MOST_BUSY", 2.0)
+    monkeypatch.setattr(distributed, "_MOST_WAITING", 2.0)
+    begin = Worker.__init__
+
+    def slowly(*arguments):
+        time.sleep(1.5)
+        begin(*arguments)
+
+    monkeypatch.setattr(Worker, "__init__", slowly)
+    _, execution, steps, _ = distribute(steady, attack=True)
     (line,) = execution.warnings
-    assert "the workers wait for photos" in line
+    assert "no worker is ready after" in line
+    assert steps[0] == Step()

@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -30,19 +31,21 @@ def test_workers_and_driver_killed_at_random_moments(tmp_path, make_photo, tally
         out, done, code = tmp_path / f"run{rounds}", {}, None
         rounds += 1
         while code != 0:
-            driver = start(album, out)
-            family = []
-            while (code := ended(driver, moments.uniform(0, 8) if tally.tries < KILLS else 120)) is None:
-                assert tally.tries < KILLS, "it does not end"
-                family = psutil.Process(driver.pid).children(recursive=True)
-                workers = [process for process in family if process.name().startswith("ray::_Actor")]
-                at_driver = not workers or moments.random() < 0.3
-                victim = psutil.Process(driver.pid) if at_driver else moments.choice(workers)
-                midway += 0 < len(recorded(out)) < IMAGES
-                drivers += at_driver
-                tally.tries += 1
-                victim.kill()
-            assert code in (0, -9), driver.stderr.read()
+            driver, family = start(album, out), []
+            while tally.tries < KILLS and driver.poll() is None:
+                at_driver, until = moments.random() < 0.3, time.monotonic() + moments.uniform(0, 6)
+                while driver.poll() is None and (time.monotonic() < until or not (at_driver or workers_of(driver))):
+                    time.sleep(0.02)
+                family = psutil.Process(driver.pid).children(recursive=True) if driver.poll() is None else []
+                victims = [driver] if at_driver else workers_of(driver)
+                if driver.poll() is None and victims:
+                    moments.choice(victims).kill()
+                    tally.tries += 1
+                    drivers += at_driver
+                    midway += 0 < len(recorded(out)) < IMAGES
+            _, told = driver.communicate(timeout=120)
+            code = driver.returncode
+            assert code in (0, -9), told
             done |= {record.key: record for record in recorded(out)}
             stop_agents(family)
         run = RunFolder(out)
@@ -63,13 +66,12 @@ def start(album: Path, out: Path) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def ended(driver, seconds):
-    """Return the code in which a driver ended within so many seconds, None if it is still at work."""
+def workers_of(driver):
     try:
-        driver.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        return None
-    return driver.returncode
+        found = psutil.Process(driver.pid).children(recursive=True)
+        return [process for process in found if process.name().startswith("ray::_Actor")]
+    except psutil.Error:
+        return []
 
 
 def recorded(out):

@@ -1,10 +1,11 @@
 """Workers as Ray actors: on this machine, or on a cluster that was started by other hands."""
 
+import math
 import os
 import textwrap
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import count
 from queue import Empty, SimpleQueue
@@ -14,8 +15,9 @@ from typing import Any, NamedTuple, Self
 from edgefool.errors import RunError, UsageError
 from edgefool.experiments.worker import Order, Ready, Report, Setup, Worker
 
-# What Ray starts on this machine listens on the loopback interface only and reports its use to nobody.
-_PRIVATE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+# Read by Ray when it is imported: it reports its use to nobody, and what it starts listens on loopback only.
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
+_ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 _THREADS = 4  # of an actor: one waits for results, others take orders
 
 
@@ -26,9 +28,10 @@ class Event(NamedTuple):
     said: Ready | Report | BaseException
 
 
-def import_ray() -> Any:
-    """Return the module; raise `UsageError` if it is not installed."""
-    os.environ.update({name: value for name, value in _PRIVATE.items() if name not in os.environ})
+def import_ray(address: str) -> Any:
+    """Return the module, set up for an address as of `Crew`; raise `UsageError` if it is not installed."""
+    for name, value in (_QUIET if address else _QUIET | _ALONE).items():
+        os.environ.setdefault(name, value)
     try:
         import ray
     except ImportError as error:
@@ -56,11 +59,11 @@ class Crew:
     UsageError
         If Ray is not installed.
     RunError
-        If there is no cluster at the address, or it has no room for a single worker.
+        If there is no cluster at the address, it has no room for a single worker, or contact with it is lost.
     """
 
     def __init__(self, address: str, setup: Setup, workers: int | None = None, cores: int | None = None):
-        self._ray, self._address, self._setup = import_ray(), address, setup
+        self._ray, self._address, self._setup = import_ray(address), address, setup
         self._wanted, self._wanted_cores = workers, cores
         self._actors: dict[str, Any] = {}
         self._names = count(1)
@@ -92,21 +95,25 @@ class Crew:
         remote = self._ray.remote(_Actor).options(
             num_cpus=self._setup.cores, num_gpus=self._setup.gpus, max_concurrency=_THREADS, max_restarts=0
         )
-        self._actors[name] = remote.remote()
-        self._listen(name, self._actors[name].begin.remote(self._setup))
+        with self._contact():
+            self._actors[name] = remote.remote()
+            self._listen(name, self._actors[name].begin.remote(self._setup))
         return name
 
     def give(self, name: str, orders: Sequence[Order]) -> None:
         """Hand orders to a worker; if it is dead, an event says so."""
-        self._actors[name].give.remote(orders)
+        with self._contact():
+            self._actors[name].give.remote(orders)
 
     def ask(self, name: str) -> None:
         """Have a worker report what it has done as soon as there is anything."""
-        self._listen(name, self._actors[name].take.remote())
+        with self._contact():
+            self._listen(name, self._actors[name].take.remote())
 
     def dismiss(self, name: str) -> None:
         """Let a worker go, dead or alive; events of it may still come."""
-        self._ray.kill(self._actors.pop(name))
+        with suppress(Exception):  # without contact it is Ray who ends it
+            self._ray.kill(self._actors.pop(name))
 
     def events(self, timeout: float) -> list[Event]:
         """Return what workers said, after waiting for it as many seconds at most."""
@@ -128,15 +135,15 @@ class Crew:
         size = self._wanted or int(gpus if on_gpu else cpus // cores)
         if size < 1 or cores > cpus:
             raise RunError(f"there are {cpus:g} CPU cores, too few for a worker of {cores}")
-        device = "cuda" if on_gpu else "cpu"
-        return size, replace(self._setup, device=device, cores=cores, gpus=min(1.0, gpus / size) if on_gpu else 0.0)
+        share = 1 / math.ceil(size / gpus) if on_gpu else 0.0  # as many on each GPU
+        return size, replace(self._setup, device="cuda" if on_gpu else "cpu", cores=cores, gpus=share)
 
     def _connect(self) -> None:
         known: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         if not self._address:
-            # So that all that were asked for can start.
-            cpus = max(os.cpu_count() or 1, (self._wanted or 0) * (self._wanted_cores or 1))
-            known |= {"address": "local", "num_cpus": cpus, "include_dashboard": False, "object_store_memory": 2**27}
+            known |= {"address": "local", "include_dashboard": False, "object_store_memory": 2**27}
+            if self._wanted:  # all that were asked for can start
+                known["num_cpus"] = max(os.cpu_count() or 1, self._wanted * (self._wanted_cores or 1))
         else:
             known |= {"address": "auto" if self._address == "auto" else f"ray://{self._address}"}
         try:
@@ -146,6 +153,14 @@ class Crew:
         except Exception as error:  # ConnectionError, ValueError, RuntimeError
             told = str(error).partition("\n")[0]
             raise RunError(f"cannot reach Ray at {self._address or 'this machine'}: {told}") from error
+
+    @contextmanager
+    def _contact(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # ConnectionError, RuntimeError, ray.exceptions.RayError
+            told = str(error).partition("\n")[0]
+            raise RunError(f"contact with Ray is lost: {told}; what is done is kept, repeat the command") from error
 
     def _listen(self, name: str, promise: Any) -> None:
         def hear(future: Any) -> None:

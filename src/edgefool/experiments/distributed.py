@@ -144,8 +144,10 @@ class DistributedExecution(Execution):
                 done = [pair for event in events for pair in self._hear(event, watch)]
                 self._assign()
                 yield from self._keep(done)
-                if line := watch.look(waited, starving=bool(self._todo)):
+                ready = any(member.room for member in self.members.values())
+                if line := watch.look(waited, starving=bool(self._todo), ready=ready):
                     self.warnings.append(line)
+                    yield Step()
 
     def _has_original(self, assignment: Assignment) -> bool:
         assert assignment.photo  # noqa: S101  (only photos have one)
@@ -177,13 +179,14 @@ class DistributedExecution(Execution):
         if isinstance(reason, EdgeFoolError):
             raise reason
         told = str(reason).strip().partition("\n")[0] or type(reason).__name__
-        self._failures += not member.room
-        if self._failures >= MOST_DEATHS:
-            raise RunError(f"workers die before they are ready: {told}") from reason
         self.warnings.append(f"{member.name} died, and what it had in hand ({len(member.holds)}) is done again: {told}")
         del self.members[member.name]
         self._workers.dismiss(member.name)
-        self._hire()
+        self._failures += not member.room
+        if self._failures < MOST_DEATHS * self._workers.size:
+            self._hire()
+        elif not self.members:
+            raise RunError(f"workers die before they are ready: {told}") from reason
         return [(culprit, _failed(culprit, told)) for culprit in self._todo.again(member.holds.values())]
 
     def _assign(self) -> None:
@@ -230,7 +233,7 @@ class DistributedExecution(Execution):
 
 
 class _Watch:
-    """Notices when workers wait for photos, or for this process."""
+    """Notices when there are no workers, or when they wait for photos or for this process."""
 
     def __init__(self, size: int):
         self._size, self._told = size, set[str]()
@@ -239,15 +242,20 @@ class _Watch:
     def _begin(self) -> None:
         self._start, self.idle, self._waited, self._starving = time.monotonic(), 0.0, 0.0, True
 
-    def look(self, waited: float, *, starving: bool) -> str:
-        """Return a line, each once, if it is so; ``starving`` says that there is work that nobody has in hand."""
+    def look(self, waited: float, *, starving: bool, ready: bool) -> str:
+        """Return a line, each once, if it is so.
+
+        ``starving`` says that there is work that nobody has in hand, ``ready`` that there is a worker.
+        """
         self._waited += waited
         self._starving &= starving
         seconds = time.monotonic() - self._start
         if seconds < _WINDOW:
             return ""
         line, busy, idle = "", 1 - self._waited / seconds, self.idle / seconds / self._size
-        if busy > _MOST_BUSY:
+        if not ready:
+            line = self._once("none", f"no worker is ready after {seconds:.0f} s; is there room for one?")
+        elif busy > _MOST_BUSY:
             line = self._once("driver", f"this process is busy {busy:.0%} of the time and holds the workers up")
         elif self._starving and idle > _MOST_WAITING:
             line = self._once("workers", f"the workers wait for photos {idle:.0%} of the time")

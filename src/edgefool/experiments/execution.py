@@ -28,7 +28,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Step:
-    """What has just become durable: an image's record, or what was measured of some images."""
+    """What has just become durable: an image's record, or what was measured of some images; nothing with a warning."""
 
     task: Task | None = None
     record: Record | None = None
