@@ -197,12 +197,20 @@ def test_only_measures_missing(steady, distribute, carry_out, agree):
 
 
 def test_what_dead_workers_had_is_done_by_others(steady, distribute, carry_out, agree):
-    run, execution, steps, crew = distribute(steady, last=[1, 5, 3, 9, 2])
+    run, execution, steps, crew = distribute(steady, change=leave_half, last=[1, 5, 3, 9, 2])
     assert crew.deaths
+    assert not list(run.path.rglob("*.partial"))
     agree(run, carry_out(steady, "local").run)
     assert Counter(step.record.key for step in steps if step.record) == Counter(r.key for r in run.records())
     assert len(run.record_lines.path.read_text().splitlines()) == 24, "each was recorded once"
     assert sum("died, and what it had in hand" in line for line in execution.warnings) == len(crew.deaths)
+
+
+def leave_half(setup):
+    """Leave what a worker leaves that is killed while it writes."""
+    (setup.run / "images").mkdir()
+    (setup.run / "images/0123456789abcdef.partial").write_bytes(b"half")
+    return setup
 
 
 def test_an_image_that_kills_three_workers_becomes_an_error_record(steady, distribute, carry_out, agree):

@@ -51,10 +51,16 @@ def test_workers_and_driver_killed_at_random_moments(tmp_path, make_photo, tally
         run = RunFolder(out)
         found = {record.key: record for record in run.records()}
         lines = Counter(json.loads(line)["image"] for line in run.record_lines.path.read_text().splitlines())
+        faults = {
+            "errors": sum(record.error is not None for record in found.values()),
+            "not whole": sum(record.error is None and not whole(run, record) for record in found.values()),
+            "missing": IMAGES - len(found),
+            "twice": sum(count > 1 for count in lines.values()),
+            "unfinished files": len(list(out.rglob("*.partial"))),
+        }
+        print(faults)
         tally.lost += sum(found.get(key) != record for key, record in done.items())
-        tally.wrong += sum(record.error is not None or not whole(run, record) for record in found.values())
-        tally.wrong += abs(len(found) - IMAGES) + sum(count > 1 for count in lines.values())
-        tally.wrong += len(list(out.rglob("*.partial")))
+        tally.wrong += sum(faults.values())
     assert midway >= 10, "most kills came too early or too late to mean anything"
     assert 5 <= drivers <= KILLS - 10, "the test needs both"
     assert (tally.lost, tally.wrong) == (0, 0)

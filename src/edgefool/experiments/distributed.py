@@ -148,6 +148,7 @@ class DistributedExecution(Execution):
                 if line := watch.look(waited, starving=bool(self._todo), ready=ready):
                     self.warnings.append(line)
                     yield Step()
+        self._run.remove_leftovers()  # of workers that were killed
 
     def _has_original(self, assignment: Assignment) -> bool:
         assert assignment.photo  # noqa: S101  (only photos have one)

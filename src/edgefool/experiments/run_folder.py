@@ -345,6 +345,15 @@ class RunFolder:
             self.hold.check()
             self.record_lines.append(records)
 
+    def remove_leftovers(self) -> None:
+        """Remove what processes left unfinished that were killed; raise as `save` does."""
+        if is_remote(self.path):  # an object store shows no such thing
+            return
+        with _explain(self.path):
+            for leftover in self.path.rglob(f"*{PARTIAL_SUFFIX}"):
+                if not leftover.is_dir():  # a label may end so
+                    leftover.unlink(missing_ok=True)
+
     def save_measures(self, predictions: Iterable[Prediction], qualities: Iterable[Quality] = ()) -> None:
         """Write down what was measured; should it be lost, it can be had again. Raises as `save` does."""
         with _explain(self.path):
@@ -393,10 +402,7 @@ def open_run(
             make_folder(path)
             run = RunFolder(path)
             run.hold = stack.enter_context(hold(path, _now()))
-            if not is_remote(path):  # an object store shows none
-                for leftover in path.rglob(f"*{PARTIAL_SUFFIX}"):
-                    if not leftover.is_dir():  # a label may end so
-                        leftover.unlink(missing_ok=True)
+            run.remove_leftovers()
             run.mended += _mend_lines(run.cell_lines)
             run.refuse_others(cells, alone=alone)
             _mend(run)
