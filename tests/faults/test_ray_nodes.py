@@ -1,0 +1,41 @@
+"""A machine of a Ray cluster goes and another comes."""
+
+import pytest
+
+from edgefool.experiments import Experiment, make_plan, open_run
+from edgefool.experiments.crew import Crew
+from edgefool.experiments.distributed import DistributedExecution
+from edgefool.experiments.worker import Setup
+
+ray = pytest.importorskip("ray", reason="the extra ray is not installed")
+cluster_utils = pytest.importorskip("ray.cluster_utils")
+pytestmark = [pytest.mark.faults, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+
+
+def test_a_node_that_is_removed_loses_nothing(tmp_path, steady, carry_out, agree, tally):
+    """Two machines, played by this one; what was on the one that goes is done on the other or the one that comes."""
+    tally.fault = "a node of a Ray cluster removed, another added"
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
+    try:
+        plan = make_plan(steady)
+        experiment = Experiment(plan)
+        with open_run(tmp_path / "spread", plan.to_toml(), experiment.cells) as run:
+
+            def start(cells):
+                return Crew("", Setup(plan, cells, run.path, run.owner(), device="cpu"), workers=2)
+
+            execution = DistributedExecution(experiment, run, start)
+            for step in execution:
+                if step.record and nodes and len(run.records()) >= 8:
+                    cluster.remove_node(nodes.pop(), allow_graceful=False)
+                    nodes.clear()
+                    cluster.add_node(num_cpus=1)
+                    tally.tries += 1
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert tally.tries == 1
+    assert any("died, and what it had in hand" in line for line in execution.warnings)
+    agree(run, carry_out(steady, "local").run)
