@@ -1,6 +1,8 @@
 """The command line: a thin skin over the package. Nothing heavy is imported before a command needs it."""
 
 import io
+import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -553,9 +555,11 @@ class _ExecutorChoice:
         from edgefool.experiments.crew import Crew
         from edgefool.experiments.distributed import DistributedExecution
         from edgefool.experiments.worker import Setup
+        from edgefool.files import real_path
 
         def start(cells: "dict[str, Cell]") -> Crew:
-            setup = Setup(experiment.plan, cells, run.path, run.owner(), batch_size, self.device)
+            path = real_path(run.path)  # workers may be in another folder
+            setup = Setup(experiment.plan.whole(), cells, path, run.owner(), batch_size, self.device)
             return Crew(str(self.address), setup, self.workers, self.cores)
 
         return DistributedExecution(experiment, run, start, retry=retry)
@@ -567,11 +571,15 @@ def _parse_executor(executor: str | None, workers: int | None, cores: int | None
         if workers or cores:
             raise UsageError("--workers and --cores are for --executor ray")
         return _ExecutorChoice(_parse_device(device))
-    kind, _, address = name.partition("://")
-    if kind != "ray" or (not address and name != "ray"):
+    if not re.fullmatch(r"ray(://(auto|[^\s:/]+:[0-9]+))?", name):
         raise UsageError(f"--executor {name}: local, ray, ray://HOST:PORT or ray://auto")
+    address = name.removeprefix("ray").removeprefix("://")
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device}: workers are given theirs; auto, cpu or cuda")
+    if not address and device == "cuda":
+        _parse_device(device)
+    if not address and cores and cores > (os.cpu_count() or 1):
+        raise UsageError(f"--cores {cores}: there are {os.cpu_count()} here")
     from edgefool.experiments.crew import import_ray
 
     import_ray(address)  # it is missed before anything is done

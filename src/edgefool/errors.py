@@ -12,6 +12,10 @@ class UsageError(EdgeFoolError, ValueError):
     """Something that was asked for does not exist or does not fit (exit code 2)."""
 
 
+class AttackError(EdgeFoolError):
+    """An attack failed in the middle: its own fault, the classifier's, or that of too little memory."""
+
+
 class ImageError(EdgeFoolError):
     """One image cannot be read or attacked; the others can (an error record)."""
 

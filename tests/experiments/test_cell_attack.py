@@ -143,6 +143,16 @@ def test_native_sizes_in_one_run(tmp_path, make_photo, attack):
             assert image.size == size
 
 
+def test_an_attack_that_fails_is_told_in_a_line(tmp_path, photos, attack, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no kernel\nand more")
+
+    monkeypatch.setattr(EdgeFool, "step", fail)
+    code, _, stderr = attack(*photos, "--out", tmp_path / "run")
+    assert code == 1
+    assert stderr.splitlines()[-1] == "error: edgefool on classifier-factory failed: no kernel"
+
+
 # Bad photos
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -117,6 +118,56 @@ def test_a_folder_that_cannot_be_written_ends_the_run_in_a_line(settings, distri
         distribute(settings)
 
 
+def share_out(nodes, device="auto", workers=None, cores=None):
+    """Return how many workers machines like these get, and the cores and the share of a GPU of each."""
+    crew = Crew("", Setup(None, {}, Path(), "", device=device), workers, cores)
+    resources = [dict(zip(("CPU", "GPU"), node, strict=False)) for node in nodes]
+    crew._ray = SimpleNamespace(nodes=lambda: [{"Alive": True, "Resources": r} for r in resources])
+    size, setup = crew._share_out()
+    return size, setup.cores, setup.gpus
+
+
+@pytest.mark.parametrize(
+    ("nodes", "options", "expected"),
+    [
+        ([(8,)], {}, (8, 1, 0)),
+        ([(8,), (3,)], {"cores": 2}, (5, 2, 0)),
+        ([(8,)], {"workers": 3}, (3, 1, 0)),
+        ([(16, 1)], {}, (1, 16, 1)),
+        ([(16, 1)], {"device": "cpu"}, (16, 1, 0)),
+        ([(16, 1)], {"workers": 4}, (4, 4, 0.25)),
+        ([(32, 4)], {"workers": 6}, (6, 4, 0.5)),
+        ([(4,), (2, 1)], {}, (1, 2, 1)),  # a head without a GPU
+        ([(4,), (64, 8), (16, 4)], {}, (12, 4, 1)),
+        ([(1, 4)], {}, (4, 1, 1)),
+    ],
+)
+def test_each_worker_gets_its_share_of_one_machine(nodes, options, expected):
+    assert share_out(nodes, **options) == expected
+
+
+@pytest.mark.parametrize(
+    ("nodes", "options", "told"),
+    [
+        ([(2,), (2,)], {"cores": 4}, "a worker of 4 CPU cores finds no room: machines have up to 2"),
+        ([(64,), (2, 1)], {"cores": 4}, "a worker of 4 CPU cores finds no room: machines have up to 2"),
+        ([(0,)], {}, "a worker of 1 CPU cores finds no room: machines have up to 0"),
+        ([(8,)], {"device": "cuda"}, "there is no GPU for the workers"),
+    ],
+)
+def test_workers_without_room_are_told_of(nodes, options, told):
+    with pytest.raises(RunError, match=told):
+        share_out(nodes, **options)
+
+
+def test_paths_count_from_the_drivers_folder(tmp_path, edgefool, tiny, album, monkeypatch, machine):
+    """The workers are in another one."""
+    monkeypatch.chdir(tmp_path)
+    options = ["--classifier", f"{tiny.name}:factory", "--method", "enhance", "--size", 32, "--workers", 2]
+    assert edgefool("attack", album.name, "--out", "run", *options)[0] == 0
+    assert len(RunFolder(tmp_path / "run").records()) == 6
+
+
 def test_without_ray_there_is_one_line(edgefool, tiny, album, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     code, _, stderr = edgefool("attack", album, "--out", tmp_path / "run", "--executor", "ray")
@@ -130,6 +181,8 @@ def test_without_ray_there_is_one_line(edgefool, tiny, album, tmp_path, monkeypa
     [
         (["--executor", "dask"], "--executor dask: local, ray, ray://HOST:PORT or ray://auto"),
         (["--executor", "ray://"], "--executor ray://: local, ray"),
+        (["--executor", "ray://nonsense"], "--executor ray://nonsense: local, ray"),
+        (["--workers", 1, "--cores", 1000], "--cores 1000: there are"),
         (["--executor", "local", "--workers", 2], "--workers and --cores are for --executor ray"),
         (["--executor", "ray", "--device", "cuda:1"], "--device cuda:1: workers are given theirs"),
     ],

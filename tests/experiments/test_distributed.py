@@ -12,8 +12,9 @@ from queue import Empty, SimpleQueue
 
 import pytest
 
+from edgefool.attacks import NFGSM, DeepFool
 from edgefool.errors import RunError, UsageError
-from edgefool.experiments import Experiment, Step, distributed, make_plan, open_run
+from edgefool.experiments import Experiment, RunFolder, Step, distributed, make_plan, open_run
 from edgefool.experiments.crew import Event
 from edgefool.experiments.distributed import DistributedExecution
 from edgefool.experiments.worker import Setup, Worker
@@ -227,11 +228,29 @@ def test_an_image_that_kills_three_workers_becomes_an_error_record(steady, distr
     agree(run, carry_out(steady, "local").run)
 
 
-def test_all_images_may_be_deadly(steady, distribute):
-    run, _, _, crew = distribute(steady, deadly={str(number) for number in range(6)})
+def test_many_deadly_images_in_a_row_end_the_run(steady, distribute, monkeypatch, tmp_path):
+    everything = {str(number) for number in range(6)}
+    with pytest.raises(RunError, match="workers die of one image after the other: killed"):
+        distribute(steady, deadly=everything)
+    errors = [record.error for record in RunFolder(tmp_path / "spread").records()]
+    assert 5 <= len(errors) < 10
+    assert all(errors)
+    monkeypatch.setattr(distributed, "_MOST_CULPRITS", 100)
+    run, _, _, crew = distribute(steady, deadly=everything)
     assert [record.error is None for record in run.records()] == [False] * 24
     assert not list(run.path.rglob("*.png"))
     assert max(Counter(name for death in crew.deaths for name in death).values()) <= 4 * 3
+
+
+def test_an_attack_that_fails_at_everything_ends_the_run(steady, distribute, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no kernel\nand more")
+
+    for method in (NFGSM, DeepFool):
+        monkeypatch.setattr(method, "step", fail)
+    told = r"workers die of one image after the other: .* on .* failed: no kernel$"
+    with pytest.raises(RunError, match=told):
+        distribute(steady)
 
 
 def test_a_deadly_question_is_a_problem(steady, distribute, monkeypatch):
@@ -275,19 +294,62 @@ def test_images_that_cannot_be_written_end_the_run(steady, distribute, carry_out
 # What slows it down
 
 
-def test_a_driver_that_is_busy_is_told_of(steady, distribute, monkeypatch):
-    monkeypatch.setattr(distributed, "_WINDOW", 0.0)
-    monkeypatch.setattr(distributed, "_MOST_BUSY", -1.0)
-    _, execution, _, _ = distribute(steady)
-    assert sum("this process is busy" in line for line in execution.warnings) == 1
+@pytest.mark.parametrize("size", [1, 4, 30])
+def test_all_workers_have_something_to_do(steady, distribute, size):
+    """Twelve photos at the most are ready together: those of the cells of one photo wait for its original."""
+    _, execution, _, _ = distribute(steady, size=size, attack=True)
+    images = sorted(member.images for member in execution.members.values())
+    assert len(images) == size
+    assert images[-1] <= max(24 / size * 2, 3)
 
 
-def test_workers_that_starve_are_told_of(steady, distribute, monkeypatch):
-    monkeypatch.setattr(distributed, "_WINDOW", 0.0)
-    monkeypatch.setattr(distributed, "_MOST_BUSY", 2.0)
-    monkeypatch.setattr(distributed, "_MOST_WAITING", -1.0)
-    _, execution, _, _ = distribute(steady)
-    assert sum("the workers wait for photos" in line for line in execution.warnings) == 1
+@pytest.fixture
+def watch(monkeypatch):
+    """Return a watch over two workers, and what tells it what happened in so many seconds."""
+    clock = [0.0]
+    monkeypatch.setattr(distributed.time, "monotonic", lambda: clock[0])
+    watch = distributed._Watch(2)
+
+    def look(seconds, waited, idle=0.0, starving=True, ready=2):
+        clock[0] += seconds
+        watch.idle += idle
+        return watch.look(waited, starving=starving, ready=ready)
+
+    return look
+
+
+def test_a_driver_that_is_busy_is_told_of_once(watch):
+    assert watch(29, waited=1) == ""
+    assert watch(2, waited=1) == "this process is busy 94% of the time and holds the workers up"
+    assert watch(31, waited=1) == ""
+
+
+def test_workers_that_starve_are_told_of_once(watch):
+    assert watch(15, waited=15, idle=15) == ""
+    assert watch(16, waited=16, idle=10) == "the workers wait for photos 40% of the time"
+    assert watch(31, waited=31, idle=60) == ""
+
+
+@pytest.mark.parametrize(
+    "calm",
+    [
+        {"waited": 10},  # two thirds busy
+        {"waited": 31, "idle": 12},  # a fifth of the time of two
+        {"waited": 31, "idle": 60, "starving": False},  # nothing is left to do
+    ],
+)
+def test_there_is_no_warning_without_need(watch, calm):
+    assert watch(31, **calm) == ""
+
+
+def test_the_last_images_are_no_starving(watch):
+    assert watch(20, waited=20, idle=30) == ""
+    assert watch(11, waited=11, idle=20, starving=False) == ""
+
+
+def test_missing_workers_are_told_of_once(watch):
+    assert watch(31, waited=31, ready=1) == "1 of 2 workers are ready after 31 s; is there room?"
+    assert watch(31, waited=31, ready=1) == ""
 
 
 def test_workers_that_never_come_are_told_of(steady, distribute, monkeypatch):
@@ -302,6 +364,5 @@ def test_workers_that_never_come_are_told_of(steady, distribute, monkeypatch):
 
     monkeypatch.setattr(Worker, "__init__", slowly)
     _, execution, steps, _ = distribute(steady, attack=True)
-    (line,) = execution.warnings
-    assert "no worker is ready after" in line
+    assert "0 of 2 workers are ready after" in execution.warnings[0]
     assert steps[0] == Step()

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from edgefool.errors import RunError, UsageError
-from edgefool.experiments import Execution, Experiment, Record, make_plan, open_run
+from edgefool.errors import AttackError, RunError, UsageError
+from edgefool.experiments import Execution, Experiment, Record, RunFolder, cell_attack, make_plan, open_run
+from edgefool.experiments import worker as worker_module
 from edgefool.experiments.cell_attack import Wanted
 from edgefool.experiments.worker import Order, Setup, Worker
 
@@ -86,6 +87,41 @@ def test_idleness_is_told(opened):
     assert worker.take().idle >= 0.25
 
 
+def test_waiting_for_photos_is_idleness(opened, monkeypatch):
+    execution, _, setup = opened
+    worker, read = Worker(setup), cell_attack.read_image
+
+    def slowly(source):
+        time.sleep(0.4)
+        return read(source)
+
+    monkeypatch.setattr(cell_attack, "read_image", slowly)
+    worker.give(orders(execution, execution.tasks[0])[:1])
+    report = worker.take()
+    assert report.results
+    assert 0.3 < report.idle < 2
+
+
+def test_an_owner_that_cannot_be_read_for_a_moment_is_asked_again(opened, monkeypatch):
+    execution, _, setup = opened
+    worker, owner, asked = Worker(setup), RunFolder.owner, []
+
+    def stutter(self):
+        asked.append(self)
+        if len(asked) < 3:
+            raise OSError(5, "Input/output error")
+        return owner(self)
+
+    monkeypatch.setattr(RunFolder, "owner", stutter)
+    monkeypatch.setattr(worker_module.time, "sleep", lambda _: None)
+    worker.give(orders(execution, execution.tasks[0])[:1])
+    assert worker.take().results
+    monkeypatch.setattr(RunFolder, "owner", lambda _: stutter(asked.clear()))
+    worker.give(orders(execution, execution.tasks[0])[1:2])
+    with pytest.raises(RunError, match=r"cannot read .*run: Input/output error"):
+        worker.take()
+
+
 def test_a_photo_that_cannot_be_read_is_an_error_record(opened, album):
     execution, _, setup = opened
     (album / "0.png").write_bytes(b"no image")
@@ -135,7 +171,7 @@ def test_a_failure_is_raised_after_what_was_done(opened, monkeypatch):
         pass
     ((number, record),) = worker.take().results
     assert (number, isinstance(record, Record)) == (first.number, True)
-    with pytest.raises(MemoryError, match="out of memory"):
+    with pytest.raises(AttackError, match="enhance on first failed: out of memory"):
         worker.take()
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +17,7 @@ from torch import Tensor
 from edgefool.attacks import Attack, AttackResult, Sample
 from edgefool.classifiers import Classifier
 from edgefool.datasets import Photo
-from edgefool.errors import ImageError, RunError, UsageError
+from edgefool.errors import AttackError, EdgeFoolError, ImageError, RunError, UsageError
 from edgefool.experiments.cell import Cell
 from edgefool.experiments.memory import free_memory
 from edgefool.experiments.run_folder import Record, RunFolder, sha256
@@ -69,6 +70,15 @@ class CellAttack:
         Called in these threads with each record and its files; by default it makes both durable.
     share
         Of the free memory that may be used.
+    idle
+        Called with the seconds that the attack had to wait for a photo to be read.
+
+    Raises
+    ------
+    RunError
+        If images cannot be saved, or originals of the run not read.
+    AttackError
+        If the attack, or the classifier in it, raises anything.
     """
 
     def __init__(
@@ -83,10 +93,11 @@ class CellAttack:
         pool: ThreadPoolExecutor,
         save: Callable[[Record, Mapping[Path, bytes]], None] | None = None,
         share: float = 1.0,
+        idle: Callable[[float], None] = lambda seconds: None,
     ):
         self._run, self._folder, self._cell, self._photos = run, folder, cell, iter(photos)
         self._classifier, self._attack, self._batch_size = classifier, attack, batch_size
-        self._pool, self._keep, self._share = pool, save or run.save, share
+        self._pool, self._keep, self._share, self._idle = pool, save or run.save, share, idle
         self._device = device_of(classifier)
         self._numbers = count()
         self._reading: deque[Future[_Job | Record]] = deque()
@@ -97,13 +108,22 @@ class CellAttack:
         saving: deque[Future[Record]] = deque()
         # The attack takes a `Sample` whenever it has room for one.
         samples = _Samples(self._next_sample)
-        for index, result in self._attack.stream(self._classifier, samples, self._batch_size):
+        for index, result in self._attacked(samples):
             saving.append(self._pool.submit(self._save, self._jobs.pop(index), result))
             while saving and (saving[0].done() or len(saving) > _MOST_UNSAVED):
                 yield saving.popleft().result()
             yield from self._drain()
         yield from (record.result() for record in saving)
         yield from self._drain()
+
+    def _attacked(self, samples: Iterable[Sample]) -> Iterator[tuple[int, AttackResult]]:
+        try:
+            yield from self._attack.stream(self._classifier, samples, self._batch_size)
+        except EdgeFoolError:
+            raise
+        except Exception as error:  # the classifier may be anybody's code
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise AttackError(f"{self._attack.name} on {self._classifier.name} failed: {reason}") from error
 
     def _drain(self) -> Iterator[Record]:
         while self._errors:
@@ -116,7 +136,9 @@ class CellAttack:
                 self._reading.append(self._pool.submit(self._read, wanted))
             if not self._reading:
                 return None
+            start = time.monotonic()
             job = self._reading.popleft().result()
+            self._idle(time.monotonic() - start)
             if isinstance(job, Record):
                 self._errors.append(job)
             else:

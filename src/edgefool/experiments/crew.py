@@ -2,10 +2,12 @@
 
 import math
 import os
+import signal
 import textwrap
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from itertools import count
 from queue import Empty, SimpleQueue
@@ -68,7 +70,7 @@ class Crew:
         self._actors: dict[str, Any] = {}
         self._names = count(1)
         self._events: SimpleQueue[Event] = SimpleQueue()
-        self._own = False
+        self._own, self._undo = False, ExitStack()
 
     def __enter__(self) -> Self:
         self._own = not self._ray.is_initialized()
@@ -88,6 +90,7 @@ class Crew:
             self.dismiss(name)
         if self._own:
             self._ray.shutdown()
+        self._undo.close()
 
     def hire(self) -> str:
         """Have one more worker started, which says when it is ready; return its name."""
@@ -103,7 +106,7 @@ class Crew:
     def give(self, name: str, orders: Sequence[Order]) -> None:
         """Hand orders to a worker; if it is dead, an event says so."""
         with self._contact():
-            self._actors[name].give.remote(orders)
+            self._listen(name, self._actors[name].give.remote(orders), only_errors=True)
 
     def ask(self, name: str) -> None:
         """Have a worker report what it has done as soon as there is anything."""
@@ -126,17 +129,23 @@ class Crew:
 
     def _share_out(self) -> tuple[int, Setup]:
         """Return how many workers there will be, and what each gets."""
-        have: dict[str, float] = self._ray.cluster_resources()
-        gpus, cpus = have.get("GPU", 0.0), have.get("CPU", 0.0)
-        on_gpu = gpus > 0 and self._setup.device != "cpu"
-        if self._setup.device == "cuda" and not on_gpu:
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        with_gpus = [node for node in nodes if node.get("GPU")] if self._setup.device != "cpu" else []
+        if self._setup.device == "cuda" and not with_gpus:
             raise RunError("there is no GPU for the workers; leave --device cuda out")
-        cores = self._wanted_cores or (max(1, int(cpus // gpus)) if on_gpu else 1)
-        size = self._wanted or int(gpus if on_gpu else cpus // cores)
-        if size < 1 or cores > cpus:
-            raise RunError(f"there are {cpus:g} CPU cores, too few for a worker of {cores}")
-        share = 1 / math.ceil(size / gpus) if on_gpu else 0.0  # as many on each GPU
-        return size, replace(self._setup, device="cuda" if on_gpu else "cpu", cores=cores, gpus=share)
+        if with_gpus:
+            gpus = int(sum(node["GPU"] for node in with_gpus))
+            size = self._wanted or gpus
+            each = math.ceil(size / gpus)  # on each GPU
+            fair = min(int(node.get("CPU", 0) // (node["GPU"] * each)) for node in with_gpus)
+            cores, share, device = self._wanted_cores or max(1, fair), 1 / each, "cuda"
+        else:
+            cores, share, device = self._wanted_cores or 1, 0.0, "cpu"
+            size = self._wanted or int(sum(node.get("CPU", 0) // cores for node in nodes))
+        most = max((node.get("CPU", 0) for node in with_gpus or nodes), default=0)
+        if size < 1 or cores > most:
+            raise RunError(f"a worker of {cores} CPU cores finds no room: machines have up to {most:g}")
+        return size, replace(self._setup, device=device, cores=cores, gpus=share)
 
     def _connect(self) -> None:
         known: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
@@ -146,10 +155,14 @@ class Crew:
                 known["num_cpus"] = max(os.cpu_count() or 1, self._wanted * (self._wanted_cores or 1))
         else:
             known |= {"address": "auto" if self._address == "auto" else f"ray://{self._address}"}
+        before = signal.getsignal(signal.SIGTERM)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the error says it all
                 self._ray.init(**known)
+            if threading.current_thread() is threading.main_thread():  # Ray has put its own, which is no good end
+                signal.signal(signal.SIGTERM, signal.default_int_handler)
+                self._undo.callback(signal.signal, signal.SIGTERM, before)
         except Exception as error:  # ConnectionError, ValueError, RuntimeError
             told = str(error).partition("\n")[0]
             raise RunError(f"cannot reach Ray at {self._address or 'this machine'}: {told}") from error
@@ -162,10 +175,15 @@ class Crew:
             told = str(error).partition("\n")[0]
             raise RunError(f"contact with Ray is lost: {told}; what is done is kept, repeat the command") from error
 
-    def _listen(self, name: str, promise: Any) -> None:
+    def _listen(self, name: str, promise: Any, *, only_errors: bool = False) -> None:
         def hear(future: Any) -> None:
-            error = future.exception()
-            self._events.put(Event(name, _cause(error) if error else future.result()))
+            try:
+                said = future.result()
+            except BaseException as error:  # also where it was cancelled
+                self._events.put(Event(name, _cause(error)))
+            else:
+                if not only_errors:
+                    self._events.put(Event(name, said))
 
         promise.future().add_done_callback(hear)
 

@@ -1,5 +1,6 @@
 """Does what is missing of an experiment in a run folder by way of workers; this process alone writes the records."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -7,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
 
-from edgefool.errors import EdgeFoolError, RunError
+from edgefool.errors import AttackError, EdgeFoolError, RunError
 from edgefool.experiments.cell import Cell
 from edgefool.experiments.cell_attack import error_record
 from edgefool.experiments.crew import Event
@@ -18,6 +19,7 @@ from edgefool.experiments.run_folder import Record, RunFolder
 from edgefool.experiments.todo import MOST_DEATHS, Assignment, Todo
 from edgefool.experiments.worker import Order, Report
 
+_MOST_CULPRITS = 10  # in a row, with nothing done in between
 _WINDOW = 30.0  # seconds over which waiting is judged
 _MOST_WAITING = 0.2  # of the workers' time
 _MOST_BUSY = 0.8  # of this process's time
@@ -136,7 +138,8 @@ class DistributedExecution(Execution):
         with self._crew as self._workers:
             for _ in range(self._workers.size):
                 self._hire()
-            self._failures, watch = 0, _Watch(self._workers.size)
+            self._failures = self._barren = 0
+            watch = _Watch(self._workers.size)
             while self._todo or any(member.holds for member in self.members.values()):
                 start = time.monotonic()
                 events = self._workers.events(timeout=1.0)
@@ -144,7 +147,7 @@ class DistributedExecution(Execution):
                 done = [pair for event in events for pair in self._hear(event, watch)]
                 self._assign()
                 yield from self._keep(done)
-                ready = any(member.room for member in self.members.values())
+                ready = sum(member.room > 0 for member in self.members.values())
                 if line := watch.look(waited, starving=bool(self._todo), ready=ready):
                     self.warnings.append(line)
                     yield Step()
@@ -169,6 +172,7 @@ class DistributedExecution(Execution):
             watch.idle += event.said.idle
             done = [(member.holds.pop(number), result) for number, result in event.said.results]
             member.images += sum(isinstance(result, Record) for _, result in done)
+            self._barren = 0
         else:
             member.host, member.room, member.since = *event.said, time.monotonic()
             self._failures, done = 0, []
@@ -177,7 +181,7 @@ class DistributedExecution(Execution):
 
     def _bury(self, member: Member, reason: BaseException) -> list[tuple[Assignment, Record | Answer]]:
         """Replace a worker; return error records for what is known to have killed it."""
-        if isinstance(reason, EdgeFoolError):
+        if isinstance(reason, EdgeFoolError) and not isinstance(reason, AttackError):
             raise reason
         told = str(reason).strip().partition("\n")[0] or type(reason).__name__
         self.warnings.append(f"{member.name} died, and what it had in hand ({len(member.holds)}) is done again: {told}")
@@ -188,7 +192,11 @@ class DistributedExecution(Execution):
             self._hire()
         elif not self.members:
             raise RunError(f"workers die before they are ready: {told}") from reason
-        return [(culprit, _failed(culprit, told)) for culprit in self._todo.again(member.holds.values())]
+        culprits = self._todo.again(member.holds.values())
+        self._barren += len(culprits)
+        if self._barren >= _MOST_CULPRITS:
+            raise RunError(f"workers die of one image after the other: {told}") from reason
+        return [(culprit, _failed(culprit, told)) for culprit in culprits]
 
     def _assign(self) -> None:
         """Fill up what the workers have in hand."""
@@ -198,9 +206,12 @@ class DistributedExecution(Execution):
             alone, *ready = ready
             if not alone.holds and (assignment := self._todo.next_alone()):
                 self._give(alone, [assignment])
+        held = sum(len(member.holds) for member in self.members.values())
+        share = math.ceil((held + len(self._todo)) / self._workers.size)  # so that all have something to do at the end
         for member in ready:
             taken: list[Assignment] = []
-            while len(member.holds) + len(taken) < member.room and (assignment := self._todo.next()):
+            room = min(member.room, share)
+            while len(member.holds) + len(taken) < room and (assignment := self._todo.next()):
                 taken.append(assignment)
             if taken:
                 self._give(member, taken)
@@ -234,7 +245,7 @@ class DistributedExecution(Execution):
 
 
 class _Watch:
-    """Notices when there are no workers, or when they wait for photos or for this process."""
+    """Notices when workers are missing, or wait for photos or for this process."""
 
     def __init__(self, size: int):
         self._size, self._told = size, set[str]()
@@ -243,10 +254,10 @@ class _Watch:
     def _begin(self) -> None:
         self._start, self.idle, self._waited, self._starving = time.monotonic(), 0.0, 0.0, True
 
-    def look(self, waited: float, *, starving: bool, ready: bool) -> str:
+    def look(self, waited: float, *, starving: bool, ready: int) -> str:
         """Return a line, each once, if it is so.
 
-        ``starving`` says that there is work that nobody has in hand, ``ready`` that there is a worker.
+        ``starving`` says that there is work that nobody has in hand, ``ready`` how many workers there are.
         """
         self._waited += waited
         self._starving &= starving
@@ -254,8 +265,8 @@ class _Watch:
         if seconds < _WINDOW:
             return ""
         line, busy, idle = "", 1 - self._waited / seconds, self.idle / seconds / self._size
-        if not ready:
-            line = self._once("none", f"no worker is ready after {seconds:.0f} s; is there room for one?")
+        if ready < self._size:
+            line = self._once("few", f"{ready} of {self._size} workers are ready after {seconds:.0f} s; is there room?")
         elif busy > _MOST_BUSY:
             line = self._once("driver", f"this process is busy {busy:.0%} of the time and holds the workers up")
         elif self._starving and idle > _MOST_WAITING:

@@ -137,6 +137,10 @@ class Plan(_Entry):
             make_attack(method.name, method.constants)
         return self
 
+    def whole(self) -> "Plan":
+        """Return the plan with whole paths, for a process that may be in another folder."""
+        return Plan.model_validate(_resolve(self.model_dump(mode="json", exclude_none=True), _whole))
+
     def to_toml(self) -> str:
         """Return the plan as TOML, with whole paths; ``?`` stands in them for what is not UTF-8.
 

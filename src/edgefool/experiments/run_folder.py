@@ -269,10 +269,16 @@ class RunFolder:
         return self.path / kind / folder / f"{record.image}.png"
 
     def owner(self) -> str:
-        """Return who holds the run, a text that no two processes share; empty where nobody does."""
+        """Return who holds the run, a text that no two processes share; empty where nobody does.
+
+        Raises
+        ------
+        OSError
+            If that cannot be found out.
+        """
         try:
             return (self.path / OWNER).read_text(encoding="utf-8")
-        except OSError:
+        except FileNotFoundError:
             return ""
 
     def cells(self) -> dict[str, Cell]:

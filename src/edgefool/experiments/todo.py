@@ -52,8 +52,8 @@ class Todo:
         self._waiting: dict[tuple[str, str], list[Assignment]] = {}  # by the original that is being made
         self._making: set[tuple[str, str]] = set()
 
-    def __bool__(self) -> bool:
-        return bool(self._blocks or self._alone or self._waiting)
+    def __len__(self) -> int:
+        return sum(map(len, self._blocks)) + len(self._alone) + sum(map(len, self._waiting.values()))
 
     def add(self, assignments: Iterable[Assignment]) -> None:
         """Put a block behind all others."""

@@ -24,6 +24,7 @@ from edgefool.experiments.memory import MOST, BatchSize, Kept
 from edgefool.experiments.plan import Plan, make_attack
 from edgefool.experiments.run_folder import Record, RunFolder
 
+_TRIES = 4
 _THREADS = 4  # that read, judge and write images
 
 
@@ -125,7 +126,7 @@ class Worker:
         return Ready(socket.gethostname(), batch + max(2, batch // 4))
 
     def give(self, orders: Sequence[Order]) -> None:
-        """Hand orders over; each is done behind those given before."""
+        """Hand orders over."""
         with self._changed:
             self._orders.extend(orders)
             self._changed.notify_all()
@@ -166,11 +167,21 @@ class Worker:
         """Attack photos of a cell until something else is next or nothing is left."""
         cell = self._setup.cells[folder]
         classifier, attack, batch_size = self._needs(folder, cell)
-        photos, pool = _Photos(self._orders, self._numbers, folder), self._pool
-        deque(
-            CellAttack(self._run, folder, cell, photos, classifier, attack, batch_size, pool, self._save, self._share),
-            maxlen=0,
+        photos = _Photos(self._orders, self._numbers, folder)
+        run = CellAttack(
+            self._run,
+            folder,
+            cell,
+            photos,
+            classifier,
+            attack,
+            batch_size,
+            self._pool,
+            save=self._save,
+            share=self._share,
+            idle=self._rest,
         )
+        deque(run, maxlen=0)
 
     def _needs(self, folder: str, cell: Cell) -> tuple[Classifier, Attack, int | BatchSize]:
         if folder not in self._works:
@@ -179,6 +190,10 @@ class Worker:
             batch_size = self._setup.batch_size or BatchSize(attack, kept, self._share)
             self._works[folder] = classifier, attack, batch_size
         return self._works[folder]
+
+    def _rest(self, seconds: float) -> None:
+        with self._changed:
+            self._idle += seconds
 
     def _save(self, record: Record, images: Mapping[Path, bytes]) -> None:
         # Where the driver was killed, another may be at work by now, and its images are not to be replaced.
@@ -192,7 +207,15 @@ class Worker:
             self._changed.notify_all()
 
     def _check_owner(self, complaint: Exception) -> None:
-        if self._run.owner() != self._setup.owner:
+        for tries in range(_TRIES):
+            try:
+                owner = self._run.owner()
+                break
+            except OSError as error:  # a store may be out of reach for a moment
+                if tries == _TRIES - 1:
+                    raise RunError(f"{_where()} cannot read {self._run.path}: {error.strerror or error}") from error
+                time.sleep(2.0**tries)
+        if owner != self._setup.owner:
             raise complaint
 
     def _check_classifiers(self) -> None:
