@@ -127,10 +127,12 @@ def test_a_line_on_the_disk_is_waited_for(lines, monkeypatch):
     genuine = os.fsync
     monkeypatch.setattr(os, "fsync", lambda file: (synced.append(file), genuine(file)))
     lines.append([Fact(name="a"), Fact(name="b")])
-    assert len(synced) == 1
-    lines.append([Fact(name="c")], durable=False)
-    assert len(synced) == 1
-    assert len(lines.read()) == 3
+    assert len(synced) == 2, "the file, and the folder that has its name from now on"
+    lines.append([Fact(name="c")])
+    assert len(synced) == 3
+    lines.append([Fact(name="d")], durable=False)
+    assert len(synced) == 3
+    assert len(lines.read()) == 4
 
 
 def test_a_disk_that_was_full_leaves_no_half_a_line(lines, monkeypatch):

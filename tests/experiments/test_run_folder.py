@@ -160,7 +160,11 @@ def test_run_is_for_one_process(tmp_path):
 
 
 def test_a_disk_that_became_read_only_is_told_and_the_lock_given_back(tmp_path, monkeypatch):
-    def fail(path, *_):
+    genuine = io.open
+
+    def fail(path, mode="w", *rest):
+        if mode in ("r", "rb"):
+            return genuine(path, mode, *rest)
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
     with monkeypatch.context() as patch:
