@@ -59,7 +59,7 @@ _Executor = Annotated[
     ),
 ]
 _Workers = Annotated[
-    int | None, typer.Option(min=1, help="How many workers (executor ray).", show_default="one for each GPU, or for --cores cores")
+    int | None, typer.Option(min=1, help="How many workers.", show_default="one for each GPU, or for --cores cores")
 ]
 _Cores = Annotated[
     int | None, typer.Option(min=1, help="CPU cores of each worker.", show_default="1, or their share with GPUs")
