@@ -16,10 +16,7 @@ from PIL import Image
 from benchmarks.bookkeeping import CLASSIFIERS
 from edgefool.cli import DEMO
 from edgefool.datasets.demo import DEMO_PHOTOS, write_demo_photos
-from edgefool.experiments import Execution, Experiment, Plan, load_records, make_plan, open_run
-from edgefool.experiments.crew import Crew
-from edgefool.experiments.distributed import DistributedExecution
-from edgefool.experiments.worker import Setup
+from edgefool.experiments import Execution, Experiment, Plan, load_records, make_plan, open_run, ray_execution
 
 
 def demo_plan(times: int, folder: Path) -> Path:
@@ -84,11 +81,7 @@ def ticks(plan: Plan, folder: Path, workers: int) -> Iterator[float]:
     experiment = Experiment(plan)
     with open_run(folder, plan.to_toml(), experiment.cells) as run:
         execution = (
-            DistributedExecution(
-                experiment,
-                run,
-                lambda cells: Crew("", Setup(plan, cells, run.path, run.owner(), device="cpu"), workers, 1),
-            )
+            ray_execution(experiment, run, workers=workers, device="cpu")
             if workers
             else Execution(experiment, run, batch_size=4)
         )

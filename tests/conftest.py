@@ -121,6 +121,24 @@ def tiny(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def dying() -> str:
+    """Return code for another process: what ``die_after`` makes of functions kills it at call ``{left}`` of them."""
+    return """
+import os, signal
+left = {left}
+def die_after(genuine):
+    def call(*arguments, **keywords):
+        global left
+        left -= 1
+        result = genuine(*arguments, **keywords)
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    return call
+"""
+
+
+@pytest.fixture
 def make_photo() -> Callable[..., Path]:
     """Return what writes a photo of soft colours with some texture."""
 

@@ -141,29 +141,13 @@ main({[str(argument) for argument in arguments]})
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env=environment)
 
 
-DYING = """
-import os, signal
-from edgefool.address import Address
-left = {left}
-def dying(genuine):
-    def call(*arguments, **keywords):
-        global left
-        left -= 1
-        result = genuine(*arguments, **keywords)
-        if left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-    return call
-Address.write_bytes = dying(Address.write_bytes)
-"""
-
-
-def test_killed_midway_nothing_is_lost_and_nothing_twice(tmp_path, photos, tiny, attack):
+def test_killed_midway_nothing_is_lost_and_nothing_twice(tmp_path, photos, tiny, attack, dying):
+    deadly = f"from edgefool.address import Address\n{dying}Address.write_bytes = die_after(Address.write_bytes)"
     command = ("attack", photos, "--out", photos.parent / "run", "--classifier", f"{tiny}:factory", *NET)
     good = child("attack", tmp_path / "album", "--out", tmp_path / "good", "--classifier", f"{tiny}:factory", *NET)
     good.communicate(timeout=120)
     for left in (6, 12):  # the plan and what goes with it are four
-        process = child(*command, before=DYING.format(left=left))
+        process = child(*command, before=deadly.format(left=left))
         _, stderr = process.communicate(timeout=120)
         assert process.returncode == -signal.SIGKILL, stderr
         time.sleep(3.1)  # the store tells whole seconds

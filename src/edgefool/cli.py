@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from edgefool.attacks import Attack
     from edgefool.experiments import Execution, Experiment, RunFolder
-    from edgefool.experiments.cell import Cell
     from edgefool.report import Results
 
 app = typer.Typer(
@@ -548,21 +547,20 @@ class _ExecutorChoice:
         return "cpu" if self.is_ray else self.device
 
     def execution(self, experiment: "Experiment", run: "RunFolder", batch_size: int | None, retry: bool) -> "Execution":
-        from edgefool.experiments import Execution
+        from edgefool.experiments import Execution, ray_execution
 
         if self.address is None:
             return Execution(experiment, run, batch_size=batch_size, retry=retry)
-        from edgefool.experiments.crew import Crew
-        from edgefool.experiments.distributed import DistributedExecution
-        from edgefool.experiments.worker import Setup
-        from edgefool.files import real_path
-
-        def start(cells: "dict[str, Cell]") -> Crew:
-            path = real_path(run.path)  # workers may be in another folder
-            setup = Setup(experiment.plan.whole(), cells, path, run.owner(), batch_size, self.device)
-            return Crew(str(self.address), setup, self.workers, self.cores)
-
-        return DistributedExecution(experiment, run, start, retry=retry)
+        return ray_execution(
+            experiment,
+            run,
+            self.address,
+            workers=self.workers,
+            cores=self.cores,
+            device=self.device,
+            batch_size=batch_size,
+            retry=retry,
+        )
 
 
 def _parse_executor(executor: str | None, workers: int | None, cores: int | None, device: str) -> _ExecutorChoice:

@@ -12,9 +12,8 @@ import pytest
 import torch
 
 from edgefool.errors import RunError
-from edgefool.experiments import Experiment, RunFolder, load_records, make_plan, open_run
+from edgefool.experiments import Experiment, RunFolder, load_records, make_plan, open_run, ray_execution
 from edgefool.experiments.crew import Crew
-from edgefool.experiments.distributed import DistributedExecution
 from edgefool.experiments.worker import Setup
 
 ray = pytest.importorskip("ray", reason="the extra ray is not installed")
@@ -32,15 +31,11 @@ def machine():
 def distribute(tmp_path, machine):
     """Return what carries out a plan by two actors, and calls ``watch`` with each step."""
 
-    def distribute(settings, folder="spread", watch=lambda execution, step: None, **options):
+    def distribute(settings, folder="spread", watch=lambda execution, step: None):
         plan = make_plan(settings)
         experiment = Experiment(plan)
         with open_run(tmp_path / folder, plan.to_toml(), experiment.cells) as run:
-
-            def start(cells):
-                return Crew("", Setup(plan, cells, run.path, run.owner(), device="cpu", **options), workers=2)
-
-            execution = DistributedExecution(experiment, run, start)
+            execution = ray_execution(experiment, run, workers=2, device="cpu")
             for step in execution:
                 watch(execution, step)
             return run, execution

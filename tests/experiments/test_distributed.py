@@ -45,7 +45,7 @@ class Threads:
             dict(enumerate(last)),
         )
         self.workers, self.queue, self.numbers = {}, SimpleQueue(), count()
-        self.given, self.deaths, self.lives = [], [], {}
+        self.given, self.portions, self.deaths, self.lives = [], [], [], {}
 
     def __enter__(self):
         return self
@@ -70,6 +70,7 @@ class Threads:
         if name not in self.workers:  # dead, which has not been heard yet
             return
         self.given += orders
+        self.portions.append(len(orders))
         left = self.lives[name]
         if left is not None:
             self.lives[name] = left = left - len(orders)
@@ -350,6 +351,26 @@ def test_the_last_images_are_no_starving(watch):
 def test_missing_workers_are_told_of_once(watch):
     assert watch(31, waited=31, ready=1) == "1 of 2 workers are ready after 31 s; is there room?"
     assert watch(31, waited=31, ready=1) == ""
+
+
+def test_a_missing_worker_hides_no_other_warning(watch):
+    assert "1 of 2 workers are ready" in watch(31, waited=1, ready=1)
+    assert "this process is busy" in watch(31, waited=1, ready=1)
+
+
+def test_those_who_never_come_get_no_share(steady, distribute, monkeypatch):
+    """The one worker that there is takes a whole batch once the others have had their time."""
+    begin, number = Worker.__init__, count()
+
+    def one_comes(self, setup):
+        if next(number):
+            time.sleep(60)
+        begin(self, setup)
+
+    monkeypatch.setattr(Worker, "__init__", one_comes)
+    monkeypatch.setattr(distributed, "_WINDOW", 0.0)
+    _, _, _, crew = distribute(steady, size=20, attack=True)
+    assert max(crew.portions) >= 3
 
 
 def test_workers_that_never_come_are_told_of(steady, distribute, monkeypatch):

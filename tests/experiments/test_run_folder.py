@@ -591,31 +591,20 @@ def test_killed_twenty_times_at_random_moments(tmp_path, tiny, make_photo, child
 
 
 @pytest.mark.kills
-def test_killed_at_every_write(tmp_path, tiny, make_photo, child, tally):
+def test_killed_at_every_write(tmp_path, tiny, make_photo, child, dying, tally):
     tally.fault = "killed (SIGKILL) at each write of a run"
     for seed in range(2):
         make_photo(tmp_path / "photos" / f"{seed}.png", seed)
     child(cli.main, arguments(tmp_path / "photos", tmp_path / "good", tiny))
     command = arguments(tmp_path / "photos", tmp_path / "run", tiny)
-    deadly = """
-import os, signal
+    deadly = f"""{dying}
 from edgefool.cli import main
-left = {number}
-def die_after(genuine):
-    def call(*arguments, **keywords):
-        global left
-        left -= 1
-        result = genuine(*arguments, **keywords)
-        if left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-    return call
 os.fsync, os.replace, os.mkdir = die_after(os.fsync), die_after(os.replace), die_after(os.mkdir)
 main({command})
 """
     codes = [-9]
     while codes[-1] == -9 and len(codes) < 40:
-        codes.append(child(exec, deadly.format(number=len(codes) - 1, command=command), {}).exitcode)
+        codes.append(child(exec, deadly.format(left=len(codes) - 1), {}).exitcode)
         assert codes[-1] in (0, -9)
     tally.tries = codes.count(-9)
     assert tally.tries > 5

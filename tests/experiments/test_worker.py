@@ -160,7 +160,7 @@ def test_a_failure_is_raised_after_what_was_done(opened, monkeypatch):
     first, second = orders(execution, execution.tasks[0])[:2]
     worker.give([first])
     while not worker._results:
-        pass
+        time.sleep(0.01)
 
     def fail(*_):
         raise MemoryError("out of memory")
@@ -168,7 +168,7 @@ def test_a_failure_is_raised_after_what_was_done(opened, monkeypatch):
     monkeypatch.setattr(type(execution.tasks[0].work.attack), "step", fail)
     worker.give([second])
     while not worker._failure:
-        pass
+        time.sleep(0.01)
     ((number, record),) = worker.take().results
     assert (number, isinstance(record, Record)) == (first.number, True)
     with pytest.raises(AttackError, match="enhance on first failed: out of memory"):

@@ -4,13 +4,10 @@ import json
 
 import pytest
 
-from edgefool.experiments import Experiment, make_plan, open_run
-from edgefool.experiments.crew import Crew
-from edgefool.experiments.distributed import DistributedExecution
-from edgefool.experiments.worker import Setup
+from edgefool.experiments import Experiment, make_plan, open_run, ray_execution
 
 ray = pytest.importorskip("ray", reason="the extra ray is not installed")
-cluster_utils = pytest.importorskip("ray.cluster_utils")
+cluster_utils = pytest.importorskip("ray.cluster_utils", reason="the extra ray is not installed")
 pytestmark = [pytest.mark.faults, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 
@@ -26,11 +23,7 @@ def test_a_node_that_is_removed_loses_nothing(tmp_path, settings, tally):
         plan = make_plan(slow)
         experiment = Experiment(plan)
         with open_run(tmp_path / "spread", plan.to_toml(), experiment.cells) as run:
-
-            def start(cells):
-                return Crew("", Setup(plan, cells, run.path, run.owner(), device="cpu"), workers=2)
-
-            execution = DistributedExecution(experiment, run, start)
+            execution = ray_execution(experiment, run, workers=2, device="cpu")
             for step in execution:
                 if step.record and nodes and len(run.records()) >= 3:
                     cluster.remove_node(nodes.pop(), allow_graceful=False)

@@ -1,6 +1,7 @@
 """Experiments: what to run, what was done, and what does it."""
 
 from edgefool.experiments.cell_attack import image_seed, source_text
+from edgefool.experiments.distributed import ray_execution
 from edgefool.experiments.execution import Execution, Step, Task
 from edgefool.experiments.experiment import Experiment
 from edgefool.experiments.foreign import ForeignImages
@@ -23,6 +24,7 @@ __all__ = [
     "make_attack",
     "make_plan",
     "open_run",
+    "ray_execution",
     "read_plan",
     "source_text",
 ]

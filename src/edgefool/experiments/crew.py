@@ -70,11 +70,10 @@ class Crew:
         self._actors: dict[str, Any] = {}
         self._names = count(1)
         self._events: SimpleQueue[Event] = SimpleQueue()
-        self._own, self._undo = False, ExitStack()
+        self._undo = ExitStack()
 
     def __enter__(self) -> Self:
-        self._own = not self._ray.is_initialized()
-        if self._own:
+        if not self._ray.is_initialized():
             self._connect()
         try:
             self.size, self._setup = self._share_out()
@@ -88,8 +87,6 @@ class Crew:
     ) -> None:
         for name in list(self._actors):
             self.dismiss(name)
-        if self._own:
-            self._ray.shutdown()
         self._undo.close()
 
     def hire(self) -> str:
@@ -148,21 +145,22 @@ class Crew:
         return size, replace(self._setup, device=device, cores=cores, gpus=share)
 
     def _connect(self) -> None:
-        known: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         if not self._address:
-            known |= {"address": "local", "include_dashboard": False, "object_store_memory": 2**27}
+            options |= {"address": "local", "include_dashboard": False, "object_store_memory": 2**27}
             if self._wanted:  # all that were asked for can start
-                known["num_cpus"] = max(os.cpu_count() or 1, self._wanted * (self._wanted_cores or 1))
+                options["num_cpus"] = max(os.cpu_count() or 1, self._wanted * (self._wanted_cores or 1))
         else:
-            known |= {"address": "auto" if self._address == "auto" else f"ray://{self._address}"}
+            options |= {"address": "auto" if self._address == "auto" else f"ray://{self._address}"}
         before = signal.getsignal(signal.SIGTERM)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the error says it all
-                self._ray.init(**known)
+                self._ray.init(**options)
             if threading.current_thread() is threading.main_thread():  # Ray has put its own, which is no good end
                 signal.signal(signal.SIGTERM, signal.default_int_handler)
                 self._undo.callback(signal.signal, signal.SIGTERM, before)
+            self._undo.callback(self._ray.shutdown)
         except Exception as error:  # ConnectionError, ValueError, RuntimeError
             told = str(error).partition("\n")[0]
             raise RunError(f"cannot reach Ray at {self._address or 'this machine'}: {told}") from error

@@ -11,13 +11,14 @@ from typing import Protocol
 from edgefool.errors import AttackError, EdgeFoolError, RunError
 from edgefool.experiments.cell import Cell
 from edgefool.experiments.cell_attack import error_record
-from edgefool.experiments.crew import Event
+from edgefool.experiments.crew import Crew, Event
 from edgefool.experiments.execution import Execution, Step
 from edgefool.experiments.experiment import Experiment
 from edgefool.experiments.measuring import Answer
 from edgefool.experiments.run_folder import Record, RunFolder
 from edgefool.experiments.todo import MOST_DEATHS, Assignment, Todo
-from edgefool.experiments.worker import Order, Report
+from edgefool.experiments.worker import Order, Report, Setup
+from edgefool.files import real_path
 
 _MOST_CULPRITS = 10  # in a row, with nothing done in between
 _WINDOW = 30.0  # seconds over which waiting is judged
@@ -59,7 +60,7 @@ class Member:
     images : int
         That it attacked.
     since : float
-        When it became ready, by `time.monotonic`.
+        When it was hired, and then when it became ready, by `time.monotonic`.
     """
 
     name: str
@@ -114,6 +115,7 @@ class DistributedExecution(Execution):
         self._numbers, self._todo = count(), Todo(self._has_original)
         self._left = {task.folder: len(task.waiting) for task in self.tasks}
         self.members: dict[str, Member] = {}
+        self._failures = self._barren = self._deaths = 0
 
     @property
     def rates(self) -> dict[str, float]:
@@ -138,7 +140,6 @@ class DistributedExecution(Execution):
         with self._crew as self._workers:
             for _ in range(self._workers.size):
                 self._hire()
-            self._failures = self._barren = 0
             watch = _Watch(self._workers.size)
             while self._todo or any(member.holds for member in self.members.values()):
                 start = time.monotonic()
@@ -151,7 +152,8 @@ class DistributedExecution(Execution):
                 if line := watch.look(waited, starving=bool(self._todo), ready=ready):
                     self.warnings.append(line)
                     yield Step()
-        self._run.remove_leftovers()  # of workers that were killed
+        if self._deaths:
+            self._run.remove_leftovers()
 
     def _has_original(self, assignment: Assignment) -> bool:
         assert assignment.photo  # noqa: S101  (only photos have one)
@@ -187,6 +189,7 @@ class DistributedExecution(Execution):
         self.warnings.append(f"{member.name} died, and what it had in hand ({len(member.holds)}) is done again: {told}")
         del self.members[member.name]
         self._workers.dismiss(member.name)
+        self._deaths += 1
         self._failures += not member.room
         if self._failures < MOST_DEATHS * self._workers.size:
             self._hire()
@@ -206,8 +209,10 @@ class DistributedExecution(Execution):
             alone, *ready = ready
             if not alone.holds and (assignment := self._todo.next_alone()):
                 self._give(alone, [assignment])
+        # So that all have something to do at the end, and those that begin a little later.
         held = sum(len(member.holds) for member in self.members.values())
-        share = math.ceil((held + len(self._todo)) / self._workers.size)  # so that all have something to do at the end
+        expected = sum(m.room > 0 or time.monotonic() - m.since < _WINDOW for m in self.members.values())
+        share = math.ceil((held + len(self._todo)) / max(expected, 1))
         for member in ready:
             taken: list[Assignment] = []
             room = min(member.room, share)
@@ -244,6 +249,42 @@ class DistributedExecution(Execution):
             self._todo.finish(assignment)
 
 
+def ray_execution(
+    experiment: Experiment,
+    run: RunFolder,
+    address: str = "",
+    *,
+    workers: int | None = None,
+    cores: int | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    retry: bool = False,
+) -> DistributedExecution:
+    """Return an execution by Ray actors.
+
+    Parameters
+    ----------
+    experiment, run, batch_size, retry
+        As for `Execution`; this process needs no GPU.
+    address, workers, cores
+        As for `edgefool.experiments.crew.Crew`.
+    device
+        "cpu", "cuda", or "auto": GPUs where there are any.
+
+    Raises
+    ------
+    UsageError
+        If Ray is not installed, or a photo that was attacked has other bytes now.
+    """
+
+    def start(cells: dict[str, Cell]) -> Crew:
+        # Workers may be in another folder, so that paths have to be whole.
+        setup = Setup(experiment.plan.whole(), cells, real_path(run.path), run.owner(), batch_size, device)
+        return Crew(address, setup, workers, cores)
+
+    return DistributedExecution(experiment, run, start, retry=retry)
+
+
 class _Watch:
     """Notices when workers are missing, or wait for photos or for this process."""
 
@@ -264,20 +305,17 @@ class _Watch:
         seconds = time.monotonic() - self._start
         if seconds < _WINDOW:
             return ""
-        line, busy, idle = "", 1 - self._waited / seconds, self.idle / seconds / self._size
+        busy, idle, lines = 1 - self._waited / seconds, self.idle / seconds / max(ready, 1), {}
         if ready < self._size:
-            line = self._once("few", f"{ready} of {self._size} workers are ready after {seconds:.0f} s; is there room?")
-        elif busy > _MOST_BUSY:
-            line = self._once("driver", f"this process is busy {busy:.0%} of the time and holds the workers up")
+            lines["few"] = f"{ready} of {self._size} workers are ready after {seconds:.0f} s; is there room?"
+        if busy > _MOST_BUSY:
+            lines["driver"] = f"this process is busy {busy:.0%} of the time and holds the workers up"
         elif self._starving and idle > _MOST_WAITING:
-            line = self._once("workers", f"the workers wait for photos {idle:.0%} of the time")
+            lines["workers"] = f"the workers wait for photos {idle:.0%} of the time"
         self._begin()
-        return line
-
-    def _once(self, kind: str, line: str) -> str:
-        line = "" if kind in self._told else line
-        self._told.add(kind)
-        return line
+        new = next((kind for kind in lines if kind not in self._told), "")
+        self._told.add(new)
+        return lines.get(new, "")
 
 
 def _failed(culprit: Assignment, reason: str) -> Record | Answer:

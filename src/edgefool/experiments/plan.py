@@ -146,7 +146,7 @@ class Plan(_Entry):
 
         The first line, a comment, is the CRC-32 of the others, by which `reread_plan` finds out what was altered.
         """
-        settings = _resolve(self.model_dump(mode="json", exclude_none=True), _whole)
+        settings = self.whole().model_dump(mode="json", exclude_none=True)
         data = tomli_w.dumps(settings).encode(errors="replace")
         return (_check(data) + data).decode()
 
