@@ -8,11 +8,13 @@ from pathlib import Path
 import torch
 
 from edgefool.datasets.demo import write_demo_photos
-from edgefool.experiments import Execution, Experiment, Plan, make_plan, open_run
-from edgefool.experiments.cell_attack import decide
+from edgefool.execution import Execution
+from edgefool.execution.cell_attack import decide
+from edgefool.experiments import Experiment, Plan, make_plan
 from edgefool.images import encode_png, read_image, resize_image
 from edgefool.measures import PAPER_SQUEEZERS, changed_pixels, ciede2000, linf, psnr, squeezing_scores, ssim
 from edgefool.report import load_results, make_tables
+from edgefool.runs import open_run
 
 SIDE = 32
 # Quick, so that what is measured is not lost in their passes.

@@ -13,10 +13,11 @@ from typing import Self
 from benchmarks.bookkeeping import CLASSIFIERS
 from edgefool.console import Follower
 from edgefool.datasets import Photo
-from edgefool.experiments import Experiment, Record, load_records, make_plan, open_run
-from edgefool.experiments.crew import Event
-from edgefool.experiments.distributed import DistributedExecution
-from edgefool.experiments.worker import Order, Ready, Report
+from edgefool.execution.distributed.driver import DistributedExecution
+from edgefool.execution.distributed.ray_pool import Event
+from edgefool.execution.distributed.worker import Order, Ready, Report
+from edgefool.experiments import Experiment, make_plan
+from edgefool.runs import Record, load_records, open_run
 
 BATCH = 160  # orders in hand, as a worker on a GPU
 

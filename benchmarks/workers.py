@@ -16,7 +16,9 @@ from PIL import Image
 from benchmarks.bookkeeping import CLASSIFIERS
 from edgefool.cli import DEMO
 from edgefool.datasets.demo import DEMO_PHOTOS, write_demo_photos
-from edgefool.experiments import Execution, Experiment, Plan, load_records, make_plan, open_run, ray_execution
+from edgefool.execution import Execution, ray_execution
+from edgefool.experiments import Experiment, Plan, make_plan
+from edgefool.runs import load_records, open_run
 
 
 def demo_plan(times: int, folder: Path) -> Path:

@@ -14,10 +14,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from edgefool import address
-from edgefool.experiments import Execution, Experiment, RunFolder, Step, load_records, make_plan, open_run
-from edgefool.files import is_remote, parse_path
+from edgefool.execution import Execution, Step
+from edgefool.experiments import Experiment, make_plan
 from edgefool.images import read_image
+from edgefool.runs import RunFolder, load_records, open_run
+from edgefool.storage import address
+from edgefool.storage.files import is_remote, parse_path
 
 # Time limits for single examples fail at random on a busy machine.
 hypothesis.settings.register_profile("edgefool", deadline=None)

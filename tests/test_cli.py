@@ -15,7 +15,8 @@ import torch
 import edgefool as package
 from edgefool import cli
 from edgefool.datasets.demo import DEMO_PHOTOS, write_demo_photos
-from edgefool.experiments import RunFolder, load_records, make_plan
+from edgefool.experiments import make_plan
+from edgefool.runs import RunFolder, load_records
 
 DATA = Path(package.__file__).parent / "classifiers" / "data"
 

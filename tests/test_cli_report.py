@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from edgefool.experiments import RunFolder, load_records
 from edgefool.images import read_image
+from edgefool.runs import RunFolder, load_records
 
 
 @pytest.fixture

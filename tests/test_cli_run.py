@@ -25,8 +25,9 @@ from edgefool.classifiers.vision import torchvision
 from edgefool.datasets import paper_subset
 from edgefool.datasets.demo import DEMO_PHOTOS
 from edgefool.errors import UsageError
-from edgefool.experiments import load_records, open_run, read_plan
+from edgefool.experiments import read_plan
 from edgefool.experiments.experiment import Experiment
+from edgefool.runs import load_records, open_run
 
 PLANS = Path(__file__).parent.parent / "experiments"
 TABLES = ("misleading", "transferability", "detectability", "quality")
@@ -364,7 +365,7 @@ def test_full_disk_is_one_line(tmp_path, settings, carry_out, monkeypatch):
     assert "No space left on device" in error
     assert one_plain_line(error)
     with monkeypatch.context() as patch:
-        patch.setattr("edgefool.experiments.run_folder.write_atomically", fail)  # images
+        patch.setattr("edgefool.runs.run_folder.write_atomically", fail)  # images
         code, _, stderr = carry_out(settings, run="full")
     assert code == 1
     assert "No space left on device; what is done is kept, mend this and repeat the command" in stderr

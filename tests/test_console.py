@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from edgefool.console import Follower, err, out, plain, print_records, print_summary
 from edgefool.datasets import Photo
-from edgefool.experiments import Record, Step, Task
+from edgefool.execution import Step, Task
+from edgefool.runs import Record
 
 NASTY = "[red]x[/b] :cat: \x1b[31m\u202e\n\r\x07\x9b\udcff"
 TAME = "[red]x[/b] :cat: ?[31m??????"

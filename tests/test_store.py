@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 import tomli_w
 
-from edgefool import address
-from edgefool.experiments import RunFolder, load_records, lock
-from edgefool.files import write_atomically
+from edgefool.runs import RunFolder, load_records
+from edgefool.storage import address
+from edgefool.storage import run_lock as lock
+from edgefool.storage.files import write_atomically
 
 NET = ("--size", 32, "--set", "start=identity", "--set", "max_iterations=3", "--set", "tau=0.01", "--batch-size", 1)
 
@@ -131,7 +132,7 @@ def child(*arguments: object, before: str = "") -> subprocess.Popen[str]:
     """Start the command line in another process, in which an owner is dead after 2 seconds."""
     code = f"""
 import sys
-from edgefool.experiments import lock
+from edgefool.storage import run_lock as lock
 lock.PERIOD, lock.PATIENCE = 1.0, 2.0
 {before}
 from edgefool.cli import main
@@ -142,7 +143,9 @@ main({[str(argument) for argument in arguments]})
 
 
 def test_killed_midway_nothing_is_lost_and_nothing_twice(tmp_path, photos, tiny, attack, dying):
-    deadly = f"from edgefool.address import Address\n{dying}Address.write_bytes = die_after(Address.write_bytes)"
+    deadly = (
+        f"from edgefool.storage.address import Address\n{dying}Address.write_bytes = die_after(Address.write_bytes)"
+    )
     command = ("attack", photos, "--out", photos.parent / "run", "--classifier", f"{tiny}:factory", *NET)
     good = child("attack", tmp_path / "album", "--out", tmp_path / "good", "--classifier", f"{tiny}:factory", *NET)
     good.communicate(timeout=120)
@@ -211,7 +214,7 @@ def test_damaged_objects_are_mended(tmp_path, photos, attack):
 def test_many_parts_become_one_file(photos, attack, monkeypatch):
     run = photos.parent / "run"
     assert attack(photos, "--out", run)[0] == 0
-    monkeypatch.setattr("edgefool.experiments.growing.MOST_PARTS", 3)
+    monkeypatch.setattr("edgefool.storage.append_log.MOST_PARTS", 3)
     records = RunFolder(run).records()
     assert len((run / "records.jsonl.d").find()) > 3
     assert attack(photos, "--out", run)[0] == 0

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
         SparseFool,
     )
     from edgefool.classifiers import Classifier, load_classifier
-    from edgefool.experiments import load_records
     from edgefool.images import read_image, resize_image
+    from edgefool.runs import load_records
 
 __all__ = [
     "CW",
@@ -57,7 +57,7 @@ _HOMES = {
     "SemanticAdv": "attacks",
     "SparseFool": "attacks",
     "load_classifier": "classifiers",
-    "load_records": "experiments",
+    "load_records": "runs",
     "read_image": "images",
     "resize_image": "images",
 }

@@ -19,15 +19,17 @@ from rich.table import Table
 
 from edgefool.console import Follower, err, out, print_records, print_summary
 from edgefool.errors import EdgeFoolError, UsageError
-from edgefool.files import is_folder, is_inside, local_path, parse_path, real_path, write_atomically
+from edgefool.storage.files import is_folder, is_inside, local_path, parse_path, real_path, write_atomically
 from edgefool.text import plain
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from edgefool.attacks import Attack
-    from edgefool.experiments import Execution, Experiment, RunFolder
+    from edgefool.execution import Execution
+    from edgefool.experiments import Experiment
     from edgefool.report import Results
+    from edgefool.runs import RunFolder
 
 app = typer.Typer(
     name="edgefool",
@@ -196,8 +198,8 @@ def _carry_out(
     batch_size: int | None = None,
     retry: bool = False,
 ) -> int:
-    from edgefool.experiments import open_run
     from edgefool.report import load_results
+    from edgefool.runs import open_run
 
     with open_run(folder, experiment.plan.to_toml(), experiment.cells, command=shlex.join(sys.argv)) as opened:
         _tell_mended(opened)
@@ -220,7 +222,7 @@ def _carry_out(
 
 def _foretell(folder: Path, experiment: "Experiment") -> None:
     """Estimate what is missing in a folder, which need not exist, and leave it as it is."""
-    from edgefool.experiments import RunFolder
+    from edgefool.runs import RunFolder
 
     run = RunFolder(folder)
     run.refuse_others(experiment.cells, alone=False)
@@ -273,10 +275,12 @@ def evaluate(
     from rich.progress import track
 
     from edgefool.datasets import Folder
-    from edgefool.experiments import ClassifierEntry, ForeignImages, LpipsEntry, RunFolder
+    from edgefool.execution import ForeignImages
+    from edgefool.experiments import ClassifierEntry, LpipsEntry
     from edgefool.experiments.experiment import load_classifiers, load_lpips, unfit_labels
     from edgefool.measures import PAPER_SQUEEZERS
     from edgefool.report import make_results
+    from edgefool.runs import RunFolder
 
     side, place = _parse_size(size), _parse_device(device)
     files: Sequence[Path | None] = [local_path(file) for file in weights or ()] or [None] * len(classifier)
@@ -325,8 +329,9 @@ def demo(
     everything: Annotated[bool, typer.Option("--all/--three", help="All seven photos or three.")] = True,
 ) -> int:
     """Compare all methods on photos that come with scikit-image and scikit-learn, offline; make a page of it."""
-    from edgefool.experiments import Experiment, RunFolder, make_plan
+    from edgefool.experiments import Experiment, make_plan
     from edgefool.report import intermediate_figure, save_figure
+    from edgefool.runs import RunFolder
 
     folder = parse_path(out_folder)
     names = {} if everything else {"names": ["cat", "coffee", "astronaut"]}
@@ -347,8 +352,8 @@ def report(
     images: Annotated[int, typer.Option(min=0, help="Most images that the gallery shows.")] = 3000,
 ) -> int:
     """Make the page of a run anew, RUN/report/index.html: tables, figures and a gallery, to send as it is."""
-    from edgefool.experiments import RunFolder
     from edgefool.report import load_results, make_tables
+    from edgefool.runs import RunFolder
 
     folder = parse_path(run_folder)
     results = load_results(folder)
@@ -372,8 +377,8 @@ def figure(
     classifier: Annotated[str | None, typer.Option(help="Only of this classifier.")] = None,
 ) -> int:
     """Draw a figure of the paper: 3 intermediate images, 4 perturbations, 5 rates, 6 adversarial images."""
-    from edgefool.experiments import RunFolder
     from edgefool.report import draw_figure, load_results, save_figure
+    from edgefool.runs import RunFolder
 
     folder = parse_path(run_folder)
     own = folder / "figures" / f"figure{number}"
@@ -432,7 +437,8 @@ def _attack(
     batch_size: int | None,
     retry: bool,
 ) -> int:
-    from edgefool.experiments import Experiment, make_plan, open_run
+    from edgefool.experiments import Experiment, make_plan
+    from edgefool.runs import open_run
 
     plan = make_plan(
         {
@@ -547,7 +553,7 @@ class _ExecutorChoice:
         return "cpu" if self.is_ray else self.device
 
     def execution(self, experiment: "Experiment", run: "RunFolder", batch_size: int | None, retry: bool) -> "Execution":
-        from edgefool.experiments import Execution, ray_execution
+        from edgefool.execution import Execution, ray_execution
 
         if self.address is None:
             return Execution(experiment, run, batch_size=batch_size, retry=retry)
@@ -578,7 +584,7 @@ def _parse_executor(executor: str | None, workers: int | None, cores: int | None
         _parse_device(device)
     if not address and cores and cores > (os.cpu_count() or 1):
         raise UsageError(f"--cores {cores}: there are {os.cpu_count()} here")
-    from edgefool.experiments.crew import import_ray
+    from edgefool.execution.distributed.ray_pool import import_ray
 
     import_ray(address)  # it is missed before anything is done
     return _ExecutorChoice(device, address, workers, cores)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from edgefool.datasets import Photo
-    from edgefool.experiments import Execution, Record, Step, Task
+    from edgefool.execution import Execution, Step, Task
+    from edgefool.runs import Record
 
 _MOST_WORKERS = 64  # that are told of
 

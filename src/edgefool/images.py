@@ -16,7 +16,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, TiffImagePlugin, Unidentifi
 from torch import Tensor
 
 from edgefool.errors import ImageError, UsageError
-from edgefool.files import is_remote, parse_path
+from edgefool.storage.files import is_remote, parse_path
 
 MIN_SIDE = 16
 """Pixels; the L0 filter and detail enhancement have nothing to work on in a smaller image."""

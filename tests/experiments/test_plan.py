@@ -13,8 +13,8 @@ from edgefool.attacks import EdgeFool
 from edgefool.errors import RunError, UsageError
 from edgefool.experiments import Plan, make_attack, make_plan, read_plan
 from edgefool.experiments.plan import reread_plan
-from edgefool.files import parse_path
 from edgefool.measures import PAPER_SQUEEZERS
+from edgefool.storage.files import parse_path
 
 SMALLEST = """
 [[datasets]]

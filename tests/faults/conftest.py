@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from edgefool.errors import EdgeFoolError, RunError, UsageError
-from edgefool.experiments import Execution, Experiment, Record, RunFolder, load_records, make_plan, open_run
-from edgefool.experiments.run_folder import sha256
+from edgefool.execution import Execution
+from edgefool.experiments import Experiment, make_plan
+from edgefool.runs import Record, RunFolder, load_records, open_run
+from edgefool.runs.run_folder import sha256
 
 
 class Disk:

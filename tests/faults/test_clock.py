@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from edgefool.experiments import RunFolder, run_folder
+from edgefool.runs import RunFolder, run_folder
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 

@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from edgefool.errors import RunError, UsageError
-from edgefool.experiments import load_records
 from edgefool.report import load_results, make_tables
+from edgefool.runs import load_records
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from edgefool.experiments import RunFolder
-from edgefool.experiments.run_folder import sha256
+from edgefool.runs import RunFolder
+from edgefool.runs.run_folder import sha256
 
 pytest.importorskip("ray", reason="the extra ray is not installed")
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]

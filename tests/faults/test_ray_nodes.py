@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from edgefool.experiments import Experiment, make_plan, open_run, ray_execution
+from edgefool.execution import ray_execution
+from edgefool.experiments import Experiment, make_plan
+from edgefool.runs import open_run
 
 ray = pytest.importorskip("ray", reason="the extra ray is not installed")
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="the extra ray is not installed")

@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from edgefool.experiments import Record, RunFolder, load_records
-from edgefool.files import write_atomically
 from edgefool.images import encode_png
 from edgefool.report import comparison_figure, intermediate_figure, perturbation_figure
 from edgefool.report.image_figures import viewing_scale
+from edgefool.runs import Record, RunFolder, load_records
+from edgefool.storage.files import write_atomically
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import math
 import pandas as pd
 import pytest
 
-from edgefool.experiments.cell import Cell
 from edgefool.report import make_results
 from edgefool.report.page_tables import COLUMNS, detectability_rows, known_columns, summary_rows
+from edgefool.runs.cell import Cell
 
 
 def make(*methods):

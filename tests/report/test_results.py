@@ -3,10 +3,11 @@
 import pytest
 
 from edgefool.errors import RunError, UsageError
-from edgefool.experiments import RunFolder, make_plan
-from edgefool.experiments.cell import Cell
-from edgefool.experiments.run_folder import CellLine, Prediction, Quality, Record
+from edgefool.experiments import make_plan
 from edgefool.report import Results, load_results, make_results
+from edgefool.runs import RunFolder
+from edgefool.runs.cell import Cell
+from edgefool.runs.run_folder import CellLine, Prediction, Quality, Record
 
 
 def make_cell(label: str = "nfgsm", classifier: str = "a", **changes: object) -> Cell:

@@ -11,8 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgefool.experiments.cell import Cell
-from edgefool.experiments.run_folder import Prediction, Quality, Record
 from edgefool.measures import detectability, mean_rate
 from edgefool.report import (
     Results,
@@ -23,6 +21,8 @@ from edgefool.report import (
     quality_table,
     transferability_table,
 )
+from edgefool.runs.cell import Cell
+from edgefool.runs.run_folder import Prediction, Quality, Record
 
 # Datasets by name: how many classes their labels count, and their classifiers with the numbers of theirs.
 DATASETS = {"scenes": (4, {"a": 4, "b": 3, "c": 4}), "things": (None, {"a": 4, "b": 3})}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgefool.errors import UsageError
-from edgefool.files import list_folder, real_path
+from edgefool.storage.files import list_folder, real_path
 
 if TYPE_CHECKING:
     from edgefool.datasets.folder import Photo

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from skimage import data
 from sklearn.datasets import load_sample_image
 
-from edgefool.files import write_atomically
 from edgefool.images import encode_png
+from edgefool.storage.files import write_atomically
 
 DEMO_PHOTOS: dict[str, Callable[[], NDArray[np.uint8]]] = {
     "cat": data.chelsea,

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import NoReturn
 
-from edgefool.address import Address, as_path
 from edgefool.errors import UsageError
-from edgefool.files import is_remote, parse_path, real_path
 from edgefool.images import IMAGE_SUFFIXES
+from edgefool.storage.address import Address, as_path
+from edgefool.storage.files import is_remote, parse_path, real_path
 
 # With "-" and 8 digits and ".png" this stays under 143 bytes, the shortest limit in use (eCryptfs).
 _NAME_BYTES = 120

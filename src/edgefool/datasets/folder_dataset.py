@@ -13,8 +13,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from edgefool.datasets.dataset import Dataset, check_missing
 from edgefool.errors import UsageError
-from edgefool.files import is_folder, is_remote, real_path
-from edgefool.path_fields import AnyPath
+from edgefool.storage.files import is_folder, is_remote, real_path
+from edgefool.storage.path_fields import AnyPath
 
 if TYPE_CHECKING:
     from edgefool.datasets.folder import Photo

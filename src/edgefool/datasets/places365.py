@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from edgefool.datasets.dataset import DATA, Dataset, check_missing, label_photos, list_images, match_stems
-from edgefool.path_fields import AnyPath
+from edgefool.storage.path_fields import AnyPath
 
 if TYPE_CHECKING:
     from edgefool.datasets.folder import Photo

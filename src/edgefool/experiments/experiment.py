@@ -11,12 +11,11 @@ from edgefool.classifiers import CATALOGUE, Classifier, load_classifier, read_st
 from edgefool.classifiers.weights import cache_folder, fetch
 from edgefool.datasets import Dataset, Photo
 from edgefool.errors import UsageError
-from edgefool.experiments.cell import Cell
-from edgefool.experiments.cell_attack import source_text
 from edgefool.experiments.plan import ClassifierEntry, LpipsEntry, Plan, make_attack
-from edgefool.experiments.run_folder import Record
-from edgefool.files import parse_path
 from edgefool.measures import Lpips
+from edgefool.runs.cell import Cell
+from edgefool.runs.run_folder import Record, source_text
+from edgefool.storage.files import parse_path
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from typing import Annotated, Any, Literal, Self
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from edgefool.address import is_address
 from edgefool.attacks import METHODS, Attack
 from edgefool.datasets import DatasetEntry
 from edgefool.errors import RunError, UsageError, unknown
-from edgefool.experiments.cell import Constants, Size
-from edgefool.files import real_path
 from edgefool.measures import PAPER_SQUEEZERS, SQUEEZERS
-from edgefool.path_fields import LocalPath
+from edgefool.runs.cell import Constants, Size
+from edgefool.storage.address import is_address
+from edgefool.storage.files import real_path
+from edgefool.storage.path_fields import LocalPath
 
 _CHECK = b"# check: "
 _PATHS = ("path", "weights", "classes", "labels")  # keys whose values are files or folders

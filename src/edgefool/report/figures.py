@@ -12,13 +12,13 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from edgefool.errors import UsageError, unknown
-from edgefool.experiments import Record, RunFolder
-from edgefool.files import write_atomically
 from edgefool.report.image_figures import comparison_figure, intermediate_figure, perturbation_figure
 from edgefool.report.paper import METHODS, method_title
 from edgefool.report.rates_figure import rates_figure
 from edgefool.report.results import Results
 from edgefool.report.tables import misleading_table, transferability_table
+from edgefool.runs import Record, RunFolder
+from edgefool.storage.files import write_atomically
 
 FIGURES = {
     3: "intermediate images of EdgeFool",

@@ -10,11 +10,11 @@ from typing import Any
 
 from PIL import Image
 
-from edgefool.experiments import Record, RunFolder
-from edgefool.experiments.run_folder import Kind
-from edgefool.files import is_remote
 from edgefool.report.figures import titles
 from edgefool.report.results import Results
+from edgefool.runs import Record, RunFolder
+from edgefool.runs.run_folder import Kind
+from edgefool.storage.files import is_remote
 
 MAX_ITEMS = 3000
 """Images that a page shows unless it is told otherwise."""

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgefool.experiments import Record, RunFolder
 from edgefool.images import read_image
+from edgefool.runs import Record, RunFolder
 from edgefool.text import plain
 
 _SCALES = (1, 2, 5, 10, 20, 50, 100)

@@ -18,9 +18,6 @@ from markupsafe import Markup
 from edgefool.attacks import METHODS as ATTACKS
 from edgefool.datasets import KNOWN
 from edgefool.errors import EdgeFoolError
-from edgefool.experiments import RunFolder
-from edgefool.experiments.run_folder import Session
-from edgefool.files import is_remote, real_path, upload_folder, write_atomically
 from edgefool.measures import rate
 from edgefool.report import paper
 from edgefool.report.figures import draw_figure, encode_figure, titles
@@ -29,6 +26,9 @@ from edgefool.report.latex import detectability_latex
 from edgefool.report.page_tables import detectability_rows, known_columns, summary_rows
 from edgefool.report.rates_figure import rates_figure
 from edgefool.report.results import Results
+from edgefool.runs import RunFolder
+from edgefool.runs.run_folder import Session
+from edgefool.storage.files import is_remote, real_path, upload_folder, write_atomically
 from edgefool.text import plain
 
 _MOST_ERRORS = 200  # images that are named, of each kind of error

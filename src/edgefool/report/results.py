@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 
 from edgefool.errors import UsageError
-from edgefool.experiments import RunFolder
-from edgefool.experiments.cell import Cell
 from edgefool.experiments.plan import reread_plan
-from edgefool.experiments.run_folder import Prediction, Quality, Record
-from edgefool.files import parse_path
+from edgefool.runs import RunFolder
+from edgefool.runs.cell import Cell
+from edgefool.runs.run_folder import Prediction, Quality, Record
+from edgefool.storage.files import parse_path
 
 NULL_METHOD = "enhance"
 """EdgeFool's enhancement without an attack: what any attack of its kind has to beat."""

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from edgefool.experiments.cell import Cell
-from edgefool.experiments.run_folder import Record
 from edgefool.measures import Rate, detectability, detection_threshold, mean_rate, rate, transferability
 from edgefool.report.paper import classifier_of_paper, paper_detectability
 from edgefool.report.results import Answers, Results
+from edgefool.runs.cell import Cell
+from edgefool.runs.run_folder import Record
 
 JOINT = "joint"
 """The detector that looks at the largest of the squeezers' scores."""

@@ -1,0 +1,1 @@
+"""Bytes that survive: on a disk and in object stores."""

@@ -1,0 +1,236 @@
+"""Workers as real Ray actors on this machine."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+import torch
+
+from edgefool.errors import RunError
+from edgefool.execution import ray_execution
+from edgefool.execution.distributed.ray_pool import Crew
+from edgefool.execution.distributed.worker import Setup
+from edgefool.experiments import Experiment, make_plan
+from edgefool.runs import RunFolder, load_records, open_run
+
+ray = pytest.importorskip("ray", reason="the extra ray is not installed")
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Ray leaves sockets and logs open
+
+
+@pytest.fixture(scope="module")
+def machine():
+    """Start Ray once, as `Crew` would; those that find it running leave it so."""
+    with Crew("", Setup(None, {}, Path(), "", device="cpu"), workers=2):
+        yield
+
+
+@pytest.fixture
+def distribute(tmp_path, machine):
+    """Return what carries out a plan by two actors, and calls ``watch`` with each step."""
+
+    def distribute(settings, folder="spread", watch=lambda execution, step: None):
+        plan = make_plan(settings)
+        experiment = Experiment(plan)
+        with open_run(tmp_path / folder, plan.to_toml(), experiment.cells) as run:
+            execution = ray_execution(experiment, run, workers=2, device="cpu")
+            for step in execution:
+                watch(execution, step)
+            return run, execution
+
+    return distribute
+
+
+def actors():
+    """Return the processes of the actors."""
+    found = psutil.Process().children(recursive=True)
+    return [process for process in found if process.name().startswith("ray::_Actor")]
+
+
+def test_there_is_no_cluster_at_that_address():
+    """First of all tests here, before there is one."""
+    with pytest.raises(RunError, match="cannot reach Ray at auto"), Crew("auto", Setup(None, {}, Path(), "")):
+        pass
+
+
+def test_the_records_are_those_of_a_local_run_on_a_shipped_classifier(distribute, carry_out, alike):
+    settings = {
+        "datasets": [{"kind": "demo", "names": ["cat", "coffee", "astronaut"]}],
+        "classifiers": [{"name": "caltech101-resnet"}, {"name": "caltech101-alexnet"}],
+        "methods": [
+            {"name": "edgefool", "constants": {"max_iterations": 3}},
+            {"name": "deepfool", "constants": {"max_iterations": 2}},
+        ],  # N-FGSM makes a whole ε of the sign of a gradient that is zero but for round-off
+        "size": 64,
+    }
+    run, execution = distribute(settings)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the workers
+    try:
+        local = carry_out(settings, "local").run
+    finally:
+        torch.set_num_threads(threads)
+    alike(run, local)
+    assert len(execution.rates) == 2
+    assert execution.warnings == []
+
+
+def test_a_worker_that_is_killed_loses_nothing(steady, distribute, carry_out, agree):
+    killed = []
+
+    def watch(execution, step):
+        if step.record and len(execution.done[execution.tasks[1].folder]) in (2, 4) and len(killed) < 2:
+            killed.append(actors()[0])
+            killed[-1].kill()
+
+    run, execution = distribute(steady, watch=watch)
+    assert len(killed) == 2
+    assert sum("died, and what it had in hand" in line for line in execution.warnings) >= 1
+    assert len(run.record_lines.path.read_text().splitlines()) == 24, "each was recorded once"
+    agree(run, carry_out(steady, "local").run)
+
+
+def test_an_image_that_kills_three_workers_becomes_an_error_record(settings, distribute, tiny, make_photo, album):
+    make_photo(album / "deadly.png", 7, height=40)
+    deadly = {"name": f"{tiny}:deadly", "label": "deadly"}
+    plan = {**settings, "classifiers": [deadly], "methods": settings["methods"][:1], "size": "native"}
+    run, execution = distribute(plan)
+    records = {record.image: record for record in run.records()}
+    assert len(records) == 7
+    assert [name for name, record in records.items() if record.error] == ["deadly"]
+    assert records["deadly"].error.startswith("3 workers died of it; the last: ")
+    assert sum("died" in line for line in execution.warnings) == 3
+
+
+def test_a_folder_that_cannot_be_written_ends_the_run_in_a_line(settings, distribute, tmp_path):
+    (tmp_path / "spread").mkdir()
+    plan = make_plan(settings)
+    with open_run(tmp_path / "spread", plan.to_toml(), Experiment(plan).cells):
+        (tmp_path / "spread/failures").write_text("in the way")
+    with pytest.raises(RunError, match=r"cannot write .*failures"):
+        distribute(settings)
+
+
+def share_out(nodes, device="auto", workers=None, cores=None):
+    """Return how many workers machines like these get, and the cores and the share of a GPU of each."""
+    crew = Crew("", Setup(None, {}, Path(), "", device=device), workers, cores)
+    resources = [dict(zip(("CPU", "GPU"), node, strict=False)) for node in nodes]
+    crew._ray = SimpleNamespace(nodes=lambda: [{"Alive": True, "Resources": r} for r in resources])
+    size, setup = crew._share_out()
+    return size, setup.cores, setup.gpus
+
+
+@pytest.mark.parametrize(
+    ("nodes", "options", "expected"),
+    [
+        ([(8,)], {}, (8, 1, 0)),
+        ([(8,), (3,)], {"cores": 2}, (5, 2, 0)),
+        ([(8,)], {"workers": 3}, (3, 1, 0)),
+        ([(16, 1)], {}, (1, 16, 1)),
+        ([(16, 1)], {"device": "cpu"}, (16, 1, 0)),
+        ([(16, 1)], {"workers": 4}, (4, 4, 0.25)),
+        ([(32, 4)], {"workers": 6}, (6, 4, 0.5)),
+        ([(4,), (2, 1)], {}, (1, 2, 1)),  # a head without a GPU
+        ([(4,), (64, 8), (16, 4)], {}, (12, 4, 1)),
+        ([(1, 4)], {}, (4, 1, 1)),
+    ],
+)
+def test_each_worker_gets_its_share_of_one_machine(nodes, options, expected):
+    assert share_out(nodes, **options) == expected
+
+
+@pytest.mark.parametrize(
+    ("nodes", "options", "told"),
+    [
+        ([(2,), (2,)], {"cores": 4}, "a worker of 4 CPU cores finds no room: machines have up to 2"),
+        ([(64,), (2, 1)], {"cores": 4}, "a worker of 4 CPU cores finds no room: machines have up to 2"),
+        ([(0,)], {}, "a worker of 1 CPU cores finds no room: machines have up to 0"),
+        ([(8,)], {"device": "cuda"}, "there is no GPU for the workers"),
+    ],
+)
+def test_workers_without_room_are_told_of(nodes, options, told):
+    with pytest.raises(RunError, match=told):
+        share_out(nodes, **options)
+
+
+def test_paths_count_from_the_drivers_folder(tmp_path, edgefool, tiny, album, monkeypatch, machine):
+    """The workers are in another one."""
+    monkeypatch.chdir(tmp_path)
+    options = ["--classifier", f"{tiny.name}:factory", "--method", "enhance", "--size", 32, "--workers", 2]
+    assert edgefool("attack", album.name, "--out", "run", *options)[0] == 0
+    assert len(RunFolder(tmp_path / "run").records()) == 6
+
+
+def test_without_ray_there_is_one_line(edgefool, tiny, album, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, _, stderr = edgefool("attack", album, "--out", tmp_path / "run", "--executor", "ray")
+    assert code == 2
+    assert stderr == "error: the executor ray needs Ray: pip install 'edgefool[ray]'\n"
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--executor", "dask"], "--executor dask: local, ray, ray://HOST:PORT or ray://auto"),
+        (["--executor", "ray://"], "--executor ray://: local, ray"),
+        (["--executor", "ray://nonsense"], "--executor ray://nonsense: local, ray"),
+        (["--workers", 1, "--cores", 1000], "--cores 1000: there are"),
+        (["--executor", "local", "--workers", 2], "--workers and --cores are for --executor ray"),
+        (["--executor", "ray", "--device", "cuda:1"], "--device cuda:1: workers are given theirs"),
+    ],
+)
+def test_wrong_options_are_told_in_a_line(edgefool, album, tmp_path, options, told):
+    code, _, stderr = edgefool("attack", album, "--out", tmp_path / "run", *options)
+    assert code == 2
+    assert stderr.startswith(f"error: {told}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_driver_is_killed_and_a_local_run_goes_on(tmp_path, tiny, album, edgefool, make_photo):
+    """By the command line, with a Ray of its own, which listens on the loopback interface only."""
+    for seed in range(6, 40):
+        make_photo(album / f"{seed}.png", seed)
+    options = ["--out", tmp_path / "run", "--classifier", f"{tiny}:factory", "--size", 32, "--set", "max_iterations=60"]
+    options += ["--method", "edgefool", "--set", "tau=1e-9"]
+    command = [sys.executable, "-m", "edgefool", "attack", album, *options, "--workers", 2]
+    with subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as driver:
+        deadline = time.monotonic() + 90
+        while not records(tmp_path / "run"):
+            assert driver.poll() is None, driver.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        family = psutil.Process(driver.pid).children(recursive=True)
+        addresses = {address for process in [driver.pid, *(p.pid for p in family)] for address in listening(process)}
+        driver.send_signal(signal.SIGKILL)
+        driver.communicate()
+    before = len(records(tmp_path / "run"))
+    assert 0 < before < 40, "the test needs a driver that was killed midway"
+    assert addresses
+    assert all(address in ("127.0.0.1", "::1", "::ffff:127.0.0.1") for address in addresses)
+    _, alive = psutil.wait_procs([p for p in family if "_Actor" in p.name()], timeout=30)
+    assert not alive, "workers end with their driver"
+    for process in family:  # Ray's agents take longer
+        if process.is_running():
+            process.kill()
+    assert edgefool("attack", album, *options)[0] == 0
+    frame = load_records(tmp_path / "run")
+    assert len(frame) == 40
+    assert frame["error"].isna().all()
+    assert len((tmp_path / "run/records.jsonl").read_text().splitlines()) == 40, "each was recorded once"
+
+
+def records(run):
+    return RunFolder(run).records()
+
+
+def listening(pid):
+    try:
+        found = psutil.Process(pid).net_connections("inet")
+    except psutil.Error:
+        return []
+    return [connection.laddr.ip for connection in found if connection.status == psutil.CONN_LISTEN]

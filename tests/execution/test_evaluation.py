@@ -1,0 +1,254 @@
+"""Answers and distances are those of the files, whatever the company, and of no file that is there no more."""
+
+import hashlib
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+
+import pytest
+import torch
+from torch import nn
+
+from edgefool.classifiers import Classifier, load_classifier
+from edgefool.errors import UsageError
+from edgefool.execution.evaluation import Evaluation
+from edgefool.execution.measurer import Meter
+from edgefool.images import encode_png, read_image
+from edgefool.measures import SQUEEZERS, changed_pixels, ciede2000, linf
+from edgefool.runs import RunFolder
+from edgefool.runs.run_folder import sha256
+
+SQUEEZED = ("bits4", "median2")
+
+
+class Distance(nn.Module):
+    """In place of LPIPS."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(3.0))
+
+    def forward(self, images, originals):
+        return self.scale * (images - originals).abs().mean((1, 2, 3))
+
+
+class Touchy(nn.Module):
+    """Knows nothing of images that are bright at the first pixel."""
+
+    def __init__(self, net, limit):
+        super().__init__()
+        self.net, self.limit = net, limit
+
+    def forward(self, images):
+        return torch.where(images[:, :1, 0, 0] > self.limit, torch.nan, self.net(images))
+
+
+@pytest.fixture
+def done(settings, carry_out):
+    """Return a run with two cells of one classifier and two of another, and these classifiers."""
+    run, execution, _ = carry_out(settings)
+    return run, [task.work.classifier for task in execution.tasks[::2]]
+
+
+def measure(run: RunFolder, classifiers, squeezers=SQUEEZED, lpips=None, batch_size=16) -> tuple[Evaluation, int]:
+    """Measure all images of a run; return how many were."""
+    with ThreadPoolExecutor(2) as pool:
+        given = {"lpips": lpips is not None, "batch_size": batch_size}
+        evaluation, count = Evaluation(run, {"pics": classifiers}, squeezers, **given), 0
+        meter, records = Meter(run, classifiers, pool, lpips), run.records()
+        questions = [evaluation.originals(records)]
+        for folder, cell in run.cells().items():
+            questions.append(evaluation.adversarial([r for r in records if r.cell == folder], cell.fingerprint))
+        for question in chain(*questions):
+            evaluation.save(meter(question))
+            count += len(question)
+    return evaluation, count
+
+
+def forget(run: RunFolder) -> RunFolder:
+    """Return a copy of the run that has not been measured."""
+    copy = RunFolder(run.path.with_name("copy"))
+    shutil.rmtree(copy.path, ignore_errors=True)
+    shutil.copytree(run.path, copy.path, ignore=shutil.ignore_patterns("predictions.jsonl", "quality.jsonl"))
+    return copy
+
+
+# From the files
+
+
+@torch.no_grad()
+def test_answers_are_those_of_the_files(done):
+    run, classifiers = done
+    by_fingerprint = {classifier.fingerprint: classifier for classifier in classifiers}
+    records = {(r.cell, r.image): r for r in run.records()} | {(None, r.image): r for r in run.records()}
+    lines = run.prediction_lines.read()
+    assert {line.key for line in lines} == {
+        (cell, "pics", image, fingerprint) for cell, image in records for fingerprint in by_fingerprint
+    }
+    for line in lines:
+        record, classifier = records[line.cell, line.image], by_fingerprint[line.fingerprint]
+        path = run.image_path(record.kind if line.cell else "originals", record)
+        assert line.png == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert line.classifier == classifier.name
+        image = read_image(path)[None]
+        probabilities = classifier(image).softmax(1)[0]
+        assert line.predicted == probabilities.argmax()
+        assert line.probability == pytest.approx(probabilities.max().item(), rel=1e-4)
+        # An image is squeezed for the classifier that it was made for, an original for all.
+        attacked = line.cell is None or run.cells()[line.cell].fingerprint == line.fingerprint
+        assert set(line.scores) == (set(SQUEEZED) if attacked else set())
+        for name, score in line.scores.items():
+            squeezed = classifier(SQUEEZERS[name](image)).softmax(1)[0]
+            assert score == pytest.approx((squeezed - probabilities).abs().sum().item(), rel=1e-3, abs=1e-5)
+
+
+def test_qualities_are_those_of_the_files(done):
+    run, _ = done
+    records = {r.key: r for r in run.records()}
+    lines = run.quality_lines.read()
+    assert {line.key for line in lines} == set(records)
+    for line in lines:
+        record = records[line.key]
+        pair = [read_image(run.image_path(kind, record))[None] for kind in (record.kind, "originals")]
+        assert line.png == record.png
+        assert line.lpips is None
+        for measured, value in ((ciede2000, line.ciede2000), (linf, line.linf), (changed_pixels, line.changed_pixels)):
+            assert value == pytest.approx(measured(*pair).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 100])
+def test_the_company_changes_nothing(done, agree, batch_size):
+    run, classifiers = done
+    copy = forget(run)
+    evaluation, count = measure(copy, classifiers, batch_size=batch_size)
+    assert evaluation.problems == []
+    assert count == 4 * 6 + 6
+    agree(copy, run)
+
+
+def test_images_of_other_sizes_share_no_batch(album, settings, carry_out, make_photo):
+    """Of their own sizes there are 6 of 36 x 32 and 3 of 20 x 50; a batch of both could not be stacked."""
+    for seed in range(3):
+        make_photo(album / f"tall{seed}.png", seed, width=20, height=50)
+    run, _, steps = carry_out(settings | {"size": "native"})
+    assert sorted(step.measured for step in steps if step.measured) == sorted([3, 6] * 4 + [3, 6])
+    assert len(run.prediction_lines.read()) == (4 * 9 + 9) * 2
+    assert len(run.quality_lines.read()) == 4 * 9
+
+
+# What is missing
+
+
+def test_nothing_is_measured_twice(done):
+    run, classifiers = done
+    before = run.prediction_lines.path.read_bytes(), run.quality_lines.path.read_bytes()
+    assert measure(run, classifiers)[1] == 0
+    assert measure(run, classifiers, squeezers=SQUEEZED[:1])[1] == 0
+    assert (run.prediction_lines.path.read_bytes(), run.quality_lines.path.read_bytes()) == before
+
+
+def test_an_image_that_was_replaced_is_measured_anew(done):
+    """Only that one, and by all; answers about the file before it count no more."""
+    run, classifiers = done
+    record = next(r for r in run.records() if r.success)
+    image = read_image(run.image_path("originals", record)).flip(2)
+    png = encode_png(image)
+    run.save(record.model_copy(update={"png": sha256(png)}), {run.image_path(record.kind, record): png})
+    answers = len(run.prediction_lines.path.read_text().splitlines())
+    assert measure(run, classifiers)[1] == 1
+    assert len(run.prediction_lines.path.read_text().splitlines()) == answers + 2
+    new = [line for line in run.prediction_lines.read() if line.key[:3] == (record.cell, "pics", record.image)]
+    assert {line.png for line in new} == {sha256(png)}
+    assert [line.predicted for line in new] == [int(c(image[None]).argmax()) for c in classifiers]
+    (quality,) = [line for line in run.quality_lines.read() if line.key == record.key]
+    assert quality.png == sha256(png)
+    assert measure(run, classifiers)[1] == 0
+
+
+def test_another_squeezer_is_measured_where_it_is_wanted(done):
+    run, classifiers = done
+    assert measure(run, classifiers, squeezers=("median3",))[1] == 4 * 6 + 6
+    for line in run.prediction_lines.read():
+        attacked = line.cell is None or run.cells()[line.cell].fingerprint == line.fingerprint
+        assert set(line.scores) == ({"median3"} if attacked else set())
+
+
+def test_lpips_can_be_asked_for_later(done):
+    run, classifiers = done
+    before = {line.key: line for line in run.quality_lines.read()}
+    answers = run.prediction_lines.path.read_bytes()
+    assert measure(run, classifiers, lpips=Distance())[1] == 4 * 6
+    records = {r.key: r for r in run.records()}
+    for line in run.quality_lines.read():
+        record = records[line.key]
+        image, original = (read_image(run.image_path(kind, record)) for kind in (record.kind, "originals"))
+        assert line.lpips == pytest.approx(3 * (image - original).abs().mean().item(), rel=1e-4)
+        assert line.model_copy(update={"lpips": None}).model_dump() == pytest.approx(before[line.key].model_dump())
+    assert run.prediction_lines.path.read_bytes() == answers
+    assert measure(run, classifiers, lpips=Distance())[1] == 0
+    assert measure(run, classifiers)[1] == 0, "what is known of LPIPS is not forgotten"
+
+
+def test_lpips_that_fails_leaves_the_other_distances(done, monkeypatch):
+    """As it does of images that are too small for its network."""
+    run, classifiers = done
+    before = run.quality_lines.path.read_bytes()
+    lpips = Distance()
+
+    def fail(*_):
+        raise UsageError("too small")
+
+    monkeypatch.setattr(lpips, "forward", fail)
+    assert measure(run, classifiers, lpips=lpips)[0].problems == ["LPIPS: too small"]
+    assert run.quality_lines.path.read_bytes() == before
+    copy = forget(run)
+    measure(copy, classifiers, lpips=lpips)
+    known = {line.key: line.lpips for line in copy.quality_lines.read()}
+    assert known == {record.key: None for record in run.records()}
+
+
+# Classifiers that fail
+
+
+def touchy(classifier: Classifier, limit: float) -> Classifier:
+    return Classifier(
+        Touchy(classifier.net, limit), name="touchy", classes=classifier.classes, architecture="t", input_size=None
+    )
+
+
+def test_one_answer_that_is_no_number_leaves_its_neighbours_alone(done):
+    run, (first, _) = done
+    records = {r.key: r for r in run.records()}.values()
+    brightness = {r.image: float(read_image(run.image_path("originals", r))[0, 0, 0]) for r in records}
+    limit = sorted(brightness.values())[3]
+    classifier = touchy(first, limit)
+    evaluation, _ = measure(run, [classifier])
+    assert evaluation.problems == ["touchy: the logits for some images of 32 x 32 pixels are not finite numbers"]
+    lines = [line for line in run.prediction_lines.read() if line.classifier == "touchy"]
+    clean = {line.image for line in lines if line.cell is None}
+    assert clean == {image for image, value in brightness.items() if value <= limit}
+    assert len(clean) == 4
+    known = {(line.cell, line.image): line for line in run.prediction_lines.read() if line.classifier == "first"}
+    for line in lines:
+        assert line.predicted == known[line.cell, line.image].predicted
+        assert line.probability == pytest.approx(known[line.cell, line.image].probability, rel=1e-4)
+    again, count = measure(run, [classifier])
+    assert count > 0, "it is asked again each time"
+    assert again.problems == evaluation.problems
+
+
+def test_a_classifier_that_fails_is_told_once_for_a_size(album, tiny, settings, carry_out, make_photo):
+    for height in (40, 48):
+        for seed in range(2):
+            make_photo(album / f"{height}-{seed}.png", seed, height=height)
+    run, execution, _ = carry_out(settings | {"size": "native"})
+    net = execution.tasks[0].work.classifier.net
+    fine = Classifier(net, name="fine", classes="abcde", architecture="net", input_size=None)
+    evaluation, _ = measure(run, [load_classifier(f"{tiny}:choosy"), fine])
+    assert evaluation.problems == [
+        "classifier-choosy cannot take 36 x 40 pixels: no 40, please",
+        "classifier-choosy: the logits for some images of 36 x 48 pixels are not finite numbers",
+    ]
+    lines = run.prediction_lines.read()
+    for name, images in (("classifier-choosy", 6), ("fine", 10), ("first", 10), ("other", 10)):
+        assert len([line for line in lines if line.classifier == name]) == images * 5

@@ -1,0 +1,416 @@
+"""An execution does what is missing and nothing else, whatever happened before."""
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edgefool.attacks import DeepFool
+from edgefool.attacks.attack import IterativeAttack
+from edgefool.errors import RunError, UsageError
+from edgefool.execution import Execution
+from edgefool.execution import measurer as measuring
+from edgefool.experiments import Experiment, make_plan
+from edgefool.report import load_results
+from edgefool.runs import open_run
+from edgefool.storage.files import upload_folder
+
+FILES = ("cells.jsonl", "records.jsonl", "predictions.jsonl", "quality.jsonl")
+
+
+def lines(folder: Path) -> dict[str, list[str]]:
+    return {name: (folder / name).read_text().splitlines() for name in FILES}
+
+
+def growth(folder: Path, before: dict[str, list[str]]) -> tuple[int, ...]:
+    """Return how many lines each file has more, after making sure that the others are as before."""
+    after = lines(folder)
+    for name in FILES:
+        assert after[name][: len(before[name])] == before[name]
+    return tuple(len(after[name]) - len(before[name]) for name in FILES)
+
+
+@pytest.fixture
+def forbid(monkeypatch):
+    """Return what makes every attack fail from then on."""
+
+    def fail(*_):
+        raise AssertionError("nothing is to be attacked")
+
+    def forbid():
+        monkeypatch.setattr(IterativeAttack, "stream", fail)
+        for method in IterativeAttack.__subclasses__():
+            monkeypatch.setattr(method, "begin", fail)
+
+    return forbid
+
+
+# Once
+
+
+def test_everything_is_done(tmp_path, settings, carry_out):
+    run, execution, steps = carry_out(settings)
+    records = run.records()
+    assert {r.cell for r in records} == set(run.cells()) == {task.folder for task in execution.tasks}
+    assert len(records) == len({r.key for r in records}) == 4 * 6
+    assert {r.error for r in records} == {None}
+    assert 0 < sum(r.success for r in records) < 24, "the tests need both"
+    assert {step.record.key: step.record for step in steps if step.record} == {r.key: r for r in records}
+    assert {key: r for done in execution.done.values() for r in done.values() for key in [r.key]} == {
+        r.key: r for r in records
+    }
+    assert sum(step.measured for step in steps) == 4 * 6 + 6
+    # Each image by both classifiers, the originals too.
+    assert len(run.prediction_lines.read()) == (4 * 6 + 6) * 2
+    assert len(run.quality_lines.read()) == 4 * 6
+    assert len(list((tmp_path / "run/originals/pics").iterdir())) == 6
+
+
+def test_nothing_is_done_twice(tmp_path, settings, carry_out, forbid, monkeypatch):
+    carry_out(settings)
+    before, written = lines(tmp_path / "run"), {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*.png")}
+    forbid()
+    monkeypatch.setattr(measuring, "read_image", lambda _: pytest.fail("nothing is to be measured"))
+    again = carry_out(settings)
+    assert again.steps == []
+    assert growth(tmp_path / "run", before) == (0, 0, 0, 0)
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*.png")} == written
+    assert len(again.run.session_lines.path.read_text().splitlines()) == 2
+
+
+def test_attack_measures_nothing(tmp_path, settings):
+    plan = make_plan(settings)
+    experiment = Experiment(plan)
+    with open_run(tmp_path / "run", plan.to_toml(), experiment.cells) as run:
+        steps = list(Execution(experiment, run).attack())
+    assert len(steps) == len(run.records()) == 24
+    assert run.prediction_lines.read() == run.quality_lines.read() == []
+
+
+def test_the_batch_size_changes_nothing(settings, carry_out, agree):
+    agree(carry_out(settings, "one", batch_size=1).run, carry_out(settings, "four", batch_size=4).run)
+
+
+def test_a_store_holds_the_same_as_a_disk(settings, carry_out, agree, store):
+    disk = carry_out(settings).run
+    address = store / "run"
+    settings["datasets"][0]["path"] = [str(upload(Path(settings["datasets"][0]["path"]), store / "album"))]
+    run = carry_out(settings, address).run
+    assert {record.source for record in run.records()} == {str(path) for path in (store / "album").find()}
+    for one in (disk, run):  # but for where the photos are
+        one.record_lines.replace(r.model_copy(update={"source": Path(r.source).name}) for r in one.records())
+    agree(run, disk)
+    assert {str(p.relative_to(address)) for p in address.find() if p.suffix == ".png"} == {
+        str(p.relative_to(disk.path)) for p in disk.path.rglob("*.png")
+    }
+    for kind in ("originals", "images", "failures"):
+        for path in (address / kind).find():
+            assert path.read_bytes() == (disk.path / path.relative_to(address)).read_bytes()
+
+
+def test_nothing_is_done_twice_in_a_store(settings, carry_out, memory, forbid):
+    settings["datasets"][0]["path"] = [str(upload(Path(settings["datasets"][0]["path"]), memory / "album"))]
+    records = carry_out(settings, memory / "run").run.records()
+    forbid()
+    again = carry_out(settings, memory / "run")
+    assert again.steps == again.run.mended == []
+    assert again.run.records() == records
+
+
+def upload(folder: Path, address: Path) -> Path:
+    upload_folder(folder, address, last="")
+    return address
+
+
+# A plan that grows
+
+
+def without(settings, what, *positions):
+    return settings | {what: [entry for k, entry in enumerate(settings[what]) if k not in positions]}
+
+
+# How many lines cells, records, predictions and qualities grow by.
+GROWTH = {
+    # Its images of either classifier, which both judge.
+    "method": (lambda settings: without(settings, "methods", 1), (2, 12, 24, 12)),
+    # Its two cells' images, which both judge, and its own answers about what was there: two cells and the originals.
+    "classifier": (lambda settings: without(settings, "classifiers", 1), (2, 12, 24 + 18, 12)),
+    "dataset": (lambda settings: without(settings, "datasets", 1), (4, 24, 60, 24)),
+    # Two images of four cells, and two originals.
+    "photos": (
+        lambda settings: settings | {"datasets": [dataset | {"limit": 4} for dataset in settings["datasets"]]},
+        (0, 8, 16 + 4, 8),
+    ),
+    "photos of a method": (
+        lambda settings: settings | {"methods": [settings["methods"][0], settings["methods"][1] | {"limit": 4}]},
+        (0, 4, 8, 4),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", GROWTH)
+def test_what_is_added_is_done_and_nothing_else(tmp_path, settings, carry_out, agree, what):
+    shrink, grown = GROWTH[what]
+    if what == "dataset":
+        shutil.copytree(tmp_path / "album", tmp_path / "more")
+        settings["datasets"].append({"kind": "folder", "name": "more", "path": str(tmp_path / "more")})
+    carry_out(shrink(settings))
+    before = lines(tmp_path / "run")
+    done = carry_out(settings)
+    assert growth(tmp_path / "run", before) == grown
+    assert sum(step.record is not None for step in done.steps) == grown[1]
+    agree(done.run, carry_out(settings, "at once").run)
+
+
+def test_another_constant_is_another_cell(tmp_path, settings, carry_out, agree, frames):
+    changed = settings | {"methods": [settings["methods"][0], {"name": "deepfool", "constants": {"max_iterations": 1}}]}
+    carry_out(settings)
+    before = lines(tmp_path / "run")
+    run = carry_out(changed).run
+    assert growth(tmp_path / "run", before) == (2, 12, 24, 12)
+    constants = {folder: cell.constants.get("max_iterations") for folder, cell in run.cells().items()}
+    assert len(constants) == 6
+    new = [folder for folder, most in constants.items() if most == 1]
+    assert all(folder.startswith("pics/deepfool-") for folder in new)
+    records, predictions, _ = frames(run)
+    assert (records.groupby("cell").size() == 6).all()
+    assert records.groupby("cell")["method"].nunique().max() == 1
+    assert (predictions.groupby("cell").size() == 12).all()
+    # The tables keep them apart by name, and the new cell is what a run of its own gives.
+    names = load_results(tmp_path / "run").methods
+    assert len({(names[folder], cell.classifier) for folder, cell in run.cells().items()}) == 6
+    alone = load_results(carry_out(changed, "alone").run.path)
+    results = load_results(tmp_path / "run")
+    for folder in new:
+        twin = f"pics/deepfool/{run.cells()[folder].classifier}"
+        assert {r.image: r.png for r in results.records[folder]} == {r.image: r.png for r in alone.records[twin]}
+    # Back to the first constants: all is there.
+    assert carry_out(settings).steps == []
+
+
+def test_a_new_label_is_no_new_cell(tmp_path, settings, carry_out):
+    carry_out(settings)
+    before = lines(tmp_path / "run")
+    settings["methods"][1]["label"] = "DF"
+    run, execution, steps = carry_out(settings)
+    assert steps == []
+    assert growth(tmp_path / "run", before) == (2, 0, 0, 0)  # cells are told anew
+    assert [task.folder for task in execution.tasks] == list(run.cells())
+    assert {cell.label for cell in run.cells().values()} == {"enhance", "DF"}
+    assert set(load_results(tmp_path / "run").methods.values()) == {"enhance", "DF"}
+
+
+def test_a_squeezer_more_is_measured_without_attacks(tmp_path, settings, carry_out, agree, forbid):
+    fewer = carry_out(settings | {"squeezers": ["bits4"]}).run
+    assert {name for line in fewer.prediction_lines.read() for name in line.scores} == {"bits4"}
+    records = lines(tmp_path / "run")["records.jsonl"]
+    more = carry_out(settings, "at once").run
+    forbid()
+    agree(carry_out(settings).run, more)
+    assert lines(tmp_path / "run")["records.jsonl"] == records
+
+
+@pytest.mark.parametrize("gone", ["datasets", "classifiers", "methods"])
+def test_what_the_plan_no_longer_names_stays(tmp_path, settings, carry_out, gone):
+    shutil.copytree(tmp_path / "album", tmp_path / "more")
+    more = {"kind": "folder", "name": "more", "path": str(tmp_path / "more")}
+    full = settings | {"datasets": [*settings["datasets"], more]}
+    carry_out(full)
+    before = lines(tmp_path / "run")
+    assert carry_out(without(full, gone, 0)).steps == []
+    assert growth(tmp_path / "run", before) == (0, 0, 0, 0)
+    assert len(load_results(tmp_path / "run").cells) == 8
+
+
+# Measures from the files
+
+
+def test_measures_are_computed_again_from_the_images(tmp_path, settings, carry_out, agree, forbid):
+    carry_out(settings)
+    shutil.copytree(tmp_path / "run", tmp_path / "before")
+    for name in ("predictions.jsonl", "quality.jsonl"):
+        (tmp_path / "run" / name).unlink()
+    forbid()
+    run, _, steps = carry_out(settings)
+    assert not [step for step in steps if step.record]
+    assert (tmp_path / "run/records.jsonl").read_bytes() == (tmp_path / "before/records.jsonl").read_bytes()
+    agree(run, type(run)(tmp_path / "before"))
+
+
+# Interruptions
+
+
+@pytest.mark.parametrize("when", [1, 4, 9])
+def test_interrupted_attack_goes_on(settings, carry_out, agree, monkeypatch, when):
+    undisturbed = carry_out(settings, "undisturbed").run
+    calls, step = [], DeepFool.step
+
+    def interrupt(self, classifier, active):
+        calls.append(len(active))
+        if len(calls) == when:
+            raise KeyboardInterrupt
+        step(self, classifier, active)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DeepFool, "step", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            carry_out(settings, batch_size=2)
+    assert len(calls) == when, "it went on after the interruption"
+    run, _, steps = carry_out(settings)
+    kept = 24 - sum(step.record is not None for step in steps)
+    assert 6 <= kept < 24  # those of the first cell at least
+    agree(run, undisturbed)
+
+
+def test_interrupted_measuring_goes_on(tmp_path, settings, carry_out, agree, monkeypatch):
+    undisturbed = carry_out(settings, "undisturbed").run
+    calls, measure = [], measuring.squeezing_scores
+
+    def interrupt(*arguments):
+        calls.append(arguments)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return measure(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(measuring, "squeezing_scores", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            carry_out(settings)
+    assert len(calls) == 6
+    assert 0 < len(lines(tmp_path / "run")["predictions.jsonl"]) < 60
+    agree(carry_out(settings).run, undisturbed)
+
+
+# Damage by hand
+
+
+def remove(path):
+    path.unlink()
+
+
+def alter(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def garble_line(path):
+    first, *rest = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first[:40] + b"\n" + b"".join(rest))
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+DAMAGE = {
+    "missing image": ("images/pics/deepfool/first/0.png", remove, "0 of pics/deepfool/first"),
+    "altered image": ("images/pics/deepfool/first/0.png", alter, "0 of pics/deepfool/first"),
+    "empty image": ("images/pics/deepfool/first/0.png", empty, "0 of pics/deepfool/first"),
+    "missing failure": ("failures/pics/deepfool/first/4.png", remove, "4 of pics/deepfool/first"),
+    "missing original": ("originals/pics/3.png", remove, "3 of pics/"),
+    "altered original": ("originals/pics/3.png", alter, "3 of pics/"),
+    "half a last record": ("records.jsonl", truncate, None),
+    "garbled record": ("records.jsonl", garble_line, "line 1 of records.jsonl"),
+    "no records": ("records.jsonl", remove, None),
+    "no cells": ("cells.jsonl", remove, "its cell is unknown"),
+    "half a last prediction": ("predictions.jsonl", truncate, None),
+    "garbled prediction": ("predictions.jsonl", garble_line, "line 1 of predictions.jsonl"),
+    "garbled quality": ("quality.jsonl", garble_line, "line 1 of quality.jsonl"),
+    "garbled session": ("sessions.jsonl", garble_line, "line 1 of sessions.jsonl"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_told_and_done_again(tmp_path, settings, carry_out, agree, damage):
+    name, harm, told = DAMAGE[damage]
+    carry_out(settings)
+    shutil.copytree(tmp_path / "run", tmp_path / "before")
+    harm(tmp_path / "run" / name)
+    run, _, steps = carry_out(settings)
+    assert any(told in line for line in run.mended) if told else not run.mended
+    assert bool(steps) == (name != "sessions.jsonl")
+    agree(run, type(run)(tmp_path / "before"))
+    pngs = {path.relative_to(run.path): path.read_bytes() for path in run.path.rglob("*.png")}
+    assert pngs == {p.relative_to(tmp_path / "before"): p.read_bytes() for p in (tmp_path / "before").rglob("*.png")}
+    assert carry_out(settings).steps == []
+
+
+# Photos
+
+
+def test_errors_are_tried_again_if_asked(album, settings, carry_out):
+    photo = album / "2.png"
+    good = photo.read_bytes()
+    photo.write_text("no photo")
+    run, execution, _ = carry_out(settings)
+    errors = [r for r in run.records() if r.error]
+    assert [r.image for r in errors] == ["2"] * 4
+    assert [task.photos[2].name in execution.done[task.folder] for task in execution.tasks] == [True] * 4
+    photo.write_bytes(good)
+    assert carry_out(settings).steps == []
+    run, execution, steps = carry_out(settings, retry=True)
+    assert [step.record.image for step in steps if step.record] == ["2"] * 4
+    assert {r.error for r in run.records()} == {None}
+    assert {r.error for done in execution.done.values() for r in done.values()} == {None}
+    # The four cells' image and the original are measured.
+    assert sum(step.measured for step in steps) == 5
+
+
+def test_a_photo_that_changed_is_refused(tmp_path, album, settings, carry_out, make_photo):
+    carry_out(settings)
+    before = lines(tmp_path / "run")
+    make_photo(album / "2.png", 99)
+    with pytest.raises(UsageError, match=r"2\.png has changed since this run attacked it; name a new folder"):
+        carry_out(settings)
+    assert growth(tmp_path / "run", before) == (0, 0, 0, 0)
+
+
+def test_photos_keep_their_names(tmp_path, album, settings, carry_out, make_photo):
+    """A newcomer of the same name must not take that of a photo in the run."""
+    carry_out(settings)
+    make_photo(album / "0" / "3.png", 20)
+    run = carry_out(settings).run
+    names = {r.source: r.image for r in run.records()}
+    assert names[str(album / "3.png")] == "3"
+    assert names[str(album / "0" / "3.png")].startswith("3-")
+    assert len(run.records()) == 4 * 7
+
+
+def test_an_original_of_the_run_that_cannot_be_read_is_no_error_of_its_photo(settings, carry_out, agree, monkeypatch):
+    good = carry_out(settings, "good").run
+    genuine = Path.read_bytes
+
+    def fail(path):
+        if "originals" in path.parts:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return genuine(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", fail)
+        with pytest.raises(RunError, match=r"^cannot read .*originals.*: Permission denied; repeat the command$"):
+            carry_out(settings)
+    done = carry_out(settings)
+    assert {record.error for record in done.run.records()} == {None}
+    agree(done.run, good)
+
+
+@pytest.mark.parametrize(("size", "problem"), [(40, "cannot take 40 x 40 pixels: no 40, please"), (48, "not finite")])
+def test_a_classifier_that_fails_leaves_the_others_alone(tiny, settings, carry_out, size, problem):
+    both = settings | {"size": size, "classifiers": [settings["classifiers"][0], {"name": f"{tiny}:choosy"}]}
+    run, execution, _ = carry_out(both, "both")
+    assert [bool(r.error) for r in run.records()] == [r.classifier != "first" for r in run.records()]
+    (told,) = execution.evaluation.problems
+    assert told.startswith("classifier-choosy")
+    assert problem in told
+    assert {line.classifier for line in run.prediction_lines.read()} == {"first"}
+    alone = carry_out(without(both, "classifiers", 1), "alone").run
+    for ours, theirs in ((run.prediction_lines, alone.prediction_lines), (run.quality_lines, alone.quality_lines)):
+        found, expected = ({line.key: line.png for line in each.read()} for each in (ours, theirs))
+        assert found == expected
