@@ -11,7 +11,7 @@ from edgefool.datasets.demo import write_demo_photos
 from edgefool.experiments import Execution, Experiment, Plan, make_plan, open_run
 from edgefool.experiments.cell_attack import decide
 from edgefool.images import encode_png, read_image, resize_image
-from edgefool.measures import PAPER_SQUEEZERS, changed_pixels, ciede2000, linf, psnr, squeezing_scores, ssim
+from edgefool.metrics import PAPER_SQUEEZERS, changed_pixels, ciede2000, linf, psnr, squeezing_scores, ssim
 from edgefool.report import load_results, make_tables
 
 SIDE = 32

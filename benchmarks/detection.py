@@ -8,7 +8,7 @@ from torch import Tensor
 
 from benchmarks.shared import load
 from edgefool.classifiers import Classifier
-from edgefool.measures import PAPER_SQUEEZERS, squeezing_scores
+from edgefool.metrics import PAPER_SQUEEZERS, squeezing_scores
 
 PHOTOS = 120  # as many as NIPS 2017 has at hand; more images are these again
 

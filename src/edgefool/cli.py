@@ -275,7 +275,7 @@ def evaluate(
     from edgefool.datasets import Folder
     from edgefool.experiments import ClassifierEntry, ForeignImages, LpipsEntry, RunFolder
     from edgefool.experiments.experiment import load_classifiers, load_lpips, unfit_labels
-    from edgefool.measures import PAPER_SQUEEZERS
+    from edgefool.metrics import PAPER_SQUEEZERS
     from edgefool.report import make_results
 
     side, place = _parse_size(size), _parse_device(device)

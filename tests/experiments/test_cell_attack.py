@@ -22,7 +22,7 @@ from edgefool.errors import UsageError
 from edgefool.experiments import Record, image_seed, load_records, source_text
 from edgefool.experiments.cell_attack import refuse_changed
 from edgefool.images import read_image, resize_image
-from edgefool.measures import psnr, ssim
+from edgefool.metrics import psnr, ssim
 
 PROMISED = [
     "image",

@@ -16,7 +16,7 @@ from edgefool.experiments.evaluation import Evaluation
 from edgefool.experiments.measuring import Meter
 from edgefool.experiments.run_folder import sha256
 from edgefool.images import encode_png, read_image
-from edgefool.measures import SQUEEZERS, changed_pixels, ciede2000, linf
+from edgefool.metrics import SQUEEZERS, changed_pixels, ciede2000, linf
 
 SQUEEZED = ("bits4", "median2")
 

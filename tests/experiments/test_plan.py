@@ -14,7 +14,7 @@ from edgefool.errors import RunError, UsageError
 from edgefool.experiments import Plan, make_attack, make_plan, read_plan
 from edgefool.experiments.plan import reread_plan
 from edgefool.files import parse_path
-from edgefool.measures import PAPER_SQUEEZERS
+from edgefool.metrics import PAPER_SQUEEZERS
 
 SMALLEST = """
 [[datasets]]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from edgefool.experiments.cell import Cell
 from edgefool.experiments.run_folder import Prediction, Quality, Record
-from edgefool.measures import detectability, mean_rate
+from edgefool.metrics import detectability, mean_rate
 from edgefool.report import (
     Results,
     detectability_table,

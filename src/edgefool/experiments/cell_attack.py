@@ -22,7 +22,7 @@ from edgefool.experiments.cell import Cell
 from edgefool.experiments.memory import free_memory
 from edgefool.experiments.run_folder import Record, RunFolder, sha256
 from edgefool.images import encode_png, read_image, resize_image
-from edgefool.measures import psnr, ssim
+from edgefool.metrics import psnr, ssim
 
 THREADS = min(os.cpu_count() or 1, 8)
 """As many as are worth having to read, judge and write images."""

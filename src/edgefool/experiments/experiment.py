@@ -16,7 +16,7 @@ from edgefool.experiments.cell_attack import source_text
 from edgefool.experiments.plan import ClassifierEntry, LpipsEntry, Plan, make_attack
 from edgefool.experiments.run_folder import Record
 from edgefool.files import parse_path
-from edgefool.measures import Lpips
+from edgefool.metrics import Lpips
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from edgefool.experiments.measuring import Meter
 from edgefool.experiments.run_folder import Record, RunFolder, sha256
 from edgefool.files import is_folder, is_inside, real_path
 from edgefool.images import encode_png, read_image, resize_image
-from edgefool.measures import psnr, ssim
+from edgefool.metrics import psnr, ssim
 
 
 class ForeignImages:

@@ -13,7 +13,7 @@ from edgefool.errors import UsageError
 from edgefool.experiments.cell_attack import device_of
 from edgefool.experiments.run_folder import Prediction, Quality, Record, RunFolder
 from edgefool.images import read_image
-from edgefool.measures import changed_pixels, ciede2000, linf, squeezing_scores
+from edgefool.metrics import changed_pixels, ciede2000, linf, squeezing_scores
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from edgefool.datasets import DatasetEntry
 from edgefool.errors import RunError, UsageError, unknown
 from edgefool.experiments.cell import Constants, Size
 from edgefool.files import real_path
-from edgefool.measures import PAPER_SQUEEZERS, SQUEEZERS
+from edgefool.metrics import PAPER_SQUEEZERS, SQUEEZERS
 from edgefool.path_fields import LocalPath
 
 _CHECK = b"# check: "

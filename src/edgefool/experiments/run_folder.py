@@ -188,7 +188,7 @@ class Prediction(Line):
 
 
 class Quality(Line):
-    """How far an adversarial image is from its original; see `edgefool.measures`.
+    """How far an adversarial image is from its original; see `edgefool.metrics`.
 
     Attributes
     ----------

@@ -21,7 +21,7 @@ from edgefool.errors import EdgeFoolError
 from edgefool.experiments import RunFolder
 from edgefool.experiments.run_folder import Session
 from edgefool.files import is_remote, real_path, upload_folder, write_atomically
-from edgefool.measures import rate
+from edgefool.metrics import rate
 from edgefool.report import paper
 from edgefool.report.figures import draw_figure, encode_figure, titles
 from edgefool.report.gallery import MAX_ITEMS, Gallery, make_gallery

@@ -11,7 +11,7 @@ import pandas as pd
 
 from edgefool.experiments.cell import Cell
 from edgefool.experiments.run_folder import Record
-from edgefool.measures import Rate, detectability, detection_threshold, mean_rate, rate, transferability
+from edgefool.metrics import Rate, detectability, detection_threshold, mean_rate, rate, transferability
 from edgefool.report.paper import classifier_of_paper, paper_detectability
 from edgefool.report.results import Answers, Results
 

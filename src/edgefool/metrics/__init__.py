@@ -7,8 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgefool.measures.quality import LPIPS_BACKBONES, Lpips, changed_pixels, ciede2000, linf, psnr, ssim
-    from edgefool.measures.rates import (
+    from edgefool.metrics.quality import LPIPS_BACKBONES, Lpips, changed_pixels, ciede2000, linf, psnr, ssim
+    from edgefool.metrics.rates import (
         Rate,
         Transferability,
         detectability,
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         rate,
         transferability,
     )
-    from edgefool.measures.squeezing import (
+    from edgefool.metrics.squeezing import (
         PAPER_SQUEEZERS,
         SQUEEZERS,
         bit_depth_reduction,

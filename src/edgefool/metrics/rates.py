@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom
 
 from edgefool.errors import UsageError
-from edgefool.measures.squeezing import threshold_rank
+from edgefool.metrics.squeezing import threshold_rank
 
 _Floats = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from scipy.ndimage import median_filter
 from torch import nn
 
 from edgefool.errors import UsageError
-from edgefool.measures import (
+from edgefool.metrics import (
     PAPER_SQUEEZERS,
     SQUEEZERS,
     bit_depth_reduction,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
 from edgefool.errors import UsageError
-from edgefool.measures import detectability, mean_rate, misleading_rate, rate, transferability
+from edgefool.metrics import detectability, mean_rate, misleading_rate, rate, transferability
 
 
 def is_empty(result):
