@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
 from edgefool.errors import UsageError
-from edgefool.metrics import detectability, mean_rate, misleading_rate, rate, transferability
+from edgefool.metrics import mean_rate, misleading_rate, rate, transferability
 
 
 def is_empty(result):
@@ -62,7 +62,7 @@ def test_misleading_rate_counts_changed_classes(classes):
 
 
 @given(classes=st.lists(st.tuples(CLASSES, CLASSES, CLASSES, CLASSES | st.none()), min_size=1))
-def test_transferability_by_three_yardsticks(classes):
+def test_transferability_in_three_ways(classes):
     clean, adversarial, source, labels = zip(*classes, strict=True)
     found = transferability(clean, adversarial, source, labels)
     assert found.changed == rate([after != before for before, after, _, _ in classes])
@@ -75,61 +75,6 @@ def test_transferability_by_three_yardsticks(classes):
 def test_transferability_without_labels():
     found = transferability(np.array([0, 1]), np.array([0, 2]), np.array([1, 2]))
     assert (found.changed.value, found.source.value, found.truth) == (0.5, 0.5, None)
-
-
-def shares_by_loop(clean, adversarial, which, rate):
-    """The shares that are detected, and their number, in plain Python; lists of (n, S)."""
-    clean, adversarial = ([[*row, max(row)] for row in scores] for scores in (clean, adversarial))
-    shares = []
-    for squeezer in range(len(clean[0])):
-        scores = sorted(row[squeezer] for row in clean)
-        threshold = scores[math.ceil(len(scores) * (1 - rate)) - 1]
-        detected = [
-            row[squeezer] > threshold
-            for row, chosen in zip(adversarial, which, strict=True)
-            if chosen and not math.isnan(row[0])
-        ]
-        shares.append(sum(detected) / len(detected))
-    return [*shares, sum(shares[:-1]) / len(shares[:-1])], len(detected)
-
-
-@pytest.fixture
-def scored():
-    """Scores of 60 originals, of the adversarial images of all but each seventh, and which of these count."""
-    random = np.random.default_rng(0)
-    clean = random.random((60, 3))
-    adversarial = clean + random.random((60, 3)) * [0.2, 0.5, 0.8]
-    adversarial[::7] = np.nan
-    return clean, adversarial, random.random(60) < 0.6
-
-
-@pytest.mark.parametrize("false_positive_rate", [0, 0.05, 0.3])
-@pytest.mark.parametrize("chosen", [True, False])
-def test_detectability_equals_a_loop(scored, chosen, false_positive_rate):
-    clean, adversarial, which = scored
-    found = detectability(
-        clean, adversarial, which=which if chosen else None, false_positive_rate=false_positive_rate, resamples=10
-    )
-    counted = which if chosen else [True] * 60
-    shares, count = shares_by_loop(clean.tolist(), adversarial.tolist(), counted, false_positive_rate)
-    assert [detected.value for detected in found] == pytest.approx(shares)
-    assert {detected.count for detected in found} == {count}
-
-
-def test_the_intervals_are_scipys_bootstrap(scored):
-    clean, adversarial, which = scored
-    found = detectability(clean, adversarial, which=which, resamples=4000)
-
-    def shares(images):
-        return shares_by_loop(clean[images].tolist(), adversarial[images].tolist(), which[images].tolist(), 0.05)[0]
-
-    theirs = bootstrap(
-        (np.arange(60),), shares, vectorized=False, method="percentile", n_resamples=4000, rng=1
-    ).confidence_interval
-    # The standard error of the ends, in shares of some 30 images, is 0.01.
-    np.testing.assert_allclose([detected.low for detected in found], theirs.low, atol=0.04)
-    np.testing.assert_allclose([detected.high for detected in found], theirs.high, atol=0.04)
-    assert all(detected.low < detected.value < detected.high for detected in found[1:])
 
 
 @given(st.lists(st.sampled_from([-1.0, -0.5, 0.0, 1 / 3, 1.0]), min_size=1, max_size=60))
@@ -155,65 +100,6 @@ def test_the_mean_of_hits_is_their_rate():
     assert mean_rate(hits) == found
 
 
-def test_detectability_is_repeatable(scored):
-    clean, adversarial, which = scored
-    assert detectability(clean, adversarial, which=which) == detectability(clean, adversarial, which=which)
-
-
-def test_scores_at_the_threshold_are_not_detected():
-    clean = np.arange(20.0)[:, None]
-    found, joint, _ = detectability(clean, np.full((20, 1), 18.0))
-    assert found.value == 0
-    assert joint.value == 0
-    assert detectability(clean, np.full((20, 1), 18.001))[0].value == 1
-
-
-def test_the_joint_detector_has_its_own_threshold():
-    # Each squeezer is high for originals of its own, so that the largest is high for all of them.
-    clean = np.array([[0.0, 1.0], [1.0, 0.0]] * 10)
-    adversarial = np.full((20, 2), 0.5)
-    assert [detected.value for detected in detectability(clean, adversarial, false_positive_rate=0.5)] == [1, 1, 0, 1]
-
-
-def test_images_without_scores_are_left_out(scored):
-    clean, adversarial, which = scored
-    found = detectability(clean, adversarial, which=which)
-    lost = np.full((1, 3), np.nan)
-    longer = detectability(np.vstack([clean, lost]), np.vstack([adversarial, lost]), which=[*which, True])
-    assert longer == found
-    clean[5, 1] = np.nan  # one squeezer's score is not enough
-    assert detectability(clean, adversarial) == detectability(np.delete(clean, 5, 0), np.delete(adversarial, 5, 0))
-
-
-def test_one_image():
-    assert detectability([[0.1, 0.2]], [[0.3, 0.1]]) == [(1, 1, 1, 1), (0, 0, 0, 1), (1, 1, 1, 1), (0.5, 0.5, 0.5, 1)]
-
-
-def test_no_image_that_counts(scored):
-    clean, adversarial, _ = scored
-    for found in (
-        detectability(clean, adversarial, which=np.zeros(60, dtype=bool)),
-        detectability(clean, np.full_like(adversarial, np.nan)),
-        detectability(np.full_like(clean, np.nan), adversarial),
-        detectability(clean[:0], adversarial[:0], which=[]),
-    ):
-        assert len(found) == 5
-        assert all(is_empty(detected) for detected in found)
-
-
-def test_resamples_without_an_image_that_counts_say_nothing(scored):
-    clean, adversarial, _ = scored
-    which = np.arange(60) == 1
-    adversarial[1] = 2
-    assert detectability(clean, adversarial, which=which) == [(1, 1, 1, 1)] * 5
-    adversarial[:] = 2
-    one_resample = [detectability(clean, adversarial, which=np.arange(60) == i, resamples=1)[0] for i in range(60)]
-    assert {detected.value for detected in one_resample} == {1}
-    ends = [detected[1:3] for detected in one_resample if not math.isnan(detected.low)]
-    assert set(ends) == {(1, 1)}
-    assert 20 < len(ends) < 55  # images that one resample holds: 60 (1 - 1/e), give or take
-
-
 @pytest.mark.parametrize(
     ("call", "complaint"),
     [
@@ -229,13 +115,6 @@ def test_resamples_without_an_image_that_counts_say_nothing(scored):
         (lambda: mean_rate([[0.5]]), r"must be finite numbers \(n,\), not float64 \(1, 1\)"),
         (lambda: mean_rate([float("nan")]), "must be finite"),
         (lambda: mean_rate([0.5], resamples=0), "resamples must be at least 1, not 0"),
-        (lambda: detectability([0.1], [0.1]), r"must be \(n, S\) .*, not \(1,\) and \(1,\)"),
-        (lambda: detectability([[0.1]], [[0.1, 0.2]]), r"must be \(n, S\) .*, not \(1, 1\) and \(1, 2\)"),
-        (lambda: detectability([[]], [[]]), r"must be \(n, S\) .*, not \(1, 0\) and \(1, 0\)"),
-        (lambda: detectability([[0.1]], [[0.1]], which=[True, True]), r"booleans \(1,\), not bool \(2,\)"),
-        (lambda: detectability([[0.1]], [[0.1]], which=[0]), r"booleans \(1,\), not int64 \(1,\)"),
-        (lambda: detectability([[0.1]], [[0.1]], false_positive_rate=1), "must be in .*, not 1"),
-        (lambda: detectability([[0.1]], [[0.1]], resamples=0), "resamples must be at least 1, not 0"),
     ],
 )
 def test_refuses(call, complaint):
