@@ -31,8 +31,8 @@ class Demo(Dataset):
     num_classes: ClassVar[None] = None
 
     def _find_all(self, taken: Mapping[Path, str], allow_missing: bool) -> list["Photo"]:
-        from edgefool.classifiers.weights import cache_folder  # these import torch
-        from edgefool.datasets.demo import DEMO_PHOTOS, write_demo_photos
+        from edgefool.classifiers import cache_folder
+        from edgefool.datasets.demo import DEMO_PHOTOS, write_demo_photos  # these import torch
         from edgefool.datasets.folder import find_photos
 
         folder = cache_folder() / "demo-photos"

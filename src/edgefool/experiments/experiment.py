@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 from edgefool.attacks import Attack
-from edgefool.classifiers import CATALOGUE, Classifier, load_classifier, read_state_dict
-from edgefool.classifiers.weights import cache_folder, fetch
+from edgefool.classifiers import CLASSIFIERS, Classifier, cache_folder, fetch, load_classifier, read_state_dict
 from edgefool.datasets import Dataset, Photo
 from edgefool.errors import UsageError
 from edgefool.experiments.cell import Cell
@@ -218,7 +217,7 @@ def load_lpips(entry: LpipsEntry, device: str) -> Lpips:
     if file is None:
         if entry.backbone != "alex":
             raise UsageError(f"lpips: the backbone {entry.backbone} needs a file with its weights (weights = ...)")
-        alexnet = CATALOGUE["alexnet"]
+        alexnet = CLASSIFIERS["alexnet"]
         file = fetch(str(alexnet.url), alexnet.sha256, cache_folder())
     return Lpips(entry.backbone, read_state_dict(file)).to(device)
 
