@@ -30,7 +30,7 @@ from edgefool.classifiers.shipped import shipped_alexnet, shipped_resnet
 
 STUDENTS = {
     "caltech101_resnet": ("a residual network of six blocks", shipped_resnet),
-    "caltech101_alexnet": ("a plain stack in AlexNet's manner", shipped_alexnet),
+    "caltech101_alexnet": ("a plain network like AlexNet", shipped_alexnet),
 }
 PREPROCESSING = CLASSIFIERS["caltech101-resnet"].preprocessing
 INPUT_SIZE = cast(int, PREPROCESSING.input_size)
@@ -49,7 +49,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Job:
-    """What every process needs to know."""
+    """What every process needs."""
 
     teachers: Path
     out: Path
@@ -330,7 +330,7 @@ To train it again (same seed, same torch, same kind of processor: same weights):
     python training/classifiers.py --data ../shared/images/caltech101 --teachers ../shared/classifiers \\
         --out src/edgefool/classifiers/data --seed {job.seed}
 
-Not for real work: it knows {len(job.classes)} kinds of thing, and learnt them from few photos.
+Not for real work: it knows {len(job.classes)} classes, learnt from few photos.
 """
 
 

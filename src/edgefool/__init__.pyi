@@ -1,25 +1,7 @@
-from .attacks import (
-    CW,
-    NFGSM,
-    PFGSM,
-    AttackResult,
-    DeepFool,
-    EdgeFool,
-    Enhance,
-    SemanticAdv,
-    SparseFool,
-)
-from .classifiers import (
-    Classifier,
-    load_classifier,
-)
-from .experiments import (
-    load_records,
-)
-from .images import (
-    read_image,
-    resize_image,
-)
+from .attacks import CW, NFGSM, PFGSM, AttackResult, DeepFool, EdgeFool, Enhance, SemanticAdv, SparseFool
+from .classifiers import Classifier, load_classifier
+from .experiments import load_records
+from .images import read_image, resize_image
 
 __version__: str
 

@@ -1,23 +1,9 @@
-from .catalogue import (
-    CLASSIFIERS,
-    ClassifierInfo,
-)
-from .checkpoints import (
-    read_state_dict,
-)
-from .classifier import (
-    Classifier,
-)
-from .downloads import (
-    cache_folder,
-    fetch,
-)
-from .loading import (
-    load_classifier,
-)
-from .preprocessing import (
-    Preprocessing,
-)
+from .catalogue import CLASSIFIERS, ClassifierInfo
+from .checkpoints import read_state_dict
+from .classifier import Classifier
+from .downloads import cache_folder, fetch
+from .loading import load_classifier
+from .preprocessing import Preprocessing
 
 __all__ = [
     "CLASSIFIERS",

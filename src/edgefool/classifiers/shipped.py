@@ -63,7 +63,7 @@ def shipped_resnet(num_classes: int) -> nn.Module:
 
 
 def shipped_alexnet(num_classes: int) -> nn.Module:
-    """Return a plain stack in AlexNet's manner, untrained: five convolutions, three max-poolings, dense layers.
+    """Return a plain network like AlexNet, untrained: five convolutions, three max-poolings, dense layers.
 
     Parameters
     ----------

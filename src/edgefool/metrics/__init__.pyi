@@ -1,31 +1,7 @@
-from .detection import (
-    detectability,
-    detection_threshold,
-)
-from .quality import (
-    LPIPS_BACKBONES,
-    Lpips,
-    changed_pixels,
-    ciede2000,
-    linf,
-    psnr,
-    ssim,
-)
-from .rates import (
-    Rate,
-    Transferability,
-    mean_rate,
-    misleading_rate,
-    rate,
-    transferability,
-)
-from .squeezing import (
-    PAPER_SQUEEZERS,
-    SQUEEZERS,
-    bit_depth_reduction,
-    median_smoothing,
-    squeezing_scores,
-)
+from .detection import detectability, detection_threshold
+from .quality import LPIPS_BACKBONES, Lpips, changed_pixels, ciede2000, linf, psnr, ssim
+from .rates import Rate, Transferability, mean_rate, misleading_rate, rate, transferability
+from .squeezing import PAPER_SQUEEZERS, SQUEEZERS, bit_depth_reduction, median_smoothing, squeezing_scores
 
 __all__ = [
     "LPIPS_BACKBONES",

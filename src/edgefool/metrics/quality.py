@@ -31,7 +31,6 @@ def ssim(images: Tensor, originals: Tensor) -> Tensor:
 
     By an 11 x 11 Gaussian window, σ = 1.5 (Wang et al., 2004).
 
-
     >>> images = torch.rand(1, 3, 16, 16)
     >>> ssim(images, images).round(decimals=4)
     tensor([1.])
