@@ -15,7 +15,7 @@ from edgefool.images import encode_png, read_image
 def main() -> None:
     """Attack the first photos of the list, some also in the authors' way; print a line for each and the totals."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--classifier", default="resnet18", help="a name of the catalogue")
+    parser.add_argument("--classifier", default="resnet18", help="a name that `edgefool list` shows")
     parser.add_argument("--images", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=1)
     parser.add_argument("--start", default="smoother", choices=["smoother", "identity"])

@@ -238,7 +238,7 @@ def measure(name: str, classifier: str) -> float:
 def main() -> None:
     """Print a few lines for each method."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--classifier", default="resnet18", help="a name of the catalogue")
+    parser.add_argument("--classifier", default="resnet18", help="a name that `edgefool list` shows")
     parser.add_argument("--images", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--methods", nargs="+", default=[name for name in METHODS if name != "edgefool"])

@@ -40,7 +40,7 @@ def rate(classifier: Classifier, images: torch.Tensor, iterations: np.ndarray, b
 def main() -> None:
     """Print both rates and their ratio; the counts are drawn from a log-normal with the spread that was measured."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--classifier", default="caltech101-resnet", help="a name of the catalogue")
+    parser.add_argument("--classifier", default="caltech101-resnet", help="a name that `edgefool list` shows")
     parser.add_argument("--photos", type=int, default=24)
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

@@ -22,7 +22,7 @@ from edgefool.errors import UsageError
 from edgefool.execution import image_seed
 from edgefool.execution.cell_attack import refuse_changed
 from edgefool.images import read_image, resize_image
-from edgefool.measures import psnr, ssim
+from edgefool.metrics import psnr, ssim
 from edgefool.runs import Record, load_records
 from edgefool.runs.run_folder import source_text
 

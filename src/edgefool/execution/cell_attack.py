@@ -19,7 +19,7 @@ from edgefool.datasets import Photo
 from edgefool.errors import AttackError, EdgeFoolError, ImageError, RunError
 from edgefool.execution.batch_size import free_memory
 from edgefool.images import encode_png, read_image, resize_image
-from edgefool.measures import psnr, ssim
+from edgefool.metrics import psnr, ssim
 from edgefool.runs import Record, RunFolder
 from edgefool.runs.cell import Cell
 from edgefool.runs.records import sha256, source_text

@@ -14,7 +14,7 @@ from edgefool.execution.cell_attack import THREADS, decide
 from edgefool.execution.evaluation import Evaluation
 from edgefool.execution.measurer import Meter
 from edgefool.images import encode_png, read_image, resize_image
-from edgefool.measures import psnr, ssim
+from edgefool.metrics import psnr, ssim
 from edgefool.runs import Record, RunFolder
 from edgefool.runs.cell import Cell, Size
 from edgefool.runs.records import sha256, source_text
