@@ -45,9 +45,9 @@ def main() -> None:
         channels_last=True,
     )
     attack = EdgeFool(max_iterations=10**9)
-    states = attack.begin(classifier, images, [0])
+    state = attack.begin(classifier, images, [0])
     iteration, channels_last, contiguous, classification = in_turns(
-        lambda: attack.step(classifier, states),
+        lambda: attack.step(classifier, state),
         lambda: bare_convolutions(images, torch.channels_last),
         lambda: bare_convolutions(images, torch.contiguous_format),
         lambda: classify(classifier, images),
