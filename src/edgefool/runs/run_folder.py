@@ -208,6 +208,8 @@ class Quality(Line):
     linf: float
     changed_pixels: float
     lpips: float | None = None
+    psnr: float | None = None
+    ssim: float | None = None
 
     @property
     def key(self) -> tuple[str, str]:
