@@ -4,12 +4,10 @@ import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import compress
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -18,12 +16,13 @@ from torch import Tensor
 from edgefool.attacks import ActiveBatch, Attack, AttackResult, Sample
 from edgefool.classifiers import Classifier
 from edgefool.datasets import Photo
-from edgefool.errors import AttackError, EdgeFoolError, ImageError, RunError, UsageError
+from edgefool.errors import AttackError, EdgeFoolError, ImageError, RunError
 from edgefool.execution.batch_size import free_memory
 from edgefool.execution.judge import Decision, decide, device_of, judge
 from edgefool.images import encode_png, read_image, resize_image
-from edgefool.runs.cell import Cell
-from edgefool.runs.run_folder import Quality, Record, RunFolder, sha256, source_text
+from edgefool.runs import Cell, Quality, Record, RunFolder
+from edgefool.runs.records import sha256, source_text
+from edgefool.storage import StorePath
 
 THREADS = min(os.cpu_count() or 1, 8)
 """As many as are useful to read, judge and write images."""
@@ -85,7 +84,7 @@ class CellAttack:
         attack: Attack,
         batch_size: int | Callable[[torch.Size], int],
         pool: ThreadPoolExecutor,
-        save: Callable[[Outcome, Mapping[Path, bytes]], None],
+        save: Callable[[Outcome, Mapping[StorePath, bytes]], None],
         memory_share: float = 1.0,
         on_idle: Callable[[float], None] = lambda seconds: None,
         clock: Callable[[], float] = time.monotonic,
@@ -191,12 +190,12 @@ class CellAttack:
     def _new_original(self, photo: Photo) -> tuple[str, bytes, Tensor]:
         """Return the photo's hash, and the image as attacked: as PNG and as a tensor."""
         image = resize_image(read_image(photo.path), None if self._cell.size == "native" else self._cell.size)
-        return hash_file(photo.path), encode_png(image), image
+        return sha256(photo.path.read()), encode_png(image), image
 
     def _known_original(self, known: Record) -> tuple[str, bytes, Tensor]:
         path = self._run.image_path("originals", known)
         try:
-            png = path.read_bytes()
+            png = path.read()
         except OSError as error:  # the run's fault and not the photo's, which gets no error record
             raise RunError(f"cannot read {path}: {error.strerror or error}; repeat the command") from error
         return str(known.sha256), png, read_image(png)
@@ -225,7 +224,7 @@ class CellAttack:
         self._keep(outcome, {})
         return outcome
 
-    def _judge(self, image: PendingImage, result: AttackResult) -> tuple[Outcome, dict[Path, bytes]]:
+    def _judge(self, image: PendingImage, result: AttackResult) -> tuple[Outcome, dict[StorePath, bytes]]:
         """Judge the adversarial image as its file will hold it; return the outcome and all its files."""
         adversarial = result.adversarial[0].cpu()
         if not adversarial.isfinite().all():
@@ -276,36 +275,14 @@ def _names(folder: str, cell: Cell, photo: Photo) -> dict[str, Any]:
         "cell": folder,
         "dataset": cell.dataset,
         "image": photo.name,
-        "source": source_text(photo.path),
+        "source": source_text(photo.key),
         "label": photo.label,
         "method": cell.label,
         "classifier": cell.classifier,
     }
 
 
-def refuse_changed(photos: Sequence[Photo], known: Mapping[str, Record]) -> None:
-    """Raise `UsageError` if a photo whose image is in the run has other bytes now."""
-    attacked = [photo for photo in photos if photo.name in known]
-    with ThreadPoolExecutor(THREADS) as pool:
-        changed = pool.map(lambda photo: _has_changed(photo, known[photo.name]), attacked)
-        for photo in compress(attacked, changed):
-            raise UsageError(f"{photo.path} has changed since this run attacked it; name a new folder")
-
-
 def image_seed(seed: int, sha256: str) -> int:
     """Return an image's own seed, in [0, 2^63): from the run's seed and the SHA-256 of the photo's bytes."""
     digest = hashlib.sha256(f"{seed}:{sha256}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
-
-
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _has_changed(photo: Photo, record: Record) -> bool:
-    try:
-        return hash_file(photo.path) != record.sha256
-    except OSError:  # what cannot be read cannot be attacked again either
-        return False

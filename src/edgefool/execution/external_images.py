@@ -3,21 +3,21 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from torch import Tensor, nn
 
 from edgefool.classifiers import Classifier
 from edgefool.datasets import Folder, Photo, find_photos
 from edgefool.errors import ImageError, UsageError
-from edgefool.execution.cell_attack import THREADS, hash_file
+from edgefool.execution.cell_attack import THREADS
 from edgefool.execution.evaluation import Evaluation
 from edgefool.execution.judge import judge
 from edgefool.execution.measurer import Measurements, Measurer
 from edgefool.images import encode_png, read_image, resize_image
-from edgefool.runs.cell import Cell, Size
-from edgefool.runs.run_folder import Record, RunFolder, sha256, source_text
-from edgefool.storage.files import is_folder, is_inside, real_path
+from edgefool.runs import Cell, Record, RunFolder, Size
+from edgefool.runs.records import sha256, source_text
+from edgefool.storage import StorePath
 
 
 class ExternalImages:
@@ -34,7 +34,7 @@ class ExternalImages:
 
     Attributes
     ----------
-    pairs : list of (Photo, Path)
+    pairs : list of (Photo, StorePath)
         Originals and their adversarial images.
     unpaired : int
         How many originals have none; they are left out.
@@ -46,14 +46,14 @@ class ExternalImages:
         original.
     """
 
-    def __init__(self, clean: Folder, adversarial: Path, size: Size = "native"):
+    def __init__(self, clean: Folder, adversarial: StorePath, size: Size = "native"):
         for folder in (clean.path[0], adversarial):
-            if not is_folder(folder):
+            if folder.kind() != "folder":
                 raise UsageError(f"{folder} is not a folder")
         self.dataset, self.size = clean.name, size
-        self._method = source_text(Path(real_path(adversarial).name))
-        originals = _by_name(clean.path[0], clean.find())
-        others = _by_name(adversarial, find_photos([adversarial]))
+        self._method = source_text(adversarial.resolve().name)
+        originals = _by_name(clean.find())
+        others = _by_name(find_photos([adversarial]))
         if strays := [name for name in others if name not in originals]:
             raise UsageError(
                 f"{len(strays)} of {len(others)} images in {adversarial} have no original of the same name in "
@@ -95,7 +95,7 @@ class ExternalImages:
                     yield len(request)
 
     def _record(
-        self, run: RunFolder, evaluation: Evaluation, folder: str, classifier: Classifier, photo: Photo, path: Path
+        self, run: RunFolder, evaluation: Evaluation, folder: str, classifier: Classifier, photo: Photo, path: StorePath
     ) -> Record:
         """Judge an image, and save it and its original in a cell's folder of a run."""
         names = {
@@ -109,7 +109,7 @@ class ExternalImages:
         }
         try:
             original, adversarial = self._read(photo, path)
-            judgement, digest = judge(original, adversarial, classifier), hash_file(path)
+            judgement, digest = judge(original, adversarial, classifier), sha256(path.read())
         except (ImageError, OSError) as error:
             record = Record.model_validate({**names, "error": str(error)})
             run.save(record, {})
@@ -123,7 +123,7 @@ class ExternalImages:
         run.save(record, dict(zip(paths, pngs, strict=True)))
         return record
 
-    def _read(self, photo: Photo, path: Path) -> Sequence[Tensor]:
+    def _read(self, photo: Photo, path: StorePath) -> Sequence[Tensor]:
         try:
             original = resize_image(read_image(photo.path), None if self.size == "native" else self.size)
         except ImageError as error:
@@ -135,12 +135,11 @@ class ExternalImages:
         return original, adversarial
 
 
-def _by_name(folder: Path, photos: Sequence[Photo]) -> dict[str, Photo]:
-    """Return photos by their paths in a folder, without suffixes."""
-    root = real_path(folder)
+def _by_name(photos: Sequence[Photo]) -> dict[str, Photo]:
+    """Return photos by their keys without suffixes."""
     named: dict[str, Photo] = {}
     for photo in photos:
-        name = photo.path.relative_to(root).with_suffix("").as_posix() if is_inside(photo.path, root) else photo.name
+        name = PurePosixPath(photo.key).with_suffix("").as_posix()
         if name in named:
             raise UsageError(f"{named[name].path} and {photo.path} have the same name")
         named[name] = photo

@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import torch
 
@@ -11,6 +10,7 @@ from edgefool.execution.batch_size import ActivationMemory, BatchSize
 from edgefool.execution.cell_attack import THREADS, CellAttack, Outcome
 from edgefool.execution.measurer import Measurer
 from edgefool.execution.state import CellProgress, RunState, Step
+from edgefool.storage import StorePath
 
 
 def run_local(state: RunState, *, batch_size: int | None = None, measure: bool = True) -> Iterator[Step]:
@@ -46,7 +46,7 @@ def run_local(state: RunState, *, batch_size: int | None = None, measure: bool =
 def _attack(
     state: RunState, cell: CellProgress, batch_size: int | BatchSize, pool: ThreadPoolExecutor
 ) -> Iterator[Step]:
-    def save(outcome: Outcome, files: Mapping[Path, bytes]) -> None:
+    def save(outcome: Outcome, files: Mapping[StorePath, bytes]) -> None:
         state.run.save_images(outcome.record, files)
         state.save([outcome])
 

@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from threading import Lock
 
 from edgefool.datasets import Photo
-from edgefool.execution.cell_attack import Outcome, refuse_changed
+from edgefool.execution.cell_attack import Outcome
 from edgefool.execution.evaluation import Evaluation
 from edgefool.execution.measurer import Measurements, MeasureRequest
 from edgefool.experiments.experiment import CellJob, Experiment
-from edgefool.runs.run_folder import Record, RunFolder
+from edgefool.runs import Record, RunFolder
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,7 @@ class RunState:
         self.experiment, self.run = experiment, run
         self.warnings: list[str] = []
         self.rates: dict[str, float] = {}
-        self._lock = Lock()
-        folders = run.enter(experiment.cells)
+        folders = run.enter(experiment.cells, [job.limit for job in experiment.jobs])
         known = run.records()
         photos = experiment.named_as_before(known)
         self._originals: dict[str, dict[str, Record]] = {dataset: {} for dataset in photos}
@@ -76,8 +74,7 @@ class RunState:
                 self._originals[record.dataset][record.image] = record
             if record.cell in self.records and not (retry and record.error):
                 self.records[record.cell][record.image] = record
-        for dataset, found in photos.items():
-            refuse_changed(found, self._originals[dataset])
+        run.select({dataset: [photo.name for photo in found] for dataset, found in photos.items()})
         self.cells: list[CellProgress] = []
         for job, folder in zip(experiment.jobs, folders, strict=True):
             chosen = photos[job.cell.dataset][: job.limit]
@@ -105,10 +102,9 @@ class RunState:
 
         Raises as `RunFolder.save` does.
         """
-        with self._lock:
-            # In this order, so that no record goes without its distances if the process is killed in between.
-            self.evaluation.save(Measurements(qualities=[outcome.quality for outcome in outcomes if outcome.quality]))
-            self.run.save_records([outcome.record for outcome in outcomes])
+        # In this order, so that no record lacks its distances if the process is killed in between.
+        self.evaluation.save(Measurements(qualities=[outcome.quality for outcome in outcomes if outcome.quality]))
+        self.run.save_records([outcome.record for outcome in outcomes])
 
     def note(self, cell: CellProgress, record: Record) -> Step:
         """Take account of a record that is durable."""

@@ -19,7 +19,6 @@ from edgefool.execution.distributed.driver import WorkerEvent
 from edgefool.execution.distributed.work_queue import WorkItem
 from edgefool.execution.distributed.worker import Worker, WorkerConfig, WorkerReady, WorkerReport
 from edgefool.execution.state import RunState
-from edgefool.storage.files import real_path
 
 # Read by Ray when it is imported: it reports its use to nobody, and what it starts listens on loopback only.
 _NO_USAGE_REPORTS = {"RAY_USAGE_STATS_ENABLED": "0"}
@@ -211,9 +210,8 @@ def make_ray_pool(
         If Ray is not installed.
     """
     cells = {cell.folder: cell.job.cell for cell in state.cells}
-    # Workers may be in another folder, so that paths have to be absolute.
-    plan, folder = state.experiment.plan.whole(), real_path(state.run.path)
-    config = WorkerConfig(plan, cells, folder, state.run.owner(), batch_size, device)
+    run = state.run
+    config = WorkerConfig(state.experiment.plan, cells, run.path.resolve(), run.owner(), batch_size, device)
     return RayWorkerPool(address, config, workers, cores)
 
 

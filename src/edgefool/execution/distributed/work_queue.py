@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from edgefool.datasets import Photo
 from edgefool.execution.measurer import MeasureRequest
-from edgefool.runs.run_folder import Record
+from edgefool.runs import Record
 
 MAX_DEATHS = 3
 """Workers that one item may kill before it is given up as poison."""

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Condition, Thread
 from typing import NamedTuple
 
@@ -22,8 +21,8 @@ from edgefool.execution.distributed.work_queue import WorkItem
 from edgefool.execution.measurer import Measurements, Measurer
 from edgefool.experiments.experiment import load_all_classifiers, load_lpips
 from edgefool.experiments.plan import Plan
-from edgefool.runs.cell import Cell
-from edgefool.runs.run_folder import RunFolder
+from edgefool.runs import Cell, RunFolder
+from edgefool.storage import StorePath
 
 _TRIES = 4
 _THREADS = 4  # that read, judge and write images
@@ -39,7 +38,7 @@ class WorkerConfig:
         It names the classifiers, whose files the worker must have.
     cells : dict of Cell
         By folder.
-    run : Path
+    run : StorePath
         The run folder, which workers and driver share.
     owner : str
         Who holds the run as long as the driver does.
@@ -55,7 +54,7 @@ class WorkerConfig:
 
     plan: Plan
     cells: Mapping[str, Cell]
-    run: Path
+    run: StorePath
     owner: str
     batch_size: int | None = None
     device: str = "cpu"
@@ -209,7 +208,7 @@ class Worker:
         with self._changed:
             self._idle += seconds
 
-    def _save(self, outcome: Outcome, files: Mapping[Path, bytes]) -> None:
+    def _save(self, outcome: Outcome, files: Mapping[StorePath, bytes]) -> None:
         # Where the driver was killed, another one may be at work by now, and its images must not be replaced.
         self._check_owner(RunError(f"the driver no longer holds {self._config.run}"))
         self._run.save_images(outcome.record, files)
