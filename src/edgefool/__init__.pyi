@@ -1,6 +1,5 @@
 from .attacks import CW, NFGSM, PFGSM, AttackResult, DeepFool, EdgeFool, Enhance, SemanticAdv, SparseFool
 from .classifiers import Classifier, load_classifier
-
 from .images import read_image, resize_image
 from .runs import load_records
 

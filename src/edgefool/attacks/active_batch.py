@@ -142,6 +142,7 @@ class ActiveBatch(Generic[S]):
             adversarial=rounded,
             original_class=state.original_class,
             adversarial_class=classes[1],
+            logits=logits[len(state) :],
             success=success,
             success_float=success_float,
             converged=state.converged,

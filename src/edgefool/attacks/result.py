@@ -17,6 +17,8 @@ class AttackResult(TensorStruct):
         (N, 3, H, W), RGB on the 8-bit grid k / 255. Where the attack never succeeded: the last image tried.
     original_class, adversarial_class : Tensor
         (N,), int64: the classifier's decision on the original and on ``adversarial`` (Eq. 3).
+    logits : Tensor
+        (N, D): the classifier's for ``adversarial``.
     success : Tensor
         (N,), bool: they differ (Eq. 1).
     success_float : Tensor
@@ -36,6 +38,7 @@ class AttackResult(TensorStruct):
     adversarial: Tensor
     original_class: Tensor
     adversarial_class: Tensor
+    logits: Tensor
     success: Tensor
     success_float: Tensor
     converged: Tensor
