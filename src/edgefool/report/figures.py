@@ -16,7 +16,7 @@ from edgefool.report.rates_figure import rates_figure
 from edgefool.report.results import Results
 from edgefool.report.tables import misleading_table, transferability_table
 from edgefool.runs import Record, RunFolder
-from edgefool.storage.files import write_atomically
+from edgefool.storage import StorePath, parse_path
 
 FIGURES = {
     3: "intermediate images of EdgeFool",
@@ -105,19 +105,19 @@ def encode_figure(figure: Figure, kind: str) -> bytes:
     return file.getvalue()
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure to a file, in the format of its suffix; create its folder if necessary.
+def save_figure(figure: Figure, path: StorePath | Path | str) -> None:
+    """Write a figure to a file, in the format of its suffix.
 
     Raises
     ------
     UsageError
         If the suffix is not one of `FORMATS`.
     """
-    kind = path.suffix[1:].lower()
+    file = parse_path(path)
+    kind = file.suffix[1:].lower()
     if kind not in FORMATS:
         raise UsageError(f"{path}: the suffix of a figure must be .{', .'.join(FORMATS)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, encode_figure(figure, kind))
+    file.write(encode_figure(figure, kind))
 
 
 def _draw_rates(results: Results, wanted: Mapping[str, str]) -> Figure:

@@ -1,19 +1,19 @@
 """The gallery of a page: the images that it shows, what it says of each, and their files."""
 
-import os
-import shutil
-from collections.abc import Collection, Mapping, Sequence
+import io
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import Any, get_args
 
 from PIL import Image
 
 from edgefool.report.figures import titles
 from edgefool.report.results import Results
 from edgefool.runs import Record, RunFolder
-from edgefool.storage.files import is_remote
+from edgefool.runs.records import ImageKind
+from edgefool.storage import StorePath
 
 MAX_IMAGES = 3000
 """How many images a page shows by default."""
@@ -50,8 +50,13 @@ def make_gallery(run: RunFolder, results: Results, folder: Path, max_images: int
     """
     cells = [name for name in results.cells if results.records.get(name)]
     total = sum(len(results.records[name]) for name in cells)
-    there = set(run.path.find()) if is_remote(run.path) else None  # one question for all
-    whole = {name: [record for record in results.records[name] if _has_files(run, record, there)] for name in cells}
+    there = {f"{kind}/{key}" for kind in get_args(ImageKind) for key in (run.path / kind).find()}
+    whole = {
+        name: [
+            r for r in results.records[name] if all(p.relative_to(run.path) in there for p in _files(run, r).values())
+        ]
+        for name in cells
+    }
     chosen = _share_out(whole, max_images)
     by_name = titles(results)
     data = {
@@ -82,7 +87,7 @@ def _share_out(records: Mapping[str, Sequence[Record]], most: int) -> dict[str, 
 
 def _item(results: Results, cell: int, record: Record) -> dict[str, Any]:
     """Return what the page says of an image; keys are short, as there are thousands of images."""
-    psnr, ssim = results.distance(record, "psnr"), results.distance(record, "ssim")
+    psnr = None if record.psnr == float("inf") else record.psnr
     return {
         "c": cell,
         "i": record.image,
@@ -93,7 +98,7 @@ def _item(results: Results, cell: int, record: Record) -> dict[str, Any]:
         "w": [record.width, record.height],
         "x": int(record.structure_png is not None) + 2 * int(_is_large(record)),
         "t": _transfers(results, record),
-        "m": [record.iterations, _round(record.seconds), None if psnr == float("inf") else _round(psnr), _round(ssim)],
+        "m": [record.iterations, _round(record.seconds), _round(psnr), _round(record.ssim)],
     }
 
 
@@ -122,7 +127,7 @@ def _is_large(record: Record) -> bool:
     return max(record.width or 0, record.height or 0) > _LARGE
 
 
-def _files(run: RunFolder, record: Record) -> dict[str, Path]:
+def _files(run: RunFolder, record: Record) -> dict[str, StorePath]:
     """Return the images of a record by their places in the gallery."""
     name = f"{record.image}.png"
     files = {
@@ -134,14 +139,10 @@ def _files(run: RunFolder, record: Record) -> dict[str, Path]:
     return files
 
 
-def _has_files(run: RunFolder, record: Record, there: Collection[object] | None) -> bool:
-    return all(path.is_file() if there is None else path in there for path in _files(run, record).values())
-
-
 def _copy_files(run: RunFolder, records: Sequence[Record], folder: Path) -> None:
     """Copy the images into ``originals``, ``adversarial`` and ``structure``, and make ``thumbnails`` of large ones."""
-    copies: dict[Path, Path] = {}
-    thumbnails: dict[Path, Path] = {}
+    copies: dict[Path, StorePath] = {}
+    thumbnails: dict[Path, StorePath] = {}
     for record in records:
         copies |= {folder / place: source for place, source in _files(run, record).items()}
         if _is_large(record):
@@ -150,21 +151,11 @@ def _copy_files(run: RunFolder, records: Sequence[Record], folder: Path) -> None
     for parent in {path.parent for path in (*copies, *thumbnails)}:
         parent.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor() as pool:
-        list(pool.map(_copy, copies.values(), copies.keys()))
+        list(pool.map(StorePath.copy_to, copies.values(), copies.keys()))
         list(pool.map(_shrink, thumbnails.values(), thumbnails.keys()))
 
 
-def _copy(source: Path, target: Path) -> None:
-    if is_remote(source):
-        target.write_bytes(source.read_bytes())
-        return
-    try:
-        os.link(source, target)
-    except OSError:  # not on every disk
-        shutil.copyfile(source, target)
-
-
-def _shrink(source: Path, target: Path) -> None:
-    with source.open("rb") as file, Image.open(file, formats=["PNG"]) as image:
+def _shrink(source: StorePath, target: Path) -> None:
+    with Image.open(io.BytesIO(source.read()), formats=["PNG"]) as image:
         image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX)
         image.save(target, quality=85)

@@ -1,12 +1,10 @@
 """The page of a run: a folder that opens from disk and can be sent as it is."""
 
 import hashlib
-import shutil
 from base64 import b64encode
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -22,18 +20,15 @@ from edgefool.report.page_tables import detectability_rows, known_columns, summa
 from edgefool.report.rates_figure import rates_figure
 from edgefool.report.results import Results
 from edgefool.runs import RunFolder
-from edgefool.storage.files import is_remote, real_path, upload_folder
+from edgefool.storage import StorePath
 
 _FIGURES = {3: ("png", "pdf"), 4: ("png", "pdf"), 5: ("svg", "pdf", "png"), 6: ("png", "pdf")}
 
 Tables = Mapping[str, pd.DataFrame]
 
 
-def write_report(run: RunFolder, results: Results, tables: Tables, *, most_images: int = MAX_IMAGES) -> Path:
-    """Write the page of a run to ``RUN/report`` and replace the old one.
-
-    An object store cannot rename a folder: there, ``index.html`` is written after the files that it shows, and then
-    the files that only the old page had are deleted.
+def write_report(run: RunFolder, results: Results, tables: Tables, *, most_images: int = MAX_IMAGES) -> StorePath:
+    """Write the page of a run to ``RUN/report``, in place of the old one.
 
     Parameters
     ----------
@@ -44,7 +39,7 @@ def write_report(run: RunFolder, results: Results, tables: Tables, *, most_image
 
     Returns
     -------
-    Path
+    StorePath
         ``RUN/report/index.html``.
 
     Raises
@@ -53,25 +48,7 @@ def write_report(run: RunFolder, results: Results, tables: Tables, *, most_image
         If the folder cannot be written. The old page stays.
     """
     folder = run.path / "report"
-    if is_remote(folder):
-        with TemporaryDirectory(prefix="edgefool-") as temporary:
-            _build(run, results, tables, Path(temporary), most_images)
-            upload_folder(Path(temporary), folder, last="index.html")
-        return run.path / "report/index.html"
-    building, old = run.path / ".report", run.path / ".report-old"
-    for leftover in (building, old):  # of a process that was killed
-        shutil.rmtree(leftover, ignore_errors=True)
-    building.mkdir()
-    try:
-        _build(run, results, tables, building, most_images)
-        if folder.exists():
-            folder.rename(old)
-        building.rename(folder)
-    finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        for leftover in (building, old):
-            shutil.rmtree(leftover, ignore_errors=True)
+    folder.replace_folder(lambda new: _build(run, results, tables, new, most_images), last="index.html")
     return folder / "index.html"
 
 
@@ -85,7 +62,7 @@ def _build(run: RunFolder, results: Results, tables: Tables, folder: Path, most_
     texts["index.html"] = _render(run, results, tables, gallery, figures)
     for name, text in texts.items():
         (folder / name).write_bytes(text.encode(errors="replace"))
-    (folder / "plan.toml").write_bytes((run.path / "plan.toml").read_bytes())
+    (folder / "plan.toml").write_bytes(run.plan.read())
 
 
 def _write_figures(
@@ -123,7 +100,7 @@ def _render(
     groups, detection = detectability_rows(results, tables["detectability"])
     methods = {cell.method for cell in results.cells.values()}
     return environment.get_template("report.html").render(
-        name=real_path(run.path).name,
+        name=run.path.resolve().name,
         style=Markup(style),  # noqa: S704  # ours, and hashed in the page's policy
         script=Markup(script),  # noqa: S704
         style_hash=_hash(style),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edgefool.attacks import METHODS
-from edgefool.datasets import KNOWN
+from edgefool.datasets import DATASETS
 from edgefool.measures import rate
 from edgefool.report.figures import titles
 from edgefool.report.results import Results
@@ -27,7 +27,7 @@ class Failure:
 
 def run_facts(run: RunFolder, results: Results) -> dict[str, Any]:
     """Return the facts about a run by their names in the page's template."""
-    sessions = run.session_lines.read()
+    sessions = run.sessions()
     commands = dict.fromkeys(session.command for session in reversed(sessions) if session.command)
     return {
         "failures": _failures(results),
@@ -39,7 +39,7 @@ def run_facts(run: RunFolder, results: Results) -> dict[str, Any]:
         "sessions": sessions,
         "platforms": list(dict.fromkeys(session.platform for session in sessions)),
         "commands": [plain(_shorten(command)) for command in commands],  # the latest first
-        "plan": (run.path / "plan.toml").read_text(encoding="utf-8"),
+        "plan": run.plan.read().decode(),
     }
 
 
@@ -62,7 +62,7 @@ def _datasets(results: Results) -> list[dict[str, Any]]:
         images[cell.dataset] |= {record.image for record in records}
     kinds = {name: results.kinds.get(name, "") for name in images}
     return [
-        {"name": name, "images": len(images[name]), "about": KNOWN[kind].about if kind in KNOWN else "", "kind": kind}
+        {"name": name, "images": len(images[name]), "about": DATASETS[kind].about if kind in DATASETS else "", "kind": kind}
         for name, kind in kinds.items()
     ]
 

@@ -1,18 +1,15 @@
 """What is known of the images of a run, sorted by cell."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
-from edgefool.errors import UsageError
 from edgefool.experiments.plan import reread_plan
-from edgefool.runs import RunFolder
-from edgefool.runs.cell import Cell
-from edgefool.runs.run_folder import Prediction, Quality, Record
-from edgefool.storage.files import parse_path
+from edgefool.runs import Cell, Prediction, Quality, Record, read_run
+from edgefool.runs.tables import add_distances
+from edgefool.storage import StorePath
 
 NULL_METHOD = "enhance"
 """EdgeFool's enhancement without an attack, the baseline of every attack that enhances."""
@@ -42,6 +39,8 @@ class Results:
         By dataset, its kind.
     networks : dict
         By dataset and classifier, the name by which the plan loads it.
+    left_out : int
+        How many records are not here, as the plan no longer holds their photos.
     """
 
     cells: Mapping[str, Cell]
@@ -52,6 +51,7 @@ class Results:
     label_classes: Mapping[str, int | None]
     kinds: Mapping[str, str]
     networks: Mapping[tuple[str, str], str]
+    left_out: int
     _predictions: Mapping[tuple[str | None, str, str], Answers]
     _qualities: Mapping[str, Mapping[str, Quality]]
 
@@ -66,11 +66,6 @@ class Results:
     def quality(self, folder: str) -> Mapping[str, Quality]:
         """Return how far the adversarial images of a cell are from their originals, by image."""
         return self._qualities.get(folder, {})
-
-    def distance(self, record: Record, name: Literal["psnr", "ssim"]) -> float | None:
-        """Return the PSNR or SSIM of an image, which version 0.1.0 kept in its record."""
-        value: float | None = getattr(self.quality(record.cell).get(record.image), name, None)
-        return getattr(record, name) if value is None else value
 
     @cached_property
     def methods(self) -> dict[str, str]:
@@ -111,25 +106,23 @@ def _labels(cell: Cell) -> tuple[str, str, str]:
     return cell.dataset, cell.label, cell.classifier
 
 
-def load_results(path: Path | str) -> Results:
-    """Read the results of a run from its folder or address.
+def load_results(path: StorePath | Path | str) -> Results:
+    """Read the results of a run from its folder or address, for the photos that its plan holds now.
 
     Raises
     ------
     UsageError
         If the folder is not a run.
     RunError
-        If a line of its files is damaged.
+        If a line of its files is damaged, or written by a newer version.
     """
-    run = RunFolder(parse_path(path))
-    if not (run.path / "plan.toml").is_file():
-        raise UsageError(f"{path} is not a run folder (it has no plan.toml)")
-    plan = reread_plan(run.path / "plan.toml")
+    run = read_run(path)
+    plan = reread_plan(run.plan)
     return make_results(
         run.cells(),
         run.records(),
-        run.prediction_lines.read(),
-        run.quality_lines.read(),
+        run.predictions(),
+        run.qualities(),
         squeezers=plan.squeezers,
         false_positive_rate=plan.false_positive_rate,
         label_classes={dataset.name: dataset.num_classes for dataset in plan.datasets},
@@ -140,6 +133,7 @@ def load_results(path: Path | str) -> Results:
             for entry in plan.classifiers
             if entry.datasets is None or dataset.name in entry.datasets
         },
+        selected=run.selected(),
     )
 
 
@@ -154,12 +148,21 @@ def make_results(
     label_classes: Mapping[str, int | None],
     kinds: Mapping[str, str] | None = None,
     networks: Mapping[tuple[str, str], str] | None = None,
+    selected: Mapping[str, Collection[str]] | None = None,
 ) -> Results:
-    """Sort records and measurements by cell and image, without measurements of files that have been replaced since."""
+    """Sort records and measurements by cell and image.
+
+    Measurements of files that have been replaced since are left out, as are the images of a cell in ``selected`` that
+    it does not name.
+    """
+    records, qualities = list(records), list(qualities)
+    kept = [record for record in records if record.image in (selected or {}).get(record.cell, {record.image})]
     attacked: dict[str, list[Record]] = defaultdict(list)
     errors: dict[str, list[Record]] = defaultdict(list)
     files: dict[tuple[str | None, str, str], str | None] = {}
-    for record in sorted(records, key=lambda record: record.image):  # the file has them in the order they finished
+    for record in sorted(
+        add_distances(kept, qualities), key=lambda record: record.image
+    ):  # the file has them in the order they finished
         (errors if record.error else attacked)[record.cell].append(record)
         if not record.error:
             files[None, record.dataset, record.image] = record.original_png
@@ -173,5 +176,5 @@ def make_results(
         cell = cells.get(quality.cell)
         if cell and files.get((quality.cell, cell.dataset, quality.image)) == quality.png:
             distances[quality.cell][quality.image] = quality
-    facts = (squeezers, false_positive_rate, label_classes, kinds or {}, networks or {})
+    facts = (squeezers, false_positive_rate, label_classes, kinds or {}, networks or {}, len(records) - len(kept))
     return Results(cells, attacked, errors, *facts, answers, distances)

@@ -13,7 +13,7 @@ import pandas as pd
 from edgefool.measures import Rate, detectability, detection_threshold, mean_rate, rate, transferability
 from edgefool.report.paper import classifier_of_paper, paper_detectability
 from edgefool.report.results import Answers, Results
-from edgefool.runs.cell import Cell
+from edgefool.runs import Cell
 
 JOINT = "joint"
 """The detector that takes the largest of the squeezers' scores."""
@@ -161,14 +161,13 @@ def quality_table(results: Results) -> pd.DataFrame:
     for folder in results.cells:
         records, quality = results.records.get(folder, []), results.quality(folder)
         known = [quality[record.image] for record in records if record.image in quality]
-        psnrs = [results.distance(record, "psnr") for record in records]
         rows.append(
             {
                 **_names(results, folder),
                 "images": len(known),
                 "unchanged": _average(np.mean, [distance.linf == 0 for distance in known]),
-                "psnr": _average(np.mean, [psnr for psnr in psnrs if psnr != np.inf]),
-                "ssim": _average(np.mean, [results.distance(record, "ssim") for record in records]),
+                "psnr": _average(np.mean, [record.psnr for record in records if record.psnr != np.inf]),
+                **_means(records, ["ssim"]),
                 **_means(known, _DISTANCES),
             }
         )
