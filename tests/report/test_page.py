@@ -14,7 +14,7 @@ from PIL import Image
 from edgefool.images import encode_png
 from edgefool.report import load_results, make_tables, write_report
 from edgefool.runs import RunFolder
-from edgefool.runs.run_folder import sha256
+from edgefool.runs.records import sha256
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 BROWSER = next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)

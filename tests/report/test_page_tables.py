@@ -7,7 +7,7 @@ import pytest
 
 from edgefool.report import make_results
 from edgefool.report.page_tables import COLUMNS, detectability_rows, known_columns, summary_rows
-from edgefool.runs.cell import Cell
+from edgefool.runs import Cell
 
 
 def make(*methods):

@@ -6,8 +6,9 @@ from edgefool.errors import RunError, UsageError
 from edgefool.experiments import make_plan
 from edgefool.report import Results, load_results, make_results
 from edgefool.runs import RunFolder
-from edgefool.runs.cell import Cell
-from edgefool.runs.run_folder import CellLine, Prediction, Quality, Record
+from edgefool.runs import Cell
+from edgefool.runs import Prediction, Quality, Record
+from edgefool.runs.records import CellLine
 
 
 def make_cell(label: str = "nfgsm", classifier: str = "a", **changes: object) -> Cell:

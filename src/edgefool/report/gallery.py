@@ -51,12 +51,7 @@ def make_gallery(run: RunFolder, results: Results, folder: Path, max_images: int
     cells = [name for name in results.cells if results.records.get(name)]
     total = sum(len(results.records[name]) for name in cells)
     there = {f"{kind}/{key}" for kind in get_args(ImageKind) for key in (run.path / kind).find()}
-    whole = {
-        name: [
-            r for r in results.records[name] if all(p.relative_to(run.path) in there for p in _files(run, r).values())
-        ]
-        for name in cells
-    }
+    whole = {name: [r for r in results.records[name] if there.issuperset(_files(run, r).values())] for name in cells}
     chosen = _share_out(whole, max_images)
     by_name = titles(results)
     data = {
@@ -127,16 +122,16 @@ def _is_large(record: Record) -> bool:
     return max(record.width or 0, record.height or 0) > _LARGE
 
 
-def _files(run: RunFolder, record: Record) -> dict[str, StorePath]:
-    """Return the images of a record by their places in the gallery."""
+def _files(run: RunFolder, record: Record) -> dict[str, str]:
+    """Return the files of a record's images, relative to the run, by their places in the gallery."""
     name = f"{record.image}.png"
-    files = {
+    paths = {
         f"originals/{record.dataset}/{name}": run.image_path("originals", record),
         f"adversarial/{record.cell}/{name}": run.image_path(record.kind, record),
     }
     if record.structure_png:
-        files[f"structure/{record.cell}/{name}"] = run.image_path("structure", record)
-    return files
+        paths[f"structure/{record.cell}/{name}"] = run.image_path("structure", record)
+    return {place: path.relative_to(run.path) for place, path in paths.items()}
 
 
 def _copy_files(run: RunFolder, records: Sequence[Record], folder: Path) -> None:
@@ -144,7 +139,7 @@ def _copy_files(run: RunFolder, records: Sequence[Record], folder: Path) -> None
     copies: dict[Path, StorePath] = {}
     thumbnails: dict[Path, StorePath] = {}
     for record in records:
-        copies |= {folder / place: source for place, source in _files(run, record).items()}
+        copies |= {folder / place: run.path / file for place, file in _files(run, record).items()}
         if _is_large(record):
             place = folder / "thumbnails" / record.cell / f"{record.image}.jpg"
             thumbnails[place] = run.image_path(record.kind, record)

@@ -106,6 +106,7 @@ def _render(
         style_hash=_hash(style),
         script_hash=_hash(script),
         **run_facts(run, results),
+        left_out=results.left_out,
         columns=columns,
         summary=summary_rows(results, tables["summary"], columns),
         groups=groups,

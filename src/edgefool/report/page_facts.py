@@ -62,7 +62,12 @@ def _datasets(results: Results) -> list[dict[str, Any]]:
         images[cell.dataset] |= {record.image for record in records}
     kinds = {name: results.kinds.get(name, "") for name in images}
     return [
-        {"name": name, "images": len(images[name]), "about": DATASETS[kind].about if kind in DATASETS else "", "kind": kind}
+        {
+            "name": name,
+            "images": len(images[name]),
+            "about": DATASETS[kind].about if kind in DATASETS else "",
+            "kind": kind,
+        }
         for name, kind in kinds.items()
     ]
 
