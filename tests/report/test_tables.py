@@ -22,8 +22,7 @@ from edgefool.report import (
     quality_table,
     transferability_table,
 )
-from edgefool.runs import Cell
-from edgefool.runs import Prediction, Quality, Record
+from edgefool.runs import Cell, Prediction, Quality, Record
 
 # Datasets by name: how many classes their labels count, and their classifiers with the numbers of theirs.
 DATASETS = {"scenes": (4, {"a": 4, "b": 3, "c": 4}), "things": (None, {"a": 4, "b": 3})}
@@ -416,7 +415,10 @@ def expect_summary(world: World) -> list[dict[str, Any]]:
             {
                 **{name: misled[name] for name in (*first, "misled_float")},
                 **expect_mean_transfer(world, folder, cell),
-                **{name: detected[0][name] if detected else math.nan for name in ("detected", "detected_low", "detected_high")},
+                **{
+                    name: detected[0][name] if detected else math.nan
+                    for name in ("detected", "detected_low", "detected_high")
+                },
                 **{name: quality[name] for name in ("psnr", "ssim", "lpips")},
                 **{name: misled[name] for name in ("iterations", "seconds")},
             }

@@ -119,7 +119,7 @@ def summary_rows(results: Results, summary: pd.DataFrame, columns: Sequence[Colu
             numbers = [_number(line, column, winner) for column, winner in zip(columns, best, strict=True)]
             count = f"{line['images']:,}{errors}"
             table[key].append(Row(by_name[line["method"]], count, numbers, line["attack"] == NULL_METHOD))
-    return table
+    return dict(table)
 
 
 def known_columns(summary: pd.DataFrame) -> list[Column]:
@@ -149,7 +149,7 @@ def detectability_rows(results: Results, table: pd.DataFrame) -> tuple[dict[str,
         ]
         count = f"{lines['images'].max():,}"
         rows[dataset, classifier].append(Row(by_name[method], count, numbers, attacks[method] == NULL_METHOD))
-    return {group: [squeezer_title(name)[1] for name in names] for group, names in groups.items()}, rows
+    return {group: [squeezer_title(name)[1] for name in names] for group, names in groups.items()}, dict(rows)
 
 
 def _best(rows: Sequence[Mapping[Any, Any]], column: Column) -> str:
