@@ -23,11 +23,11 @@ from edgefool.storage.files import is_folder, is_inside, local_path, parse_path,
 from edgefool.text import plain
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
 
     from edgefool.attacks import Attack
-    from collections.abc import Iterator
-
     from edgefool.execution import RunState, Step
     from edgefool.experiments import Experiment
     from edgefool.report import Results
@@ -281,7 +281,7 @@ def evaluate(
     from edgefool.execution import ExternalImages
     from edgefool.experiments import ClassifierEntry, LpipsEntry
     from edgefool.experiments.experiment import load_classifiers, load_lpips, unfit_labels
-    from edgefool.measures import PAPER_SQUEEZERS
+    from edgefool.metrics import PAPER_SQUEEZERS
     from edgefool.report import make_results
     from edgefool.runs import RunFolder
 
@@ -398,10 +398,10 @@ def figure(
 def show(what: Annotated[Listing, typer.Argument(help="What to list.")] = Listing.classifiers) -> None:
     """List classifiers, datasets or methods."""
     if what is Listing.classifiers:
-        from edgefool.classifiers import CATALOGUE
+        from edgefool.classifiers import CLASSIFIERS
 
         table = Table("name", "trained on", "classes", "weights", "about", box=None)
-        for entry in CATALOGUE.values():
+        for entry in CLASSIFIERS.values():
             source = "in the package" if entry.url is None else "downloaded"
             table.add_row(entry.name, entry.dataset, str(entry.num_classes), source, f"{entry.about} ({entry.licence})")
         table.columns[0].no_wrap = True

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from edgefool.attacks import DeepFool
-from edgefool.classifiers import Classifier
+from edgefool.classifiers import Classifier, Preprocessing
 from edgefool.errors import UsageError
 
 
@@ -43,9 +43,8 @@ def test_normalised_space_measures_as_the_network_sees(greys, attack_floats):
     """With unequal std the nearest border is another point: the projection in (image - mean) / std."""
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(108, 3))
-    classifier = Classifier(
-        net, name="a", classes=["a", "b", "c"], architecture="a", input_size=None, mean=[0.5] * 3, std=[0.1, 0.5, 2.0]
-    )
+    preprocessing = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.1, 0.5, 2.0))
+    classifier = Classifier(net, name="a", classes=["a", "b", "c"], architecture="a", preprocessing=preprocessing)
     images = greys(6)
     adversarial, _ = attack_floats(DeepFool(space="normalised"), classifier, images)
     std = torch.tensor([0.1, 0.5, 2.0]).view(1, 3, 1, 1)

@@ -20,7 +20,7 @@ from edgefool.classifiers import load_classifier
 from edgefool.errors import AttackError, UsageError
 from edgefool.execution import image_seed
 from edgefool.images import read_image, resize_image
-from edgefool.measures import changed_pixels, ciede2000, linf, psnr, ssim
+from edgefool.metrics import changed_pixels, ciede2000, linf, psnr, ssim
 from edgefool.runs import RunFolder
 from edgefool.runs.records import source_text
 from edgefool.storage import LocalStore

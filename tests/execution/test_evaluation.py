@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from edgefool.classifiers import Classifier, load_classifier
+from edgefool.classifiers import Classifier, Preprocessing, load_classifier
 from edgefool.errors import UsageError
 from edgefool.execution.evaluation import Evaluation
 from edgefool.execution.measurer import Measurer
 from edgefool.images import encode_png, read_image
-from edgefool.measures import SQUEEZERS, changed_pixels, ciede2000, linf, psnr, ssim
+from edgefool.metrics import SQUEEZERS, changed_pixels, ciede2000, linf, psnr, ssim
 from edgefool.runs import RunFolder
 from edgefool.runs.records import sha256
 from edgefool.storage import local_path
@@ -213,9 +213,8 @@ def test_lpips_that_fails_leaves_the_other_distances(done, monkeypatch):
 
 
 def touchy(classifier: Classifier, limit: float) -> Classifier:
-    return Classifier(
-        Touchy(classifier.net, limit), name="touchy", classes=classifier.classes, architecture="t", input_size=None
-    )
+    net, classes = Touchy(classifier.net, limit), classifier.classes
+    return Classifier(net, name="touchy", classes=classes, architecture="t", preprocessing=Preprocessing())
 
 
 def test_one_answer_that_is_no_number_leaves_its_neighbours_alone(done):
@@ -245,7 +244,7 @@ def test_a_classifier_that_fails_is_told_once_for_a_size(album, tiny, settings, 
             make_photo(album / f"{height}-{seed}.png", seed, height=height)
     run, state, _ = carry_out(settings | {"size": "native"})
     net = state.cells[0].job.classifier.net
-    fine = Classifier(net, name="fine", classes="abcde", architecture="net", input_size=None)
+    fine = Classifier(net, name="fine", classes="abcde", architecture="net", preprocessing=Preprocessing())
     evaluation, _ = measure(run, [load_classifier(f"{tiny}:choosy"), fine])
     assert evaluation.problems == [
         "classifier-choosy cannot take 36 x 40 pixels: no 40, please",

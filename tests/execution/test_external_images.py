@@ -12,7 +12,7 @@ from edgefool.datasets import Folder
 from edgefool.errors import UsageError
 from edgefool.execution import ExternalImages
 from edgefool.images import encode_png, read_image, resize_image
-from edgefool.measures import psnr, ssim
+from edgefool.metrics import psnr, ssim
 from edgefool.runs import RunFolder
 from edgefool.storage import parse_path
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgefool.measures import detectability, mean_rate
+from edgefool.metrics import detectability, mean_rate
 from edgefool.report import (
     Results,
     detectability_table,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from edgefool.attacks.attack import Count, IterativeAttack, NotNegative
 from edgefool.attacks.functional import clean_logits, image_gradient, l2_norm, per_image
 from edgefool.attacks.state import State
+from edgefool.classifiers import Classifier
 from edgefool.errors import UsageError
 
 _EXTRA = 1e-4  # added to each step's length, as in the authors' code
@@ -114,10 +115,9 @@ class DeepFool(IterativeAttack[DeepFoolState]):
     def _scale(self, classifier: nn.Module, images: Tensor) -> Tensor:
         if self.space == "pixels":
             return images.new_ones(1, 3, 1, 1)
-        std = getattr(classifier, "std", None)
-        if std is None:
+        if not isinstance(classifier, Classifier):
             raise UsageError("deepfool: space=normalised needs an edgefool.Classifier, which knows its std")
-        return images.new_tensor(std).view(1, 3, 1, 1)
+        return images.new_tensor(classifier.preprocessing.std).view(1, 3, 1, 1)
 
     def details(self, state: DeepFoolState) -> dict[str, Tensor]:
         """Return the L2 distance before rounding."""

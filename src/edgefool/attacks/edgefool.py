@@ -15,10 +15,9 @@ from edgefool.attacks.attack import AboveOne, Count, IterativeAttack, Lightness,
 from edgefool.attacks.functional import clean_logits, margin
 from edgefool.attacks.learner import FromIdentity, FromSmoother, Learner, Weights
 from edgefool.attacks.state import State
+from edgefool.filters import fcnn, guided_filter, l0_smooth
 from edgefool.filters.detail_enhancement import V1, V2, V3, enhance_lab
-from edgefool.filters.fcnn import fcnn
-from edgefool.filters.guided_filter import guided_filter
-from edgefool.filters.l0_smoothing import BETA_MAX, KAPPA, LAMBDA, l0_smooth
+from edgefool.filters.l0_smoothing import BETA_MAX, KAPPA, LAMBDA
 from edgefool.images import round_to_8_bits
 
 LEARNERS: dict[str, type[Learner]] = {"smoother": FromSmoother, "identity": FromIdentity}

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from edgefool.attacks import METHODS as ATTACKS
 from edgefool.datasets import KNOWN
 from edgefool.errors import EdgeFoolError
-from edgefool.measures import rate
+from edgefool.metrics import rate
 from edgefool.report import paper
 from edgefool.report.figures import draw_figure, encode_figure, titles
 from edgefool.report.gallery import MAX_ITEMS, Gallery, make_gallery
