@@ -24,6 +24,14 @@ class RunError(EdgeFoolError):
     """Something outside stands in the way: a full disk, no network, another process (exit code 1; try again later)."""
 
 
+class FormatError(RunError):
+    """A run that another version of the program wrote, and that this one cannot read."""
+
+
+class UnreadableLineError(FormatError):
+    """A line of a run whose checksum holds, but which this version does not know."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """Return the error for an unknown ``name``, with the nearest known names.
 

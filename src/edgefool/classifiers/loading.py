@@ -18,7 +18,7 @@ from edgefool.classifiers.classifier import Classifier
 from edgefool.classifiers.vision import torchvision
 from edgefool.classifiers.weights import cache_folder, fetch, read_state_dict
 from edgefool.errors import UsageError, unknown
-from edgefool.storage.files import local_path
+from edgefool.storage import local_path
 
 _DATA = Path(__file__).parent / "data"
 _COUNTS = {entry.dataset: entry.num_classes for entry in CATALOGUE.values()}

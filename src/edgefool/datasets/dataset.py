@@ -4,18 +4,45 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edgefool.datasets.photo import NO_NAMES, KnownNames, Photo, PhotoFile, name_photos
 from edgefool.errors import UsageError
-from edgefool.storage.files import list_folder, real_path
-
-if TYPE_CHECKING:
-    from edgefool.datasets.folder import Photo
+from edgefool.storage import StorePath
 
 DATA = Path(__file__).parent / "data"
 """Lists of classes, images and labels that come with the package."""
+
+
+class DatasetInfo(NamedTuple):
+    """What people need to know of a kind of dataset.
+
+    Attributes
+    ----------
+    kind : str
+        What an entry ``[[datasets]]`` of a plan calls it.
+    needs, takes : tuple of str
+        The entry's other fields: those that it must give, and those that it may give.
+    images, classes : int or None
+        How many there are; None: that depends on the user's files.
+    source : str
+        Where to get the images.
+    licence : str
+        Terms of the images.
+    about : str
+        One line.
+    """
+
+    kind: str
+    needs: tuple[str, ...]
+    takes: tuple[str, ...]
+    images: int | None
+    classes: int | None
+    source: str
+    licence: str
+    about: str
 
 
 class Dataset(BaseModel, ABC):
@@ -24,7 +51,7 @@ class Dataset(BaseModel, ABC):
     Attributes
     ----------
     kind : str
-        Which subclass; see `edgefool.datasets.KNOWN`.
+        Which subclass; see `edgefool.datasets.DATASETS`.
     name : str
         What tables and folders call it: up to 60 letters, digits and ``._-``. By default its kind.
     limit : int or None
@@ -48,19 +75,34 @@ class Dataset(BaseModel, ABC):
         def num_classes(self) -> int | None:
             """Return how many classes the labels count."""
 
+    images: ClassVar[int | None] = None
+    source: ClassVar[str]
+    licence: ClassVar[str]
+    about: ClassVar[str]
+
+    @classmethod
+    def info(cls) -> DatasetInfo:
+        """Return what people need to know of this kind of dataset."""
+        own = [name for name in cls.model_fields if name not in Dataset.model_fields]
+        needs = tuple(name for name in own if cls.model_fields[name].is_required())
+        takes = (*(name for name in own if name not in needs), "name", "limit")
+        classes = getattr(cls, "num_classes", None)
+        kind = cls.model_fields["kind"].default
+        return DatasetInfo(kind, needs, takes, cls.images, classes, cls.source, cls.licence, cls.about)
+
     @property
-    def paths(self) -> tuple[Path, ...]:
+    def paths(self) -> tuple[StorePath, ...]:
         """Where the user said that the photos are."""
         path = getattr(self, "path", ())
         return path if isinstance(path, tuple) else (path,)
 
-    def find(self, taken: Mapping[Path, str] = {}, *, allow_missing: bool = False) -> list["Photo"]:
+    def find(self, known: KnownNames = NO_NAMES, *, allow_missing: bool = False) -> list[Photo]:
         """Return the photos, in an order that does not change.
 
         Parameters
         ----------
-        taken
-            Names given before, by `Photo.path`: these photos keep them, no other photo gets them.
+        known
+            Names given before: these photos keep theirs, no other photo gets one of them.
         allow_missing
             Go on without the images that a list names and that are not there, if there are others.
 
@@ -70,14 +112,15 @@ class Dataset(BaseModel, ABC):
             Images are missing, there are none, one is there twice or contradicts its label, or something cannot be
             read; the message names it.
         """
-        return self._find_all(taken, allow_missing)[: self.limit]
+        # As if there were no limit, so that a photo's name does not depend on it.
+        return self._find_all(known, allow_missing)[: self.limit]
 
     @abstractmethod
-    def _find_all(self, taken: Mapping[Path, str], allow_missing: bool) -> list["Photo"]:
-        """Return the photos as if there were no limit, so that a photo's name does not depend on it."""
+    def _find_all(self, known: KnownNames, allow_missing: bool) -> list[Photo]:
+        """Return the photos, whatever the limit is."""
 
 
-def list_images(folder: Path, inside: Collection[str]) -> tuple[list[Path], list[Path]]:
+def list_images(folder: StorePath, inside: Collection[str]) -> tuple[list[StorePath], list[StorePath]]:
     """Return the image files and the folders in a folder and in those of its folders whose names are in ``inside``.
 
     Hidden ones are left out; the order is by name. Raises `UsageError` for what cannot be opened.
@@ -90,11 +133,11 @@ def list_images(folder: Path, inside: Collection[str]) -> tuple[list[Path], list
     return files, folders
 
 
-def _list(folder: Path) -> tuple[list[Path], list[Path]]:
+def _list(folder: StorePath) -> tuple[list[StorePath], list[StorePath]]:
     from edgefool.images import IMAGE_SUFFIXES  # imports torch
 
     try:
-        files, folders = list_folder(folder)
+        files, folders = folder.list_folder()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(f"cannot open {str(folder)!r}: {reason}") from error
@@ -103,19 +146,19 @@ def _list(folder: Path) -> tuple[list[Path], list[Path]]:
     return shown, inner
 
 
-def match_stems(name: str, files: Iterable[Path], stems: Collection[str]) -> dict[str, Path]:
+def match_stems(name: str, files: Iterable[StorePath], stems: Collection[str]) -> dict[str, StorePath]:
     """Return the files whose names, without suffix, are among ``stems``, by these.
 
     Raises `UsageError`, which begins with the ``name`` of the dataset, if two files have one.
     """
-    found: dict[str, Path] = {}
+    found: dict[str, StorePath] = {}
     for path in files:
         if path.stem in stems and found.setdefault(path.stem, path) != path:
             raise UsageError(f"{name}: {path.stem} is there twice: {str(found[path.stem])!r} and {str(path)!r}")
     return found
 
 
-def check_missing(name: str, missing: Sequence[str], listed: int, folder: Path, allow_missing: bool) -> None:
+def check_missing(name: str, missing: Sequence[str], listed: int, folder: StorePath, allow_missing: bool) -> None:
     """Raise `UsageError` if listed images are missing; with ``allow_missing`` only if all are.
 
     Parameters
@@ -137,26 +180,19 @@ def check_missing(name: str, missing: Sequence[str], listed: int, folder: Path, 
         raise UsageError(f"{name}: none of the {listed:,} images is in {str(folder)!r} ({first})")
     raise UsageError(
         f"{name}: {len(missing):,} of {listed:,} images {'is' if len(missing) == 1 else 'are'} missing in"
-        f" {str(folder)!r} ({first}); --allow-missing goes on with the {there:,} that are there"
+        f" {str(folder)!r} ({first}); allow_missing goes on with the {there:,} that are there"
     )
 
 
-def label_photos(name: str, labels: Mapping[Path, int], taken: Mapping[Path, str]) -> list["Photo"]:
-    """Return these files as photos with these labels, in their order.
+def label_photos(name: str, folder: StorePath, labels: Mapping[StorePath, int], known: KnownNames) -> list[Photo]:
+    """Return these files of a folder as photos with these labels, in their order.
 
     Raises `UsageError`, which begins with the ``name`` of the dataset, if two are links to one file.
     """
-    from edgefool.datasets.folder import name_photos  # imports torch
-
-    photos = name_photos(labels, taken)
+    photos = name_photos([PhotoFile(path, path.relative_to(folder)) for path in labels], known)
     if len(photos) != len(labels):
-        _refuse_same_file(name, labels)
+        found: dict[StorePath, StorePath] = {}
+        for path in labels:
+            if (first := found.setdefault(path.resolve(), path)) != path:
+                raise UsageError(f"{name}: {str(first)!r} and {str(path)!r} are the same file")
     return [replace(photo, label=label) for photo, label in zip(photos, labels.values(), strict=True)]
-
-
-def _refuse_same_file(name: str, paths: Iterable[Path]) -> NoReturn:
-    found: dict[Path, Path] = {}
-    for path in paths:
-        if found.setdefault(real_path(path), path) != path:
-            break
-    raise UsageError(f"{name}: {str(found[real_path(path)])!r} and {str(path)!r} are the same file")

@@ -10,7 +10,7 @@ from skimage import data
 from sklearn.datasets import load_sample_image
 
 from edgefool.images import encode_png
-from edgefool.storage.files import write_atomically
+from edgefool.storage import parse_path
 
 DEMO_PHOTOS: dict[str, Callable[[], NDArray[np.uint8]]] = {
     "cat": data.chelsea,
@@ -30,5 +30,5 @@ def write_demo_photos(folder: Path, names: list[str]) -> list[Path]:
     for name, path in zip(names, paths, strict=True):
         if not path.exists():
             pixels = torch.from_numpy(DEMO_PHOTOS[name]().copy()).permute(2, 0, 1)
-            write_atomically(path, encode_png(pixels.float() / 255))
+            parse_path(path).write(encode_png(pixels.float() / 255))
     return paths

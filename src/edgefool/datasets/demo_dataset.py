@@ -1,16 +1,12 @@
 """The photos that come with scikit-image and scikit-learn, as a dataset."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from filelock import FileLock
 from pydantic import Field
 
 from edgefool.datasets.dataset import Dataset
-
-if TYPE_CHECKING:
-    from edgefool.datasets.folder import Photo
+from edgefool.datasets.photo import KnownNames, Photo
 
 # Those of `DEMO_PHOTOS`, whose module imports torch and much else.
 DemoName = Literal["cat", "coffee", "astronaut", "rocket", "motorcycle", "temple", "flower"]
@@ -29,8 +25,12 @@ class Demo(Dataset):
     names: Annotated[tuple[DemoName, ...], Field(min_length=1)] | None = None
 
     num_classes: ClassVar[None] = None
+    images: ClassVar[int] = 7
+    source: ClassVar[str] = "come with scikit-image and scikit-learn, need no download"
+    licence: ClassVar[str] = "free to use (see those packages)"
+    about: ClassVar[str] = "photos for trying things offline"
 
-    def _find_all(self, taken: Mapping[Path, str], allow_missing: bool) -> list["Photo"]:
+    def _find_all(self, known: KnownNames, allow_missing: bool) -> list[Photo]:
         from edgefool.classifiers.weights import cache_folder  # these import torch
         from edgefool.datasets.demo import DEMO_PHOTOS, write_demo_photos
         from edgefool.datasets.folder import find_photos
@@ -42,4 +42,4 @@ class Demo(Dataset):
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / ".lock"):  # other runs may write them at the same time
                 write_demo_photos(folder, names)
-        return find_photos(paths, taken)
+        return find_photos(paths, known)

@@ -7,15 +7,13 @@ import hashlib
 import re
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from edgefool.datasets.dataset import DATA, Dataset, check_missing, label_photos, list_images, match_stems
+from edgefool.datasets.photo import KnownNames, Photo
 from edgefool.errors import UsageError
-from edgefool.storage.path_fields import AnyPath
-
-if TYPE_CHECKING:
-    from edgefool.datasets.folder import Photo
+from edgefool.storage import StorePath
+from edgefool.storage.fields import AnyPath
 
 _WNID = re.compile(r"n[0-9]{8}")
 _PER_CLASS = 3  # Sec. 4 of the paper
@@ -41,14 +39,23 @@ class ImageNet(Dataset):
     subset: Literal["paper", "all"] = "paper"
 
     num_classes: ClassVar[int] = 1000
+    images: ClassVar[int] = 3000
+    source: ClassVar[str] = (
+        "ILSVRC2012_img_val.tar of https://image-net.org/challenges/LSVRC/2012/2012-downloads.php (after registration)"
+    )
+    licence: ClassVar[str] = "ImageNet's terms of access (non-commercial research and education)"
+    about: ClassVar[str] = (
+        "objects, 3 validation images of each class as in the paper (whose list is unpublished; ours is drawn with"
+        ' seed 0); subset = "all" takes every image there is, of 50,000'
+    )
 
-    def _find_all(self, taken: Mapping[Path, str], allow_missing: bool) -> list["Photo"]:
+    def _find_all(self, known: KnownNames, allow_missing: bool) -> list[Photo]:
         labels, others = self._read_folders()
         if self.subset == "paper":
             stems = _read("imagenet_subset.txt")
             found = match_stems(self.name, labels, stems)
             check_missing(self.name, [s for s in stems if s not in found], len(stems), self.path, allow_missing)
-            return label_photos(self.name, {found[s]: labels[found[s]] for s in stems if s in found}, taken)
+            return label_photos(self.name, self.path, {found[s]: labels[found[s]] for s in stems if s in found}, known)
 
         found = match_stems(self.name, labels, imagenet_labels())
         unknown = [path for path, label in others.items() if label is None]
@@ -57,13 +64,13 @@ class ImageNet(Dataset):
                 f"{self.name}: {len(unknown):,} of {len(labels) + len(others):,} images have no label, first"
                 f" {str(unknown[0])!r}; name it ILSVRC2012_val_NUMBER or put it in the folder of its class (n01440764)"
             )
-        known = {found[stem]: labels[found[stem]] for stem in sorted(found)}
-        known |= {path: label for path, label in others.items() if label is not None}
-        if not known:
+        classes = {found[stem]: labels[found[stem]] for stem in sorted(found)}
+        classes |= {path: label for path, label in others.items() if label is not None}
+        if not classes:
             raise UsageError(f"{self.name}: no images in {str(self.path)!r}, its folders val and images, or of classes")
-        return label_photos(self.name, known, taken)
+        return label_photos(self.name, self.path, classes, known)
 
-    def _read_folders(self) -> tuple[dict[Path, int], dict[Path, int | None]]:
+    def _read_folders(self) -> tuple[dict[StorePath, int], dict[StorePath, int | None]]:
         """Return the validation images with their labels, and the other images with those of their folders."""
         files, folders = list_images(self.path, ("images", "val"))
         for folder in folders:
@@ -71,8 +78,8 @@ class ImageNet(Dataset):
                 files += list_images(folder, ())[0]
         classes = {wnid: number for number, wnid in enumerate(imagenet_wnids())}
         truth = imagenet_labels()
-        labels: dict[Path, int] = {}
-        others: dict[Path, int | None] = {}
+        labels: dict[StorePath, int] = {}
+        others: dict[StorePath, int | None] = {}
         for path in files:
             wnid, label = path.parent.name, truth.get(path.stem)
             if label is None:

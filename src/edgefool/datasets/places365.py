@@ -6,13 +6,11 @@ Lists: https://github.com/multimediaeval/2018-Pixel-Privacy-Task (MEPP18val.csv,
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from edgefool.datasets.dataset import DATA, Dataset, check_missing, label_photos, list_images, match_stems
-from edgefool.storage.path_fields import AnyPath
-
-if TYPE_CHECKING:
-    from edgefool.datasets.folder import Photo
+from edgefool.datasets.photo import KnownNames, Photo
+from edgefool.storage.fields import AnyPath
 
 
 class PrivatePlaces365(Dataset):
@@ -31,15 +29,24 @@ class PrivatePlaces365(Dataset):
     path: AnyPath
 
     num_classes: ClassVar[int] = 365  # the labels are those of Places365
+    images: ClassVar[int] = 3000
+    source: ClassVar[str] = (
+        "val_256.tar or val_large.tar of http://places2.csail.mit.edu/download.html; the list is MEPP18val.csv of"
+        " https://github.com/multimediaeval/2018-Pixel-Privacy-Task"
+    )
+    licence: ClassVar[str] = "Places365's terms of use (non-commercial research and education)"
+    about: ClassVar[str] = (
+        "scenes, the paper's: 50 validation images of each of 60 privacy-sensitive classes of Places365"
+    )
 
-    def _find_all(self, taken: Mapping[Path, str], allow_missing: bool) -> list["Photo"]:
+    def _find_all(self, known: KnownNames, allow_missing: bool) -> list[Photo]:
         labels = _labels()
         files, _ = list_images(self.path, ("images", "val", "val_256", "val_large"))
         found = match_stems(self.name, files, labels)
         missing = [stem for stem in labels if stem not in found]
         check_missing(self.name, missing, len(labels), self.path, allow_missing)
-        known = {found[stem]: label for stem, label in labels.items() if stem in found}
-        return label_photos(self.name, known, taken)
+        classes = {found[stem]: label for stem, label in labels.items() if stem in found}
+        return label_photos(self.name, self.path, classes, known)
 
 
 @cache

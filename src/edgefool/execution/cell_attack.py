@@ -4,11 +4,10 @@ import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import compress, count
-from pathlib import Path
+from itertools import count
 from typing import Any, NamedTuple
 
 import torch
@@ -17,12 +16,14 @@ from torch import Tensor
 from edgefool.attacks import Attack, AttackResult, Sample
 from edgefool.classifiers import Classifier
 from edgefool.datasets import Photo
-from edgefool.errors import AttackError, EdgeFoolError, ImageError, RunError, UsageError
+from edgefool.errors import AttackError, EdgeFoolError, ImageError, RunError
 from edgefool.execution.batch_size import free_memory
 from edgefool.images import encode_png, read_image, resize_image
 from edgefool.measures import psnr, ssim
+from edgefool.runs import Record, RunFolder
 from edgefool.runs.cell import Cell
-from edgefool.runs.run_folder import Record, RunFolder, sha256, source_text
+from edgefool.runs.records import sha256, source_text
+from edgefool.storage import StorePath
 
 THREADS = min(os.cpu_count() or 1, 8)
 """As many as are worth having to read, judge and write images."""
@@ -91,7 +92,7 @@ class CellAttack:
         attack: Attack,
         batch_size: int | Callable[[torch.Size], int],
         pool: ThreadPoolExecutor,
-        save: Callable[[Record, Mapping[Path, bytes]], None] | None = None,
+        save: Callable[[Record, Mapping[StorePath, bytes]], None] | None = None,
         share: float = 1.0,
         idle: Callable[[float], None] = lambda seconds: None,
     ):
@@ -163,13 +164,13 @@ class CellAttack:
         if known := wanted.known:
             own = self._run.image_path("originals", known)
             try:
-                png = own.read_bytes()
+                png = own.read()
             except OSError as error:  # the run's fault and not the photo's, which gets no error record
                 raise RunError(f"cannot read {own}: {error.strerror or error}; repeat the command") from error
             return str(known.sha256), png, read_image(png)
         size = None if self._cell.size == "native" else self._cell.size
         image = resize_image(read_image(path), size)
-        return hash_file(path), encode_png(image), image
+        return sha256(path.read()), encode_png(image), image
 
     def _fail(self, photo: Photo, reason: str, digest: str | None = None) -> Record:
         record = error_record(self._folder, self._cell, photo, reason, digest)
@@ -184,7 +185,7 @@ class CellAttack:
         self._keep(record, images)
         return record
 
-    def _judge(self, job: _Job, result: AttackResult) -> tuple[Record, dict[Path, bytes]]:
+    def _judge(self, job: _Job, result: AttackResult) -> tuple[Record, dict[StorePath, bytes]]:
         """Judge the adversarial image as the file will hold it; return its record and all its files."""
         if not result.adversarial.isfinite().all():
             raise ImageError("the attack diverged: its image has values that are not finite numbers")
@@ -238,7 +239,7 @@ def _names(folder: str, cell: Cell, photo: Photo) -> dict[str, Any]:
         "cell": folder,
         "dataset": cell.dataset,
         "image": photo.name,
-        "source": source_text(photo.path),
+        "source": source_text(photo.key),
         "label": photo.label,
         "method": cell.label,
         "classifier": cell.classifier,
@@ -270,32 +271,10 @@ def device_of(classifier: Classifier) -> torch.device:
     return next(classifier.buffers()).device
 
 
-def refuse_changed(photos: Sequence[Photo], known: Mapping[str, Record]) -> None:
-    """Raise `UsageError` if a photo whose image is in the run has other bytes now."""
-    attacked = [photo for photo in photos if photo.name in known]
-    with ThreadPoolExecutor(THREADS) as pool:
-        changed = pool.map(lambda photo: _has_changed(photo, known[photo.name]), attacked)
-        for photo in compress(attacked, changed):
-            raise UsageError(f"{photo.path} has changed since this run attacked it; name a new folder")
-
-
 def image_seed(seed: int, sha256: str) -> int:
     """Return an image's own seed, in [0, 2^63): from the run's seed and the SHA-256 of the photo's bytes."""
     digest = hashlib.sha256(f"{seed}:{sha256}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
-
-
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _has_changed(photo: Photo, record: Record) -> bool:
-    try:
-        return hash_file(photo.path) != record.sha256
-    except OSError:  # what cannot be read cannot be attacked again either
-        return False
 
 
 def _check_memory(image: Tensor, need: int, have: int) -> None:

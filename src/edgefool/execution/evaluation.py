@@ -5,7 +5,7 @@ from itertools import groupby
 
 from edgefool.classifiers import Classifier
 from edgefool.execution.measurer import Answer, Question, Subject
-from edgefool.runs.run_folder import Record, RunFolder
+from edgefool.runs import Record, RunFolder
 
 
 class Evaluation:
@@ -45,8 +45,8 @@ class Evaluation:
         self._run, self._squeezers = run, tuple(squeezers)
         self._fingerprints = {name: [c.fingerprint for c in judges] for name, judges in classifiers.items()}
         self._lpips, self._batch_size = lpips, batch_size
-        self._predictions = {line.key: line for line in run.prediction_lines.read()}
-        self._qualities = {line.key: line for line in run.quality_lines.read()}
+        self._predictions = {line.key: line for line in run.predictions()}
+        self._qualities = {line.key: line for line in run.qualities()}
         self._asked: set[tuple[str | None, str, str, str]] = set()  # images by key and hash
         self.problems: list[str] = []
 

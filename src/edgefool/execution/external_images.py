@@ -3,21 +3,22 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from torch import Tensor, nn
 
 from edgefool.classifiers import Classifier
 from edgefool.datasets import Folder, Photo, find_photos
 from edgefool.errors import ImageError, UsageError
-from edgefool.execution.cell_attack import THREADS, decide, hash_file
+from edgefool.execution.cell_attack import THREADS, decide
 from edgefool.execution.evaluation import Evaluation
 from edgefool.execution.measurer import Meter
 from edgefool.images import encode_png, read_image, resize_image
 from edgefool.measures import psnr, ssim
+from edgefool.runs import Record, RunFolder
 from edgefool.runs.cell import Cell, Size
-from edgefool.runs.run_folder import Record, RunFolder, sha256, source_text
-from edgefool.storage.files import is_folder, is_inside, real_path
+from edgefool.runs.records import sha256, source_text
+from edgefool.storage import StorePath
 
 
 class ForeignImages:
@@ -46,14 +47,14 @@ class ForeignImages:
         original.
     """
 
-    def __init__(self, clean: Folder, adversarial: Path, size: Size = "native"):
+    def __init__(self, clean: Folder, adversarial: StorePath, size: Size = "native"):
         for folder in (clean.path[0], adversarial):
-            if not is_folder(folder):
+            if folder.kind() != "folder":
                 raise UsageError(f"{folder} is not a folder")
         self.dataset, self.size = clean.name, size
-        self._method = source_text(Path(real_path(adversarial).name))
-        originals = _by_name(clean.path[0], clean.find())
-        others = _by_name(adversarial, find_photos([adversarial]))
+        self._method = source_text(adversarial.resolve().name)
+        originals = _by_name(clean.find())
+        others = _by_name(find_photos([adversarial]))
         if lost := [name for name in others if name not in originals]:
             raise UsageError(
                 f"{len(lost)} of {len(others)} images in {adversarial} have no original of the same name in "
@@ -110,7 +111,7 @@ class ForeignImages:
             try:
                 original, adversarial = self._read(photo, path)
                 before, after = decide(classifier, original), decide(classifier, adversarial)
-                digest = hash_file(path)
+                digest = sha256(path.read())
             except (ImageError, OSError) as error:
                 record = Record.model_validate({**names, "error": str(error)})
                 run.save(record, {})
@@ -141,7 +142,7 @@ class ForeignImages:
                 run.save(record, dict(zip(paths, pngs, strict=True)))
             yield record
 
-    def _read(self, photo: Photo, path: Path) -> Sequence[Tensor]:
+    def _read(self, photo: Photo, path: StorePath) -> Sequence[Tensor]:
         try:
             original = resize_image(read_image(photo.path), None if self.size == "native" else self.size)
         except ImageError as error:
@@ -153,12 +154,11 @@ class ForeignImages:
         return original, adversarial
 
 
-def _by_name(folder: Path, photos: Sequence[Photo]) -> dict[str, Photo]:
-    """Return photos by their paths in a folder, without suffixes."""
-    root = real_path(folder)
+def _by_name(photos: Sequence[Photo]) -> dict[str, Photo]:
+    """Return photos by their keys without suffixes."""
     named: dict[str, Photo] = {}
     for photo in photos:
-        name = photo.path.relative_to(root).with_suffix("").as_posix() if is_inside(photo.path, root) else photo.name
+        name = PurePosixPath(photo.key).with_suffix("").as_posix()
         if name in named:
             raise UsageError(f"{named[name].path} and {photo.path} have the same name")
         named[name] = photo

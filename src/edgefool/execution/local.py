@@ -9,11 +9,11 @@ import torch
 
 from edgefool.datasets import Photo
 from edgefool.execution.batch_size import BatchSize, Kept
-from edgefool.execution.cell_attack import THREADS, CellAttack, Wanted, refuse_changed
+from edgefool.execution.cell_attack import THREADS, CellAttack, Wanted
 from edgefool.execution.evaluation import Evaluation
 from edgefool.execution.measurer import Meter, Question
 from edgefool.experiments.experiment import Experiment, Work
-from edgefool.runs.run_folder import Record, RunFolder
+from edgefool.runs import Record, RunFolder
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Execution:
         self._experiment, self._run, self._batch_size = experiment, run, batch_size
         self._memory: dict[str, Kept] = {}
         self._pool = ThreadPoolExecutor(THREADS, "edgefool")
-        folders = run.enter(experiment.cells)
+        folders = run.enter(experiment.cells, [work.limit for work in experiment.works])
         records = run.records()
         photos = experiment.named_as_before(records)
         self._originals: dict[str, dict[str, Record]] = {name: {} for name in photos}
@@ -87,8 +87,7 @@ class Execution:
                 self._originals[record.dataset][record.image] = record
             if record.cell in self.done and not (retry and record.error):
                 self.done[record.cell][record.image] = record
-        for name, found in photos.items():
-            refuse_changed(found, self._originals[name])
+        run.select({name: [photo.name for photo in found] for name, found in photos.items()})
         self.warnings: list[str] = []
         self.tasks: list[Task] = []
         for work, folder in zip(experiment.works, folders, strict=True):

@@ -13,7 +13,7 @@ from edgefool.errors import UsageError
 from edgefool.execution.cell_attack import device_of
 from edgefool.images import read_image
 from edgefool.measures import changed_pixels, ciede2000, linf, squeezing_scores
-from edgefool.runs.run_folder import Prediction, Quality, Record, RunFolder
+from edgefool.runs import Prediction, Quality, Record, RunFolder
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from edgefool.classifiers import CATALOGUE, Classifier, load_classifier, read_st
 from edgefool.classifiers.weights import cache_folder, fetch
 from edgefool.datasets import Dataset, Photo
 from edgefool.errors import UsageError
+from edgefool.experiments.identity import known_names
 from edgefool.experiments.plan import ClassifierEntry, LpipsEntry, Plan, make_attack
 from edgefool.measures import Lpips
+from edgefool.runs import Record
 from edgefool.runs.cell import Cell
-from edgefool.runs.run_folder import Record, source_text
-from edgefool.storage.files import parse_path
 
 
 @dataclass(frozen=True)
@@ -129,17 +129,24 @@ class Experiment:
         return [known[work.classifier.fingerprint, work.attack.name] for work in works]
 
     def named_as_before(self, records: Sequence[Record]) -> dict[str, list[Photo]]:
-        """Return the photos by dataset, with the names that those in the run have there."""
-        if not records:
-            return self.photos
-        photos = {}
-        for dataset in self.plan.datasets:
-            names = {record.source: record.image for record in records if record.dataset == dataset.name}
-            # A source is a path for people: where the path is not UTF-8, it does not lead back to the photo.
-            own = {p.path: names[text] for p in self.photos[dataset.name] if (text := source_text(p.path)) in names}
-            taken = {parse_path(source): name for source, name in names.items()} | own
-            photos[dataset.name] = dataset.find(taken, allow_missing=self._allow_missing)
-        return photos
+        """Return the photos by dataset, with the names that they have in a run of these records.
+
+        Raises
+        ------
+        UsageError
+            If a photo that the run holds has other bytes now.
+        """
+        of_dataset: dict[str, list[Record]] = {dataset.name: [] for dataset in self.plan.datasets}
+        for record in records:
+            of_dataset.setdefault(record.dataset, []).append(record)
+        return {
+            dataset.name: dataset.find(
+                known_names(self.photos[dataset.name], of_dataset[dataset.name]), allow_missing=self._allow_missing
+            )
+            if of_dataset[dataset.name]
+            else self.photos[dataset.name]
+            for dataset in self.plan.datasets
+        }
 
 
 def load_all_classifiers(plan: Plan, device: str) -> dict[str, list[Classifier]]:

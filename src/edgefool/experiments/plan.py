@@ -18,9 +18,9 @@ from edgefool.datasets import DatasetEntry
 from edgefool.errors import RunError, UsageError, unknown
 from edgefool.measures import PAPER_SQUEEZERS, SQUEEZERS
 from edgefool.runs.cell import Constants, Size
-from edgefool.storage.address import is_address
-from edgefool.storage.files import real_path
-from edgefool.storage.path_fields import LocalPath
+from edgefool.storage import StorePath, parse_path
+from edgefool.storage.fields import LocalPath
+from edgefool.storage.paths import is_address
 
 _CHECK = b"# check: "
 _PATHS = ("path", "weights", "classes", "labels")  # keys whose values are files or folders
@@ -39,6 +39,12 @@ def _check_squeezer(name: str) -> str:
     if name not in SQUEEZERS:
         raise ValueError(str(unknown("squeezer", name, SQUEEZERS)))
     return name
+
+
+def _absolute_factory(name: str) -> str:
+    """Make the path of a factory in a user's file absolute: other processes may run in other folders."""
+    file, colon, function = name.rpartition(".py:")
+    return f"{os.path.abspath(file)}{colon}{function}" if colon else name
 
 
 class _Entry(BaseModel):
@@ -60,7 +66,7 @@ class ClassifierEntry(_Entry):
         Names of the datasets that it is used with; by default all.
     """
 
-    name: str
+    name: Annotated[str, AfterValidator(_absolute_factory)]
     label: Label | None = None
     weights: LocalPath | None = None
     classes: LocalPath | None = None
@@ -137,17 +143,12 @@ class Plan(_Entry):
             make_attack(method.name, method.constants)
         return self
 
-    def whole(self) -> "Plan":
-        """Return the plan with whole paths, for a process that may be in another folder."""
-        return Plan.model_validate(_resolve(self.model_dump(mode="json", exclude_none=True), _whole))
-
     def to_toml(self) -> str:
-        """Return the plan as TOML, with whole paths; ``?`` stands in them for what is not UTF-8.
+        """Return the plan as TOML, with absolute paths; ``?`` stands in them for what is not UTF-8.
 
-        The first line, a comment, is the CRC-32 of the others, by which `reread_plan` finds out what was altered.
+        The first line, a comment, is the CRC-32 of the others, by which `reread_plan` finds out what was changed.
         """
-        settings = self.whole().model_dump(mode="json", exclude_none=True)
-        data = tomli_w.dumps(settings).encode(errors="replace")
+        data = tomli_w.dumps(self.model_dump(mode="json", exclude_none=True)).encode(errors="replace")
         return (_check(data) + data).decode()
 
 
@@ -155,35 +156,34 @@ def read_plan(path: Path) -> Plan:
     """Read a plan from a TOML file.
 
     Its paths count from its own folder, addresses stand for themselves; ``~`` and ``$VARIABLES`` of the environment are
-    put in.
+    expanded.
 
     Raises
     ------
     UsageError
         If the file cannot be read, or the plan is not valid; the message names the entry and its value.
     """
-    settings = _parse(path)
+    settings, _ = _read(parse_path(path))
     try:
-        home = real_path(path).parent
-        settings = _resolve(settings, lambda text: _absolute(text, home))
+        settings = _resolve(settings, lambda text: _absolute(text, path.resolve().parent))
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
     return make_plan(settings, str(path))
 
 
-def reread_plan(path: Path) -> Plan:
-    """Read a plan that `Plan.to_toml` wrote, whose paths are whole.
+def reread_plan(path: StorePath) -> Plan:
+    """Read a plan that `Plan.to_toml` wrote, whose paths are absolute.
 
     Raises
     ------
     UsageError
         As `read_plan` does.
     RunError
-        If it was altered since.
+        If it was changed since.
     """
-    settings, data = _parse(path), path.read_bytes()
+    settings, data = _read(path)
     if data.startswith(_CHECK) and not data.startswith(_check(data.partition(b"\n")[2])):  # older ones have none
-        raise RunError(f"{path} is damaged; the command that made the run mends it when repeated")
+        raise RunError(f"{path} is damaged; to repair it, repeat the command that made the run")
     return make_plan(settings, str(path))
 
 
@@ -192,7 +192,7 @@ def make_plan(settings: Mapping[str, object], source: str = "the plan") -> Plan:
     try:
         return Plan.model_validate(settings)
     except ValidationError as error:
-        raise UsageError(f"{source}: {_told(error)}") from error
+        raise UsageError(f"{source}: {_describe(error)}") from error
 
 
 def make_attack(method: str, constants: Mapping[str, object]) -> Attack:
@@ -228,9 +228,10 @@ def _check(data: bytes) -> bytes:
     return _CHECK + b"%08x\n" % zlib.crc32(data)
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def _read(path: StorePath) -> tuple[dict[str, Any], bytes]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        data = path.read()
+        return tomllib.loads(data.decode()), data
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise UsageError(f"cannot read the plan {path}: {reason}") from error
@@ -240,7 +241,7 @@ def _refuse_twice(kind: str, names: Sequence[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise ValueError(f"{kind} {name!r} stands twice")
+            raise ValueError(f"{kind} {name!r} is named twice")
         seen.add(name)
 
 
@@ -261,16 +262,12 @@ def _absolute(text: str, folder: Path) -> str:
     return expanded if is_address(expanded) else os.path.normpath(folder / expanded)
 
 
-def _whole(text: str) -> str:
-    return text if is_address(text) else os.path.abspath(text)
-
-
-def _told(error: ValidationError) -> str:
+def _describe(error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     value = first["input"]
     given = f" = {value!r}" if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
     more = f" (and {len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""
-    told = f"{where}{given}: {message}{more}" if where else f"{message}{more}"
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in told)
+    text = f"{where}{given}: {message}{more}" if where else f"{message}{more}"
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

@@ -1,5 +1,21 @@
-"""What was done: run folders and their records."""
+"""What was done: run folders, their cells and their records."""
 
-from edgefool.runs.run_folder import Record, RunFolder, load_records, open_run
+from edgefool.runs.cell import Cell, Size
+from edgefool.runs.opening import check_run, open_run
+from edgefool.runs.records import Prediction, Quality, Record, Session
+from edgefool.runs.run_folder import RunFolder, read_run
+from edgefool.runs.tables import load_records
 
-__all__ = ["Record", "RunFolder", "load_records", "open_run"]
+__all__ = [
+    "Cell",
+    "Prediction",
+    "Quality",
+    "Record",
+    "RunFolder",
+    "Session",
+    "Size",
+    "check_run",
+    "load_records",
+    "open_run",
+    "read_run",
+]

@@ -1,98 +1,177 @@
-"""Files that only grow, a JSON object a line: what is on the disk survives whatever happens next.
+"""Logs of JSON objects, one a line: what is durable survives, whichever version of the program reads it.
 
-The last field of a line, ``check``, is the CRC-32 of the object without it, so that an altered line is found out.
+The last field of a line, ``check``, is the CRC-32 of the object without it. A line whose checksum holds is never
+altered or dropped; what no longer holds is invalidated by a line behind it.
 """
 
 import zlib
-from collections.abc import Hashable, Iterable, Iterator
-from pathlib import Path
-from typing import Generic, TypeVar
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edgefool.errors import RunError
-from edgefool.storage.append_log import GrowingFile
+from edgefool.errors import RunError, UnreadableLineError
+from edgefool.storage.append_log import AppendLog
+from edgefool.storage.store import StorePath
 
 
 class Line(BaseModel):
-    """One object of such a file; a later one with the same key takes the place of an earlier one."""
+    """One object of a log; a later one with the same key takes the place of an earlier one."""
 
     @property
     def key(self) -> Hashable:
-        """What the object is about."""
+        """What the object is about: a text, or a tuple of texts."""
         raise NotImplementedError
+
+
+class _Invalidation(BaseModel):
+    """The line that says that the earlier lines of a key no longer hold."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    invalidates: str | tuple[str | None, ...]
+    reason: str
 
 
 L = TypeVar("L", bound=Line)
 
 
-class Lines(Generic[L]):
-    """The objects of one file, which need not exist yet. One process writes at a time."""
+class KeyedLog(Generic[L]):
+    """The objects of one log, which need not exist yet. One process writes at a time."""
 
-    def __init__(self, path: Path, model: type[L]):
+    def __init__(self, path: StorePath, model: type[L]):
         self.path, self._model = path, model
-        self._file = GrowingFile(path)
+        self._log = AppendLog(path)
 
     def read(self) -> list[L]:
         """Return the latest object of each key, in the order in which the keys came first.
 
-        What stands behind the last newline is being written, or was when its process was killed: it is left out. Lines
-        of parts are numbered as if they stood in the file.
+        An unfinished last line is ignored: it is being written, or was when its process was killed. Lines of segments
+        are numbered as if they were in one file.
 
         Raises
         ------
         RunError
             If a line is damaged.
+        UnreadableLineError
+            If a line is intact, but this version does not know such lines.
         """
-        latest: dict[Hashable, L] = {}
-        for number, parsed in self._parse(self._file.read()):
-            if parsed is None:
+        inspection = self.inspect()
+        for line in inspection.damaged:
+            if not line.is_torn:
                 raise RunError(
-                    f"line {number} of {self.path} is damaged; the command that made the run mends it when repeated"
+                    f"line {line.number} of {self.path} is damaged; to repair it, repeat the command that made the run"
                 )
-            latest[parsed.key] = parsed
-        return list(latest.values())
+        return inspection.items
 
-    def has_whole(self) -> bool:
-        """Tell whether there is a line that is not damaged."""
-        return any(parsed is not None for _, parsed in self._parse(self._file.read()))
+    def inspect(self) -> "Inspection[L]":
+        """Read the whole log, damaged lines too; raise `UnreadableLineError` as `read` does."""
+        latest: dict[Hashable, L] = {}
+        lines = list(self._lines())
+        for line in lines:
+            if line.body is not None:
+                self._apply(latest, line)
+        return Inspection(self.path, list(latest.values()), lines, self._log)
 
     def append(self, objects: Iterable[L], *, durable: bool = True) -> None:
-        """Write objects behind the others; they are durable when this returns, or else can be had again."""
-        if data := b"".join(_encode(thing) for thing in objects):
-            self._file.append(data, durable=durable)
+        """Append objects; durable on return unless told otherwise."""
+        self._append(objects, durable)
 
-    def replace(self, objects: Iterable[L]) -> None:
-        """Write the file anew; whatever happens, it is as before or as asked."""
-        self._file.replace(b"".join(_encode(thing) for thing in objects))
+    def invalidate(self, reasons: Mapping[Any, str]) -> None:
+        """Append a line for each key: why its earlier lines no longer hold; durable on return."""
+        self._append((_Invalidation(invalidates=key, reason=reason) for key, reason in reasons.items()), True)
 
-    def mend(self) -> list[int]:
-        """Take out what is damaged and return the numbers of those lines; half a last line goes without saying.
+    def _append(self, objects: Iterable[BaseModel], durable: bool) -> None:
+        if data := b"".join(_encode(item) for item in objects):
+            self._log.append(data, durable=durable)
 
-        Many parts become one file.
+    def _lines(self) -> "Iterator[RawLine]":
+        numbers = count(1)
+        for piece in self._log.read():
+            *whole, torn = piece.split(b"\n")
+            yield from (RawLine(next(numbers), data, False) for data in whole)
+            if torn:
+                yield RawLine(next(numbers), torn, True)
+
+    def _apply(self, latest: dict[Hashable, L], line: "RawLine") -> None:
+        body = line.body or b""
+        try:
+            if body.startswith(b'{"invalidates":'):
+                latest.pop(_Invalidation.model_validate_json(body).invalidates, None)
+            else:
+                item = self._model.model_validate_json(body)
+                latest[item.key] = item
+        except ValidationError as error:
+            first = error.errors()[0]
+            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            raise UnreadableLineError(
+                f"line {line.number} of {self.path} is intact, but this version cannot read it ({reason})"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Inspection(Generic[L]):
+    """A log as it was read.
+
+    Attributes
+    ----------
+    path : StorePath
+        The log.
+    items : list
+        The latest object of each key.
+    """
+
+    path: StorePath
+    items: list[L]
+    _lines: "list[RawLine]"
+    _log: AppendLog
+
+    @property
+    def damaged(self) -> "list[RawLine]":
+        """The lines whose checksum does not hold."""
+        return [line for line in self._lines if line.body is None]
+
+    def repair(self, folder: StorePath) -> list[str]:
+        """Remove damaged lines after copying their bytes into a folder, and merge segments; the rest stays as it is.
+
+        Returns
+        -------
+        list of str
+            A sentence for each damaged line, which names the copy.
         """
-        pieces = self._file.read()
-        parsed = list(self._parse(pieces))
-        damaged = [number for number, thing in parsed if thing is None]
-        if damaged or any(_is_torn(piece) for piece in pieces) or self._file.is_due:
-            self.replace(thing for _, thing in parsed if thing is not None)
-        return damaged
-
-    def _parse(self, pieces: Iterable[bytes]) -> Iterator[tuple[int, L | None]]:
-        for number, line in enumerate((line for piece in pieces for line in piece.split(b"\n")[:-1]), 1):
-            body = line[: -len(_check(b""))] + b"}"
-            try:
-                yield number, self._model.model_validate_json(body) if line.endswith(_check(body)) else None
-            except ValidationError:
-                yield number, None
+        reports = []
+        if damaged := self.damaged:
+            names = (f"{self.path.name}-{number}" for number in count(1))
+            copy = next(path for name in names if not (path := folder / name).exists())
+            copy.write(b"".join(line.data + b"\n" for line in damaged))
+            reports = [f"{line.describe(self.path)}; its bytes are in {copy}" for line in damaged]
+        if damaged or self._log.needs_merge or any(line.is_torn for line in self._lines):
+            self._log.replace(b"".join(line.data + b"\n" for line in self._lines if line.body is not None))
+        return reports
 
 
-def _is_torn(piece: bytes) -> bool:
-    return not piece.endswith(b"\n") and piece != b""
+class RawLine(NamedTuple):
+    """A line of a log as bytes, without its newline; torn if it has none."""
+
+    number: int
+    data: bytes
+    is_torn: bool
+
+    @property
+    def body(self) -> bytes | None:
+        """The object without its checksum; None if the checksum does not hold."""
+        body = self.data[: -len(_check(b""))] + b"}"
+        return body if self.data.endswith(_check(body)) else None
+
+    def describe(self, path: StorePath) -> str:
+        """Say what is wrong with a line whose checksum does not hold."""
+        return f"line {self.number} of {path.name} {'is incomplete' if self.is_torn else 'is damaged'}"
 
 
-def _encode(thing: BaseModel) -> bytes:
-    body = thing.model_dump_json().encode()
+def _encode(item: BaseModel) -> bytes:
+    body = item.model_dump_json().encode()
     return body[:-1] + _check(body) + b"\n"
 
 

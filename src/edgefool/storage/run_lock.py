@@ -1,4 +1,4 @@
-"""One process works in a run folder: a lock where the file system has them, else an object that is kept fresh."""
+"""One process at a time works in a run folder: a file lock where there is one, else a lease that is renewed."""
 
 import errno
 import json
@@ -7,162 +7,181 @@ import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from math import inf
-from pathlib import Path
 from threading import Event, Lock, Thread
 from time import monotonic
+from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from edgefool.errors import RunError
-from edgefool.storage.address import Address
-from edgefool.storage.files import PARTIAL_SUFFIX, is_remote, write_atomically
+from edgefool.errors import FormatError, RunError
+from edgefool.storage.store import StorePath
 
 OWNER = ".owner"
-"""Tells who is working in a folder."""
+"""Names the process that works in a folder."""
 LOCK = ".lock"
-"""What is locked where the file system has locks."""
+"""The file that is locked on a disk."""
+PARTIAL_SUFFIX = ".partial"
+"""Ends the names of unfinished files; leftovers may be deleted."""
 
-PERIOD = 15.0
-"""Seconds from one writing of the owner object to the next."""
-PATIENCE = 60.0
-"""Seconds, by the store's own clock, after which an owner that wrote nothing is taken for dead."""
+LEASE_PERIOD = 15.0
+"""Seconds from one renewal of a lease to the next."""
+LEASE_TIMEOUT = 60.0
+"""Seconds, by the store's own clock, after which a lease that was not renewed has run out."""
 
 
-class Hold:
-    """That a process works in a folder."""
+class RunLock(Protocol):
+    """The right to work in a folder."""
 
     def check(self) -> None:
-        """Raise `RunError` if another process has taken the folder, or `OSError` if that cannot be found out."""
+        """Raise `RunError` if another process has taken the folder over, `OSError` if that cannot be found out."""
+
+
+def describe_process() -> str:
+    """Return which process this is, for people; no two processes share the text."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return f"process {os.getpid()} on {socket.gethostname()}, {now}"
+
+
+class _HeldByFile:
+    """A lock that the operating system holds for this process as long as it lives."""
+
+    def check(self) -> None:
+        """Nobody can take it over."""
 
 
 @contextmanager
-def hold(folder: Path, since: str) -> Iterator[Hold]:
-    """Keep other processes out of a folder, which must exist.
-
-    Parameters
-    ----------
-    folder
-        The folder.
-    since
-        The time of day, for people.
+def file_lock(folder: StorePath) -> Iterator[RunLock]:
+    """Lock a folder on a disk, which must exist.
 
     Raises
     ------
     RunError
-        If another process is in it, or its file system has no locks.
+        If another process holds it, or the file system has no locks.
     OSError
         If the folder cannot be written.
     """
-    who = f"process {os.getpid()} on {socket.gethostname()}, {since}"
-    if is_remote(folder):
-        with _Fresh(folder, who) as fresh:
-            yield fresh
-        return
-    lock = FileLock(folder / LOCK, timeout=0)
+    lock, is_new = FileLock(str(folder / LOCK), timeout=0), not (folder / LOCK).exists()
     try:
         lock.acquire()
     except Timeout as error:
-        raise RunError(f"another process is working in {folder}{_told(_read(folder))}") from error
+        raise RunError(f"another process is working in {folder}{_describe_owner(_read_owner(folder))}") from error
     except NotImplementedError as error:
-        raise RunError(f"the file system of {folder} has no locks: mount it with them (flock)") from error
+        raise RunError(f"the file system of {folder} has no locks; mount it with locks (flock)") from error
     try:
-        write_atomically(folder / OWNER, who.encode())
-        yield Hold()
+        (folder / OWNER).write(describe_process().encode())
+        yield _HeldByFile()
+    except FormatError:
+        if is_new:  # a run that is refused stays as it was
+            (folder / LOCK).delete()
+        raise
     finally:
-        with suppress(OSError):  # a disk that is read-only by now; why the run stops is told elsewhere
-            (folder / OWNER).unlink(missing_ok=True)
+        with suppress(OSError):  # the disk may be read-only by now; another error says so
+            (folder / OWNER).delete()
         lock.release()
 
 
-class _Fresh(Hold):
-    """An owner object that a thread writes again and again, so that others see that its process lives."""
+class LeaseStore(Protocol):
+    """What a lease needs of an object store beyond `Store`."""
 
-    def __init__(self, folder: Address, who: str):
-        self._path, self._folder = folder / OWNER, folder
-        self._data = json.dumps({"who": who, "token": secrets.token_hex(8)}).encode()
-        self._end, self._beating, self._lost = Event(), Lock(), False
-        self._thread = Thread(target=self._keep, name="edgefool-owner", daemon=True)
+    def create(self, key: str, data: bytes) -> None:
+        """Write an object if there is none, else raise `FileExistsError`; ``ENOSYS`` if the store cannot tell."""
 
-    def __enter__(self) -> "_Fresh":
-        if there := _read(self._folder):
-            if self._age() < PATIENCE:
-                raise self._refusal(there)
-            self._path.write_bytes(self._data)
+    def modified(self, key: str) -> datetime:
+        """Return when an object was written, by the store's clock."""
+
+
+class Lease:
+    """An owner object that a thread renews, so that others see that its process is alive. Enter it to hold it."""
+
+    def __init__(self, folder: StorePath, store: LeaseStore):
+        self._folder, self._path, self._store = folder, folder / OWNER, store
+        self._data = json.dumps({"who": describe_process(), "token": secrets.token_hex(8)}).encode()
+        self._end, self._renewing, self._lost = Event(), Lock(), False
+        self._thread = Thread(target=self._keep, name="edgefool-lease", daemon=True)
+
+    def __enter__(self) -> "Lease":
+        if owner := _read_owner(self._folder):
+            if self._age() < LEASE_TIMEOUT:
+                raise self._refusal(owner)
+            self._path.write(self._data)
         else:
             self._create()
         self._last = monotonic()
-        if (there := _read(self._folder)) != self._data:  # another process came first
-            raise self._refusal(there)
+        if (owner := _read_owner(self._folder)) != self._data:  # another process came first
+            raise self._refusal(owner)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._end.set()
         self._thread.join()
-        with suppress(OSError):  # others then wait until it is old
-            if _read(self._folder) == self._data:
-                self._path.unlink()
+        with suppress(OSError):  # the next process then waits until the lease has run out
+            if _read_owner(self._folder) == self._data:
+                self._path.delete()
 
     def check(self) -> None:
-        if monotonic() - self._last > PATIENCE / 2:  # stopped for a while, or out of reach
-            self._beat()
+        """Raise `RunError` if another process has taken the folder over, `OSError` if that cannot be found out."""
+        if monotonic() - self._last > LEASE_TIMEOUT / 2:  # stopped for a while, or the store is out of reach
+            self._renew()
         if self._lost:
+            owner = _describe_owner(_read_owner(self._folder))
             raise RunError(
-                f"another process has taken {self._folder}{_told(_read(self._folder))}, as this one was not heard of "
-                f"for {PATIENCE:g} seconds; what is done is kept"
+                f"another process has taken over {self._folder}{owner}, because this one was silent for "
+                f"{LEASE_TIMEOUT:g} seconds; finished work is kept"
             )
 
     def _create(self) -> None:
         try:
-            self._path.create(self._data)
+            self._store.create(self._path.key, self._data)
         except FileExistsError:
             pass
         except OSError as error:
             if error.errno != errno.ENOSYS:
                 raise
-            self._path.write_bytes(self._data)  # then the last to write is the owner
+            self._path.write(self._data)  # the last writer is the owner
 
     def _keep(self) -> None:
-        while not self._end.wait(PERIOD) and not self._lost:
-            with suppress(OSError):  # the store may come back before it matters
-                self._beat()
+        while not self._end.wait(LEASE_PERIOD) and not self._lost:
+            with suppress(OSError):  # the store may come back before the lease runs out
+                self._renew()
 
-    def _beat(self) -> None:
-        with self._beating:
+    def _renew(self) -> None:
+        with self._renewing:
             start = monotonic()
-            if self._lost or _read(self._folder) != self._data:
+            if self._lost or _read_owner(self._folder) != self._data:
                 self._lost = True
                 return
-            self._path.write_bytes(self._data)
+            self._path.write(self._data)
             self._last = start
 
     def _age(self) -> float:
-        """Return how many seconds ago the owner was last heard of, by the store's clock."""
+        """Return the seconds since the owner's last renewal, by the store's clock."""
         probe = self._folder / f"{secrets.token_hex(8)}{PARTIAL_SUFFIX}"
-        probe.write_bytes(b"")
+        probe.write(b"")
         try:
-            return (probe.modified() - self._path.modified()).total_seconds()
-        except FileNotFoundError:  # it has just ended
+            return (self._store.modified(probe.key) - self._store.modified(self._path.key)).total_seconds()
+        except FileNotFoundError:  # the owner has just ended
             return inf
         finally:
-            probe.unlink(missing_ok=True)
+            probe.delete()
 
-    def _refusal(self, there: bytes) -> RunError:
+    def _refusal(self, owner: bytes) -> RunError:
+        who = _describe_owner(owner)
         return RunError(
-            f"another process is working in {self._folder}{_told(there)}; if it was killed, wait {PATIENCE:g} seconds"
+            f"another process is working in {self._folder}{who}; if it was killed, wait {LEASE_TIMEOUT:g} seconds"
         )
 
 
-def _read(folder: Path | Address) -> bytes:
+def _read_owner(folder: StorePath) -> bytes:
     try:
-        return (folder / OWNER).read_bytes()
+        return (folder / OWNER).read()
     except FileNotFoundError:
         return b""
 
 
-def _told(owner: bytes) -> str:
-    """Return who that is, for people."""
+def _describe_owner(owner: bytes) -> str:
     text = owner.decode(errors="replace")
     with suppress(ValueError, KeyError, TypeError):
         text = json.loads(text)["who"]

@@ -16,9 +16,8 @@ from edgefool.execution.distributed.worker import Order, Report, Setup
 from edgefool.execution.local import Execution, Step
 from edgefool.execution.measurer import Answer
 from edgefool.experiments.experiment import Experiment
+from edgefool.runs import Record, RunFolder
 from edgefool.runs.cell import Cell
-from edgefool.runs.run_folder import Record, RunFolder
-from edgefool.storage.files import real_path
 
 _MOST_CULPRITS = 10  # in a row, with nothing done in between
 _WINDOW = 30.0  # seconds over which waiting is judged
@@ -279,7 +278,7 @@ def ray_execution(
 
     def start(cells: dict[str, Cell]) -> Crew:
         # Workers may be in another folder, so that paths have to be whole.
-        setup = Setup(experiment.plan.whole(), cells, real_path(run.path), run.owner(), batch_size, device)
+        setup = Setup(experiment.plan, cells, run.path.resolve(), run.owner(), batch_size, device)
         return Crew(address, setup, workers, cores)
 
     return DistributedExecution(experiment, run, start, retry=retry)

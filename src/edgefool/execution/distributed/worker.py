@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Condition, Thread
 from typing import NamedTuple
 
@@ -21,8 +20,9 @@ from edgefool.execution.cell_attack import CellAttack, Wanted
 from edgefool.execution.measurer import Answer, Meter, Question
 from edgefool.experiments.experiment import load_all_classifiers, load_lpips
 from edgefool.experiments.plan import Plan, make_attack
+from edgefool.runs import Record, RunFolder
 from edgefool.runs.cell import Cell
-from edgefool.runs.run_folder import Record, RunFolder
+from edgefool.storage import StorePath
 
 _TRIES = 4
 _THREADS = 4  # that read, judge and write images
@@ -54,7 +54,7 @@ class Setup:
 
     plan: Plan
     cells: Mapping[str, Cell]
-    run: Path
+    run: StorePath
     owner: str
     batch_size: int | None = None
     device: str = "cpu"
@@ -195,7 +195,7 @@ class Worker:
         with self._changed:
             self._idle += seconds
 
-    def _save(self, record: Record, images: Mapping[Path, bytes]) -> None:
+    def _save(self, record: Record, images: Mapping[StorePath, bytes]) -> None:
         # Where the driver was killed, another may be at work by now, and its images are not to be replaced.
         self._check_owner(RunError(f"the driver no longer holds {self._setup.run}"))
         self._run.save_images(record, images)

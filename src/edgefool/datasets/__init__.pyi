@@ -1,0 +1,26 @@
+from .dataset import Dataset, DatasetInfo
+from .demo_dataset import Demo
+from .entry import DATASETS, DatasetEntry
+from .folder import find_photos
+from .folder_dataset import Folder
+from .imagenet import ImageNet, imagenet_labels, imagenet_wnids, paper_subset
+from .photo import KnownNames, Photo
+from .places365 import PrivatePlaces365, private_classes
+
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "DatasetEntry",
+    "DatasetInfo",
+    "Demo",
+    "Folder",
+    "ImageNet",
+    "KnownNames",
+    "Photo",
+    "PrivatePlaces365",
+    "find_photos",
+    "imagenet_labels",
+    "imagenet_wnids",
+    "paper_subset",
+    "private_classes",
+]

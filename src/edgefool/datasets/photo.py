@@ -1,0 +1,110 @@
+"""A photo of a dataset, and the name of its results."""
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from edgefool.storage import StorePath
+
+# With "-" and 8 digits and ".png" this stays under 143 bytes, the shortest limit in use (eCryptfs).
+_NAME_BYTES = 120
+_RESERVED_BY_WINDOWS = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """An input photo.
+
+    Parameters
+    ----------
+    path
+        Where it is, links resolved.
+    key
+        Its path relative to the folder, or to the fixed part of the pattern, that it was found by; of a single file the
+        name. It stays when the folder moves.
+    name
+        What its results are called (without suffix): safe as a file name everywhere, and no other photo's.
+    label
+        Number of the class that it really shows, from 0; None if unknown.
+    """
+
+    path: StorePath
+    key: str
+    name: str
+    label: int | None = None
+
+
+class PhotoFile(NamedTuple):
+    """A file that was found, and its key; see `Photo`."""
+
+    path: StorePath
+    key: str
+
+
+class KnownNames(NamedTuple):
+    """Names that a run has given: those of photos by their paths, and others, of photos that are no longer there."""
+
+    photos: Mapping[StorePath, str] = {}
+    others: Collection[str] = ()
+
+
+NO_NAMES = KnownNames()
+
+
+def name_photos(files: Iterable[PhotoFile], known: KnownNames = NO_NAMES) -> list[Photo]:
+    """Return files as photos, each once, in the order in which they are first met; see `find_photos`."""
+    found: dict[StorePath, str] = {}
+    for file in files:
+        found.setdefault(file.path.resolve(), file.key)
+    names = _unique_names(found, known)
+    return [Photo(path, key, names[path]) for path, key in found.items()]
+
+
+def _safe_name(stem: str) -> str:
+    """Return an untrusted name as one that every file system, terminal and web page takes as a plain name."""
+    name = unicodedata.normalize("NFC", stem)
+    name = "".join("_" if _is_unsafe(character) else character for character in name).lstrip(". ")
+    name = name.encode()[:_NAME_BYTES].decode(errors="ignore").rstrip(". ")
+    if _RESERVED_BY_WINDOWS.fullmatch(name):
+        name = f"_{name}"
+    return name or "image"
+
+
+def _is_unsafe(character: str) -> bool:
+    return not character.isprintable() or character in '<>:"/\\|?*'
+
+
+def _unique_names(keys: Mapping[StorePath, str], known: KnownNames) -> dict[StorePath, str]:
+    names = dict(known.photos)
+    used = {_fold(name) for name in (*known.photos.values(), *known.others)}
+    stems = {path: _safe_name(PurePosixPath(key).stem) for path, key in keys.items()}
+    # Photos that already have names count too: a run that is resumed must name the others as at its start.
+    wanted = Counter(_fold(stem) for stem in stems.values())
+    for path, stem in stems.items():
+        if path in known.photos:
+            continue
+        candidates = _with_digits(stem, keys[path])
+        name = stem if wanted[_fold(stem)] == 1 else next(candidates)
+        while _fold(name) in used:
+            name = next(candidates)
+        names[path] = name
+        used.add(_fold(name))
+    return names
+
+
+def _with_digits(stem: str, key: str) -> Iterator[str]:
+    digest = os.fsencode(key)
+    while True:
+        digest = hashlib.sha256(digest).digest()
+        yield f"{stem}-{digest.hex()[:8]}"
+
+
+def _fold(name: str) -> str:
+    """Return the same text for names that some file system takes for the same (case, composed characters)."""
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).upper().casefold())

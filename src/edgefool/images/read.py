@@ -1,0 +1,97 @@
+"""Bytes of image files to tensors."""
+
+import contextlib
+import io
+import textwrap
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from edgefool.errors import ImageError, UsageError
+from edgefool.images.colour import to_srgb
+from edgefool.images.tensors import MAX_PIXELS, MIN_SIDE, from_levels
+from edgefool.storage import StorePath, parse_path
+
+Image.init()
+# Photos only: among the other files that Pillow reads is EPS, for which it starts Ghostscript.
+IMAGE_FORMATS = tuple(
+    sorted({"AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP"} & Image.OPEN.keys())
+)
+"""The kinds of files, by Pillow's names, that `read_image` knows."""
+
+IMAGE_SUFFIXES = frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in IMAGE_FORMATS)
+"""How the names of image files end, in lower case and with the dot."""
+
+
+def read_image(source: str | Path | StorePath | bytes) -> Tensor:
+    """Read a photo as people see it.
+
+    The first frame counts, turned as EXIF says. Transparent parts are laid on white, an embedded colour profile is
+    converted to sRGB (one that is broken or does not fit is ignored), grey of up to 16 bits is scaled to 8 bits.
+
+    Parameters
+    ----------
+    source
+        An image file (a path, or an address such as ``s3://bucket/cat.jpg``), or the bytes of one.
+
+    Returns
+    -------
+    Tensor
+        (3, H, W), float32, RGB, every value one of k/255.
+
+    Raises
+    ------
+    ImageError
+        The file cannot be opened, is no image, damaged or truncated, has a side under `MIN_SIDE` or more than
+        `MAX_PIXELS`. One line, without the file's name.
+    UsageError
+        Nothing installed can reach the address.
+    """
+    try:
+        with warnings.catch_warnings(), _open(source) as file:
+            warnings.simplefilter("ignore")
+            return from_levels(torch.from_numpy(_decode(file)).permute(2, 0, 1).contiguous())
+    except (ImageError, UsageError):
+        raise
+    except UnidentifiedImageError:
+        raise ImageError(f"not an image, or damaged at its start (known: {', '.join(IMAGE_FORMATS)})") from None
+    except Image.DecompressionBombError:
+        raise ImageError(f"has more than {MAX_PIXELS:,} pixels") from None
+    # Damaged files make Pillow raise nearly anything, and one bad file must not stop the others.
+    except Exception as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise ImageError(f"cannot be read: {error.strerror}") from error
+        reason = textwrap.shorten(str(error) or type(error).__name__, 200)
+        raise ImageError(f"damaged, truncated or of an unknown kind: {reason}") from error
+
+
+def _open(source: str | Path | StorePath | bytes) -> BinaryIO:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    path = parse_path(source)
+    return path.store.open(path.key)
+
+
+def _decode(file: BinaryIO) -> NDArray[np.uint8]:
+    if not file.read(1):
+        raise ImageError("the file is empty")
+    file.seek(0)
+    with Image.open(file, formats=IMAGE_FORMATS) as image:
+        _check_size(*image.size)
+        image.load()
+        with contextlib.suppress(Exception):  # EXIF data is often broken in photos that are otherwise fine
+            ImageOps.exif_transpose(image, in_place=True)
+        return np.array(to_srgb(image))
+
+
+def _check_size(width: int, height: int) -> None:
+    if min(width, height) < MIN_SIDE:
+        raise ImageError(f"has {width}x{height} pixels; both sides must have at least {MIN_SIDE}")
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"has {width}x{height} pixels; more than {MAX_PIXELS:,} are not read")

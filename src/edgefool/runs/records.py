@@ -1,0 +1,279 @@
+"""The lines of a run's files: its cells, what happened to each image, and what was measured."""
+
+import hashlib
+import os
+import re
+from typing import Annotated, Literal
+from uuid import uuid4
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+from edgefool.runs.cell import Cell
+from edgefool.storage import StorePath
+from edgefool.storage.keyed_log import Line
+
+ImageKind = Literal["originals", "images", "failures", "structure"]
+"""Folders of a run: originals as attacked; adversarial images that succeed and that do not; smooth structures I_s."""
+
+
+def _check_inside(text: str) -> str:
+    """Refuse a name that would lead out of the run folder, whoever wrote the line."""
+    if any(part in ("", ".", "..") for part in text.split("/")) or "\\" in text or "\0" in text:
+        raise ValueError("not a plain name")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_check_inside)]
+
+
+class CellLine(Line):
+    """A cell of the run.
+
+    Attributes
+    ----------
+    folder : str
+        DATASET/METHOD/CLASSIFIER, the folder of its images and its name in records.
+    cell : Cell
+        Its settings.
+    limit : int or None
+        How many photos of the dataset the plan wants in it; None: all.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+    folder: Name
+    cell: Cell
+    limit: int | None = None
+
+    @property
+    def key(self) -> str:
+        """The cell; a later line may bring new labels or another limit."""
+        return self.cell.id
+
+
+class Selection(Line):
+    """The images of a dataset that the plan holds now, in order; tables leave others out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: Name
+    images: tuple[Name, ...]
+
+    @property
+    def key(self) -> str:
+        """The dataset."""
+        return self.dataset
+
+
+class Record(Line):
+    """What happened to one image. Fields are None where the image could not be attacked (``error`` says why).
+
+    Attributes
+    ----------
+    cell : str
+        DATASET/METHOD/CLASSIFIER, the folder of the cell's images.
+    dataset, image : str
+        The dataset, and the name of the image's files in the run, without suffix.
+    source, sha256 : str
+        The photo's path relative to the dataset's folder (version 0.1.0 wrote absolute paths), and the SHA-256 of its
+        bytes.
+    label : int
+        The photo's ground-truth class, where it is known.
+    method, classifier : str
+        The attack and the classifier.
+    original_png, png, structure_png : str
+        SHA-256 of the PNGs of the original as attacked, of the adversarial image and of I_s, where there is one.
+    width, height : int
+        Of the attacked image, pixels.
+    seed : int
+        The image's own.
+    original_class, original_name, original_probability
+        The classifier's decision on the original, the name of the class, and its probability (Eqs. 2 and 3).
+    adversarial_class, adversarial_name, adversarial_probability
+        The same for the adversarial image as re-read from its 8-bit PNG; of the last one tried where none succeeded.
+    success : bool
+        The two classes differ (Eq. 1). The PNG is then in ``images``, else in ``failures``.
+    success_float : bool
+        They differ before rounding to 8 bits.
+    converged : bool
+        The attack met its own stopping rule, and the saved file succeeds.
+    lost_gradient : bool
+        A gradient was zero or not finite; see `edgefool.attacks.AttackResult`.
+    iterations, forward_passes, backward_passes : int
+        Spent on the image.
+    seconds : float
+        The image's share of the wall time.
+    smoothing_loss : float
+        L_s (Eq. 6) of the image kept; EdgeFool only.
+    psnr, ssim : float
+        In records of version 0.1.0 only; see `Quality`.
+    error : str
+        Why there is no result.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+    cell: Name
+    dataset: Name
+    image: Name
+    source: str
+    sha256: str | None = None
+    label: int | None = None
+    method: str
+    classifier: str
+    original_png: str | None = None
+    png: str | None = None
+    structure_png: str | None = None
+    width: int | None = None
+    height: int | None = None
+    seed: int | None = None
+    original_class: int | None = None
+    original_name: str | None = None
+    original_probability: float | None = None
+    adversarial_class: int | None = None
+    adversarial_name: str | None = None
+    adversarial_probability: float | None = None
+    success: bool = False
+    success_float: bool = False
+    converged: bool = False
+    lost_gradient: bool = False
+    iterations: int | None = None
+    forward_passes: int | None = None
+    backward_passes: int | None = None
+    seconds: float | None = None
+    smoothing_loss: float | None = None
+    psnr: float | None = None
+    ssim: float | None = None
+    error: str | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The cell and the image."""
+        return self.cell, self.image
+
+    @property
+    def kind(self) -> ImageKind:
+        """The folder of the adversarial image."""
+        return "images" if self.success else "failures"
+
+    def files(self) -> dict[ImageKind, str]:
+        """Return the SHA-256 of each PNG of the image, by its kind."""
+        hashes = {"originals": self.original_png, self.kind: self.png, "structure": self.structure_png}
+        return {kind: sha for kind, sha in hashes.items() if sha}
+
+
+class Prediction(Line):
+    """A classifier's decision on one image of the run, read from its PNG.
+
+    Attributes
+    ----------
+    cell : str or None
+        Of an adversarial image; None: the original.
+    dataset, image, png : str
+        Which image, and the SHA-256 of its PNG: a decision on another file does not count.
+    classifier, fingerprint : str
+        Which classifier.
+    predicted, probability
+        The class and its probability (Eqs. 2 and 3).
+    scores : dict
+        By squeezer, the L1 distance in [0, 2] of the probabilities to those of the squeezed image.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cell: Name | None
+    dataset: Name
+    image: Name
+    png: str
+    classifier: str
+    fingerprint: str
+    predicted: int
+    probability: float
+    scores: dict[str, float]
+
+    @property
+    def key(self) -> tuple[str | None, str, str, str]:
+        """The image and the classifier."""
+        return self.cell, self.dataset, self.image, self.fingerprint
+
+
+class Quality(Line):
+    """How far an adversarial image is from its original; see `edgefool.metrics`.
+
+    Attributes
+    ----------
+    cell, image, png : str
+        Which image, and the SHA-256 of its PNG.
+    ciede2000, linf, changed_pixels, psnr, ssim, lpips : float
+        ``psnr`` and ``ssim`` are None in lines of version 0.1.0, ``lpips`` where it was not asked for.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+    cell: Name
+    image: Name
+    png: str
+    ciede2000: float
+    linf: float
+    changed_pixels: float
+    lpips: float | None = None
+    psnr: float | None = None
+    ssim: float | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The cell and the image."""
+        return self.cell, self.image
+
+
+class Session(Line):
+    """One process that worked on the run: its command, when it began, and what it ran on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    command: str
+    date: str
+    python: str
+    platform: str
+    versions: dict[str, str]
+    id: str = Field(default_factory=lambda: uuid4().hex)
+
+    @property
+    def key(self) -> str:
+        """Its own; the clock may have been set back."""
+        return self.id
+
+
+class FileStamp(Line):
+    """A PNG whose hash was compared with its record: as long as size and version are these, it is not read again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Name
+    size: int
+    version: str
+    sha256: str
+
+    @property
+    def key(self) -> str:
+        """Its path in the run."""
+        return self.path
+
+
+def slug(name: str) -> str:
+    """Return a name that is fit for a folder.
+
+    >>> slug("models.py:mobilenet_v2")
+    'models.py-mobilenet_v2'
+    """
+    return re.sub(r"[^\w.+-]+", "-", name).strip(".-") or "unnamed"
+
+
+def source_text(path: StorePath | str) -> str:
+    r"""Return a path as records hold it: bytes that are not UTF-8 become ``\xff``."""
+    return os.fsencode(str(path)).decode(errors="backslashreplace")
+
+
+def sha256(data: bytes) -> str:
+    """Return the SHA-256 of bytes in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()

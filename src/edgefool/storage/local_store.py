@@ -1,0 +1,197 @@
+"""A store on a disk, or on a file system that several machines share."""
+
+import errno
+import glob
+import os
+import secrets
+import shutil
+import stat as stat_module
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, ClassVar, NoReturn
+
+from edgefool.storage.run_lock import PARTIAL_SUFFIX, RunLock, file_lock
+from edgefool.storage.store import Kind, Stat, Store, StorePath
+
+
+@dataclass(frozen=True)
+class LocalStore(Store):
+    """Files; keys are absolute paths."""
+
+    can_append: ClassVar[bool] = True
+
+    def url(self, key: str) -> str:
+        """Return the path."""
+        return key
+
+    def read(self, key: str) -> bytes:
+        """Return what a file holds; only a regular file is opened, as a pipe would block for ever."""
+        with self.open(key) as file:
+            return file.read()
+
+    def open(self, key: str) -> BinaryIO:
+        """Open a regular file."""
+        mode = os.stat(key).st_mode
+        if stat_module.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "a folder, not a file", key)
+        if not stat_module.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "not a regular file", key)
+        return Path(key).open("rb")
+
+    def write(self, key: str, data: bytes) -> None:
+        """Write a file of a name of its own in the same folder, sync it, rename it and sync the folder."""
+        path = Path(key)
+        self.make_folder(str(path.parent))
+        partial = path.with_name(secrets.token_hex(8) + PARTIAL_SUFFIX)
+        try:
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+    def append(self, key: str, data: bytes, *, durable: bool) -> None:
+        """Append to a file; after a failure it is as long as before."""
+        path = Path(key)
+        size = path.stat().st_size if path.exists() else 0
+        try:
+            with path.open("ab") as file:
+                file.write(data)
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+            if durable and not size:
+                _sync_folder(path.parent)  # the name is new
+        except BaseException:
+            with suppress(OSError):
+                os.truncate(path, size)  # or the next line would continue this half
+            raise
+
+    def delete(self, key: str) -> None:
+        """Delete a file."""
+        Path(key).unlink(missing_ok=True)
+
+    def kind(self, key: str) -> Kind | None:
+        """Return what a path leads to."""
+        try:
+            return "folder" if stat_module.S_ISDIR(os.stat(key).st_mode) else "file"
+        except (FileNotFoundError, NotADirectoryError):
+            return "file" if os.path.islink(key) else None
+
+    def stat(self, key: str) -> Stat | None:
+        """Return size and time of modification."""
+        try:
+            found = os.stat(key)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return _stat(found) if stat_module.S_ISREG(found.st_mode) else None
+
+    def list_folder(self, key: str) -> tuple[list[str], list[str]]:
+        """Return the files and folders in a folder; links to folders are folders."""
+        with os.scandir(key) as entries:
+            found = [(entry.path, entry.is_dir()) for entry in entries]
+        return [path for path, is_folder in found if not is_folder], [path for path, is_folder in found if is_folder]
+
+    def walk(self, key: str) -> list[str]:
+        """Return the visible files below a folder; links to folders are not followed."""
+        paths: list[str] = []
+        for parent, folders, files in os.walk(key, onerror=_fail):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            paths += [os.path.join(parent, name) for name in files if not name.startswith(".")]
+        return paths
+
+    def glob(self, pattern: str) -> list[str]:
+        """Return the files that match, by Python's `glob`."""
+        return [path for path in glob.iglob(pattern, recursive=True) if not os.path.isdir(path)]
+
+    def find(self, key: str) -> dict[str, Stat]:
+        """Return all regular files below a folder."""
+        if not os.path.isdir(key):
+            return {}
+        found: dict[str, Stat] = {}
+        folders = [key]
+        while folders:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    elif entry.is_file():
+                        found[os.path.relpath(entry.path, key)] = _stat(entry.stat())
+        return found
+
+    def resolve(self, key: str) -> str:
+        """Return the path without links; links that go in circles stay."""
+        return os.path.realpath(key)
+
+    def make_folder(self, key: str) -> None:
+        """Make folders, and sync the names of the new ones."""
+        folder = Path(key)
+        if folder.is_dir():
+            return
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in missing:
+            _sync_folder(path.parent)
+
+    def copy_to(self, key: str, target: Path) -> None:
+        """Link the file, or copy it to another disk or where there are no links."""
+        try:
+            os.link(key, target)
+        except OSError:
+            shutil.copyfile(key, target)
+
+    def replace_folder(self, key: str, build: Callable[[Path], None], last: str) -> None:
+        """Build a folder beside the old one and rename it."""
+        folder = Path(key)
+        building, old = folder.with_name(f".{folder.name}"), folder.with_name(f".{folder.name}-old")
+        for leftover in (building, old):  # of a process that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
+        building.mkdir()
+        try:
+            build(building)
+            if folder.exists():
+                folder.rename(old)
+            building.rename(folder)
+        finally:
+            if old.exists() and not folder.exists():
+                old.rename(folder)
+            for leftover in (building, old):
+                shutil.rmtree(leftover, ignore_errors=True)
+
+    def remove_leftovers(self, key: str) -> None:
+        """Delete unfinished files."""
+        for leftover in Path(key).rglob(f"*{PARTIAL_SUFFIX}"):
+            if not leftover.is_dir():  # the label of a cell may end so
+                leftover.unlink(missing_ok=True)
+
+    def lock(self, key: str) -> AbstractContextManager[RunLock]:
+        """Lock the folder by a file in it."""
+        return file_lock(StorePath(self, key))
+
+
+def _stat(found: os.stat_result) -> Stat:
+    return Stat(found.st_size, str(found.st_mtime_ns))
+
+
+def _fail(error: OSError) -> NoReturn:
+    raise error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make new names in a folder survive a power failure."""
+    if os.name == "nt":  # Windows cannot open folders
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems refuse: names are durable there at once
+            raise
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,223 @@
+"""A store that fsspec reaches, such as S3: objects are written whole, cannot grow, and have no folders.
+
+Not universal_pathlib, which caches what other processes change, asks the store more often than needed and lets the
+errors of its clients through.
+"""
+
+import errno
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO, ClassVar
+
+from edgefool.errors import UsageError
+from edgefool.storage.run_lock import Lease, RunLock
+from edgefool.storage.store import STORE_THREADS, Kind, Stat, Store, StorePath
+
+_S3 = ("s3", "s3a")
+
+
+@dataclass(frozen=True)
+class ObjectStore(Store):
+    """Objects of one kind of store; keys begin with the bucket.
+
+    Raises
+    ------
+    UsageError
+        If nothing installed can reach it.
+    """
+
+    scheme: str
+
+    can_append: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        _check_reachable(self.scheme)
+
+    def url(self, key: str) -> str:
+        """Return the address."""
+        return f"{self.scheme}://{key}"
+
+    def read(self, key: str) -> bytes:
+        """Return what an object holds."""
+        with self._client(key) as client:
+            data: bytes = client.cat_file(self.url(key))
+            return data
+
+    def open(self, key: str) -> BinaryIO:
+        """Read an object at once: another process may replace it."""
+        return io.BytesIO(self.read(key))
+
+    def write(self, key: str, data: bytes) -> None:
+        """Write an object by one request."""
+        with self._client(key) as client:
+            client.pipe_file(self.url(key), data)
+
+    def create(self, key: str, data: bytes) -> None:
+        """Write an object if there is none; raise `FileExistsError` if there is, as far as the store can tell."""
+        with self._client(key) as client:
+            client.pipe_file(self.url(key), data, mode="create")
+
+    def append(self, key: str, data: bytes, *, durable: bool) -> None:
+        """Refuse: an object cannot grow."""
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), self.url(key))
+
+    def delete(self, key: str) -> None:
+        """Delete an object."""
+        try:
+            with self._client(key) as client:
+                client.rm_file(self.url(key))
+        except FileNotFoundError:
+            pass
+
+    def kind(self, key: str) -> Kind | None:
+        """Return whether there is an object of this name, or others whose names begin with it."""
+        info = self._info(key)
+        return None if info is None else "file" if info["type"] == "file" else "folder"
+
+    def stat(self, key: str) -> Stat | None:
+        """Return size and version of an object."""
+        info = self._info(key)
+        return None if info is None or info["type"] != "file" else _stat(info)
+
+    def modified(self, key: str) -> datetime:
+        """Return when an object was written, by the store's clock."""
+        with self._client(key) as client:
+            when: datetime = client.modified(self.url(key))
+            return when
+
+    def list_folder(self, key: str) -> tuple[list[str], list[str]]:
+        """Return the objects and folders in a folder; none where there is nothing."""
+        try:
+            with self._client(key) as client:
+                found = client.ls(self.url(key), detail=True)
+        except FileNotFoundError:
+            return [], []
+        inside = [(entry["name"].strip("/"), entry["type"]) for entry in found]
+        inside = [(name, kind) for name, kind in inside if name != key]  # consoles mark folders by empty objects
+        return [name for name, kind in inside if kind == "file"], [name for name, kind in inside if kind == "directory"]
+
+    def walk(self, key: str) -> list[str]:
+        """Return the visible objects below a key."""
+        return [f"{key}/{name}" for name in self.find(key) if not _is_hidden(name)]
+
+    def glob(self, pattern: str) -> list[str]:
+        """Return the objects that match; hidden ones only if the pattern asks for them."""
+        with self._client(pattern) as client:
+            found = client.glob(self.url(pattern), detail=True)
+        names = sorted(name.strip("/") for name, entry in found.items() if entry["type"] == "file")
+        return [name for name in names if "/." in f"/{pattern}" or not _is_hidden(name)]
+
+    def find(self, key: str) -> dict[str, Stat]:
+        """Return all objects below a key, by one listing."""
+        with self._client(key) as client:
+            found = client.find(self.url(key), detail=True)
+        below = {PurePosixPath(name.strip("/")): entry for name, entry in found.items()}
+        return {
+            path.relative_to(key).as_posix(): _stat(entry)
+            for path, entry in sorted(below.items())
+            if path != PurePosixPath(key)
+        }
+
+    def missing(self, keys: Iterable[str]) -> list[str]:
+        """Return those keys that lead to no object, by one listing of the folder that they share."""
+        wanted = list(keys)
+        folder = os.path.commonpath([os.path.dirname(key) for key in wanted]) if wanted else ""
+        there = {f"{folder}/{name}" for name in self.find(folder)} if wanted else set()
+        return [key for key in wanted if key not in there]
+
+    def make_folder(self, key: str) -> None:
+        """Do nothing: folders exist in names only."""
+
+    def copy_to(self, key: str, target: Path) -> None:
+        """Download an object."""
+        target.write_bytes(self.read(key))
+
+    def replace_folder(self, key: str, build: Callable[[Path], None], last: str) -> None:
+        """Build the folder on this machine, upload its files, ``last`` last, and delete what only the old one had.
+
+        Readers may meanwhile see files of both.
+        """
+        with TemporaryDirectory(prefix="edgefool-") as temporary, ThreadPoolExecutor(STORE_THREADS) as pool:
+            folder = Path(temporary)
+            build(folder)
+            files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+            old = self.find(key).keys() - files.keys()
+            for names in (files.keys() - {last}, files.keys() & {last}):
+                list(pool.map(lambda name: self.write(f"{key}/{name}", files[name].read_bytes()), names))
+            list(pool.map(lambda name: self.delete(f"{key}/{name}"), old))
+
+    def remove_leftovers(self, key: str) -> None:
+        """Do nothing: an unfinished object does not show."""
+
+    def lock(self, key: str) -> AbstractContextManager[RunLock]:
+        """Hold a lease on the folder."""
+        return Lease(StorePath(self, key), self)
+
+    def _info(self, key: str) -> dict[str, Any] | None:
+        try:
+            with self._client(key) as client:
+                info: dict[str, Any] = client.info(self.url(key))
+                return info
+        except FileNotFoundError:
+            return None
+
+    @contextmanager
+    def _client(self, key: str) -> Iterator[Any]:
+        """Give fsspec's file system, and turn whatever its client raises into an `OSError` with the address."""
+        try:
+            yield connect(self.scheme, os.getpid())
+        except Exception as error:  # each client has exceptions of its own
+            number = next((n for kind, n in _ERRNO.items() if isinstance(error, kind)), None)
+            number = number or (error.errno if isinstance(error, OSError) else None) or errno.EIO
+            words = " ".join(str(error.strerror if isinstance(error, OSError) and error.strerror else error).split())
+            raise OSError(number, words if " " in words else os.strerror(number), self.url(key)) from error
+
+
+_ERRNO = {
+    FileNotFoundError: errno.ENOENT,
+    NotADirectoryError: errno.ENOENT,
+    PermissionError: errno.EACCES,
+    FileExistsError: errno.EEXIST,
+    NotImplementedError: errno.ENOSYS,
+}
+
+
+def _stat(entry: dict[str, Any]) -> Stat:
+    version = entry.get("ETag") or entry.get("etag") or entry.get("LastModified") or entry.get("mtime") or ""
+    return Stat(int(entry.get("size") or 0), str(version))
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))
+
+
+@cache
+def connect(scheme: str, process: int) -> Any:
+    """Return the file system of a store, one for all threads of a process; a fork needs another."""
+    import fsspec
+
+    # Other processes write too: nothing is cached, and objects are read at once, not in ranges.
+    options = {"max_concurrency": 1} if scheme in _S3 else {}
+    return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True, **options)
+
+
+@cache
+def _check_reachable(scheme: str) -> None:
+    try:
+        import fsspec
+
+        fsspec.get_filesystem_class(scheme)
+    except ImportError as error:
+        if scheme in _S3:
+            raise UsageError(f"{scheme}://... needs edgefool[s3]: pip install 'edgefool[s3]'") from error
+        raise UsageError(f"{scheme}://... cannot be reached: {error}") from error
+    except ValueError as error:
+        raise UsageError(f"{scheme}://... is not a known kind of store") from error

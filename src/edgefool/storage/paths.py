@@ -1,0 +1,42 @@
+"""From text to paths in stores."""
+
+import os
+import re
+from pathlib import Path
+
+from edgefool.errors import UsageError
+from edgefool.storage.local_store import LocalStore
+from edgefool.storage.object_store import ObjectStore
+from edgefool.storage.store import StorePath
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")  # a single letter is a drive of Windows
+
+
+def is_address(text: str) -> bool:
+    """Return whether a text begins like an address, ``scheme://``."""
+    return _SCHEME.match(text) is not None
+
+
+def parse_path(text: str | Path | StorePath) -> StorePath:
+    """Return the path, made absolute, or the address that a text is.
+
+    Raises
+    ------
+    UsageError
+        If it is an address that nothing installed can reach.
+    """
+    if isinstance(text, StorePath):
+        return text
+    text = str(text).removeprefix("file://")
+    if not is_address(text):
+        return StorePath(LocalStore(), os.path.abspath(text))
+    scheme, _, key = text.partition("://")
+    return StorePath(ObjectStore(scheme.lower()), key.strip("/"))
+
+
+def local_path(text: str | Path | StorePath) -> Path:
+    """Return the path on this machine's disk that a text is; raise `UsageError` if it is an address."""
+    path = parse_path(text)
+    if not isinstance(path.store, LocalStore):
+        raise UsageError(f"{path} must be a file on the disk of each machine that uses it, not an address")
+    return Path(path.key)
