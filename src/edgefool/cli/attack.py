@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from edgefool.cli import options
-from edgefool.cli.console import out, print_records
+from edgefool.cli.console import out, print_left_out, print_records
 from edgefool.cli.progress import ProgressDisplay
 from edgefool.cli.running import open_folder, refuse_overlap
-from edgefool.storage.files import parse_path
+from edgefool.storage import parse_path
 from edgefool.text import plain
 
 
@@ -39,6 +39,7 @@ def attack(
 ) -> int:
     """Enhance the details of photos so that a classifier gets them wrong."""
     from edgefool.experiments import Experiment, make_attack, make_plan
+    from edgefool.runs.tables import add_distances
 
     side, attacker = options.parse_size(size), make_attack(method, options.parse_constants(constants or []))
     chosen, folder = options.parse_executor(executor, workers, cores, device), parse_path(out_folder)
@@ -61,7 +62,8 @@ def attack(
                 progress.step(step)
     (task,) = execution.tasks
     records = [execution.done[task.folder][photo.name] for photo in task.photos]
-    print_records(records)
+    print_records(add_distances(records, run.qualities()))
+    print_left_out(len(execution.done[task.folder]) - len(records))
     fooled, converged, lost, errors = (
         sum(bool(getattr(record, field)) for record in records)
         for field in ("success", "converged", "lost_gradient", "error")

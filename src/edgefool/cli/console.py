@@ -25,6 +25,12 @@ def print_note(text: str) -> None:
     err.print(f"note: {plain(text)}")
 
 
+def print_left_out(count: int) -> None:
+    """Print how many records do not count because the plan no longer holds their photos."""
+    if count:
+        print_note(f"{count} records are left out, as their photos are no longer in the datasets of the plan")
+
+
 def print_records(records: Sequence["Record"], limit: int = 50) -> None:
     """Print a row for each image."""
     table = Table("image", "original", "adversarial", "success", "converged", "iterations", "seconds", "PSNR", box=None)
@@ -40,7 +46,7 @@ def print_records(records: Sequence["Record"], limit: int = 50) -> None:
             "yes" if record.converged else "no",
             str(record.iterations),
             f"{record.seconds:.1f}",
-            f"{record.psnr:.1f} dB",
+            "" if record.psnr is None else f"{record.psnr:.1f} dB",
         )
     out.print(table)
     if len(records) > limit:

@@ -11,7 +11,7 @@ from edgefool.cli.console import err, print_note
 from edgefool.cli.options import DeviceName, parse_device, parse_size
 from edgefool.cli.report import show_results
 from edgefool.errors import UsageError
-from edgefool.storage.files import local_path, parse_path
+from edgefool.storage import local_path, parse_path
 from edgefool.text import plain
 
 
@@ -66,7 +66,7 @@ def evaluate(
     for line in unfit_labels(dataset, classifiers):
         print_note(line)
     with TemporaryDirectory(prefix="edgefool-") as temporary:
-        run = RunFolder(Path(temporary))
+        run = RunFolder(temporary)
         steps = images.measure(run, classifiers, PAPER_SQUEEZERS, distance)
         for _ in track(steps, "measuring", console=err, total=(2 * len(classifiers) + 1) * len(images.pairs)):
             pass
@@ -74,8 +74,8 @@ def evaluate(
         results = make_results(
             run.cells(),
             records,
-            run.prediction_lines.read(),
-            run.quality_lines.read(),
+            run.predictions(),
+            run.qualities(),
             squeezers=PAPER_SQUEEZERS,
             false_positive_rate=0.05,
             label_classes={dataset.name: num_classes},

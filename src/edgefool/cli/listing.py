@@ -36,9 +36,9 @@ def _show_classifiers() -> None:
 
 
 def _show_datasets() -> None:
-    from edgefool.datasets import KNOWN
+    from edgefool.datasets import DATASETS
 
-    for facts in KNOWN.values():
+    for facts in DATASETS.values():
         out.print(f"{facts.kind}: {facts.about}")
         counts = f"{facts.images:,} images" if facts.images else "your images"
         counts += f", labels of {facts.classes:,} classes" if facts.classes else ""

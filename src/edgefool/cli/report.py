@@ -1,13 +1,12 @@
 """`edgefool report` and `edgefool figure`, and how other commands show results."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgefool.cli.console import err, out, print_summary
 from edgefool.cli.options import RunArgument
-from edgefool.storage.files import parse_path, write_atomically
+from edgefool.storage import StorePath, parse_path
 from edgefool.text import plain
 
 if TYPE_CHECKING:
@@ -23,11 +22,11 @@ def report(
 ) -> int:
     """Write RUN/report/index.html again: tables, figures and a gallery, in a folder that can be sent as it is."""
     from edgefool.report import load_results, make_tables
-    from edgefool.runs import RunFolder
+    from edgefool.runs import read_run
 
-    folder = parse_path(run_folder)
-    results = load_results(folder)
-    write_page(RunFolder(folder), results, make_tables(results), images)
+    run = read_run(run_folder)
+    results = load_results(run.path)
+    write_page(run, results, make_tables(results), images)
     return 0
 
 
@@ -47,29 +46,28 @@ def figure(
 ) -> int:
     """Draw a figure of the paper: 3 intermediate images, 4 perturbations, 5 rates, 6 adversarial images."""
     from edgefool.report import draw_figure, load_results, save_figure
-    from edgefool.runs import RunFolder
+    from edgefool.runs import read_run
 
-    folder = parse_path(run_folder)
-    default = folder / "figures" / f"figure{number}"
+    run = read_run(run_folder)
+    default = run.path / "figures" / f"figure{number}"
     files = [parse_path(file)] if file else [default.with_suffix(suffix) for suffix in (".pdf", ".png")]
     selection = {"image": image, "dataset": dataset, "method": method, "classifier": classifier}
-    drawing = draw_figure(number, RunFolder(folder), load_results(folder), **selection)
+    drawing = draw_figure(number, run, load_results(run.path), **selection)
     for path in files:
         save_figure(drawing, path)
         out.print(plain(str(path)))
     return 0
 
 
-def show_results(results: "Results", folder: Path | None) -> "dict[str, pd.DataFrame]":
+def show_results(results: "Results", folder: StorePath | None) -> "dict[str, pd.DataFrame]":
     """Print the summary of results, write all tables into ``folder`` as CSV, and return them."""
     from edgefool.report import make_tables
 
     tables = make_tables(results)
     print_summary(tables["summary"])
     if folder:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, table in tables.items():
-            write_atomically(folder / f"{name}.csv", table.to_csv(index=False).encode())
+            (folder / f"{name}.csv").write(table.to_csv(index=False).encode())
         out.print(f"\ntables: {plain(str(folder))}")
     return tables
 

@@ -13,7 +13,7 @@ from edgefool.cli.console import err, out, print_note
 from edgefool.cli.progress import ProgressDisplay
 from edgefool.cli.report import show_results, write_page
 from edgefool.cli.running import open_folder, refuse_overlap
-from edgefool.storage.files import local_path, parse_path
+from edgefool.storage import StorePath, local_path, parse_path
 from edgefool.text import plain
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def demo(
 
 def _run(
     experiment: "Experiment",
-    folder: Path,
+    folder: StorePath,
     executor: options.Executor,
     batch_size: int | None = None,
     retry: bool = False,
@@ -101,17 +101,21 @@ def _run(
     return 1 if errors else 0
 
 
-def _estimate(folder: Path, experiment: "Experiment") -> None:
+def _estimate(folder: StorePath, experiment: "Experiment") -> None:
     """Estimate what is missing in a folder, which need not exist and is not changed."""
     from edgefool.runs import RunFolder
+    from edgefool.runs.formats import check_format
+    from edgefool.runs.opening import refuse_other_settings
 
+    check_format(folder)
     run = RunFolder(folder)
-    run.refuse_others(experiment.cells, alone=False)
-    folders = {cell.id: name for name, cell in run.cells().items()}
-    done = {record.key for record in run.records()}
+    cells, records = run.cells(), run.records()
+    refuse_other_settings(folder, cells.values(), experiment.cells, alone=False)
+    folders, done = {cell.id: name for name, cell in cells.items()}, {record.key for record in records}
+    photos_by_dataset = experiment.named_as_before(records)
     images, waiting = [], []
     for work in experiment.works:
-        photos = experiment.photos[work.cell.dataset][: work.limit]
+        photos = photos_by_dataset[work.cell.dataset][: work.limit]
         images.append(len(photos))
         waiting.append(sum((folders.get(work.cell.id), photo.name) not in done for photo in photos))
     _print_estimate(images, waiting, experiment.seconds_per_image(experiment.works))
