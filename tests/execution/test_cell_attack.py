@@ -271,7 +271,7 @@ def test_image_too_large_for_the_memory(tmp_path, photos, attack, monkeypatch):
     free = 1.25 * 1.5 * EdgeFool.bytes_per_pixel * 32 * 32  # four fifths of it may be used
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
     assert attack(photos[0], "--out", tmp_path / "run", "--batch-size", 2)[0] == 1
-    assert "use a smaller --batch-size or --size" in load_records(tmp_path / "run")["error"][0]
+    assert "use a smaller batch_size or size" in load_records(tmp_path / "run")["error"][0]
     assert attack(photos[0], "--out", tmp_path / "run", "--batch-size", 1, "--retry")[0] == 0
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from edgefool.classifiers import Classifier, load_classifier
 from edgefool.errors import UsageError
 from edgefool.execution.evaluation import Evaluation
-from edgefool.execution.measurer import Meter
+from edgefool.execution.measurer import Measurer
 from edgefool.images import encode_png, read_image
 from edgefool.measures import SQUEEZERS, changed_pixels, ciede2000, linf
 from edgefool.runs import RunFolder
@@ -46,8 +46,8 @@ class Touchy(nn.Module):
 @pytest.fixture
 def done(settings, carry_out):
     """Return a run with two cells of one classifier and two of another, and these classifiers."""
-    run, execution, _ = carry_out(settings)
-    return run, [task.work.classifier for task in execution.tasks[::2]]
+    run, state, _ = carry_out(settings)
+    return run, [cell.job.classifier for cell in state.cells[::2]]
 
 
 def measure(run: RunFolder, classifiers, squeezers=SQUEEZED, lpips=None, batch_size=16) -> tuple[Evaluation, int]:
@@ -55,13 +55,13 @@ def measure(run: RunFolder, classifiers, squeezers=SQUEEZED, lpips=None, batch_s
     with ThreadPoolExecutor(2) as pool:
         given = {"lpips": lpips is not None, "batch_size": batch_size}
         evaluation, count = Evaluation(run, {"pics": classifiers}, squeezers, **given), 0
-        meter, records = Meter(run, classifiers, pool, lpips), run.records()
-        questions = [evaluation.originals(records)]
+        measurer, records = Measurer(run, classifiers, pool, lpips), run.records()
+        requests = [evaluation.originals(records)]
         for folder, cell in run.cells().items():
-            questions.append(evaluation.adversarial([r for r in records if r.cell == folder], cell.fingerprint))
-        for question in chain(*questions):
-            evaluation.save(meter(question))
-            count += len(question)
+            requests.append(evaluation.adversarial([r for r in records if r.cell == folder], cell.fingerprint))
+        for request in chain(*requests):
+            evaluation.save(measurer(request))
+            count += len(request)
     return evaluation, count
 
 
@@ -241,8 +241,8 @@ def test_a_classifier_that_fails_is_told_once_for_a_size(album, tiny, settings, 
     for height in (40, 48):
         for seed in range(2):
             make_photo(album / f"{height}-{seed}.png", seed, height=height)
-    run, execution, _ = carry_out(settings | {"size": "native"})
-    net = execution.tasks[0].work.classifier.net
+    run, state, _ = carry_out(settings | {"size": "native"})
+    net = state.cells[0].job.classifier.net
     fine = Classifier(net, name="fine", classes="abcde", architecture="net", input_size=None)
     evaluation, _ = measure(run, [load_classifier(f"{tiny}:choosy"), fine])
     assert evaluation.problems == [

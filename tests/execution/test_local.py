@@ -1,4 +1,4 @@
-"""An execution does what is missing and nothing else, whatever happened before."""
+"""A local run does what is missing and nothing else, whatever happened before."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ import pytest
 from edgefool.attacks import DeepFool
 from edgefool.attacks.attack import IterativeAttack
 from edgefool.errors import RunError, UsageError
-from edgefool.execution import Execution
+from edgefool.execution import RunState, run_local
 from edgefool.execution import measurer as measuring
 from edgefool.experiments import Experiment, make_plan
 from edgefool.report import load_results
@@ -40,7 +40,6 @@ def forbid(monkeypatch):
         raise AssertionError("nothing is to be attacked")
 
     def forbid():
-        monkeypatch.setattr(IterativeAttack, "stream", fail)
         for method in IterativeAttack.__subclasses__():
             monkeypatch.setattr(method, "begin", fail)
 
@@ -51,14 +50,14 @@ def forbid(monkeypatch):
 
 
 def test_everything_is_done(tmp_path, settings, carry_out):
-    run, execution, steps = carry_out(settings)
+    run, state, steps = carry_out(settings)
     records = run.records()
-    assert {r.cell for r in records} == set(run.cells()) == {task.folder for task in execution.tasks}
+    assert {r.cell for r in records} == set(run.cells()) == {cell.folder for cell in state.cells}
     assert len(records) == len({r.key for r in records}) == 4 * 6
     assert {r.error for r in records} == {None}
     assert 0 < sum(r.success for r in records) < 24, "the tests need both"
     assert {step.record.key: step.record for step in steps if step.record} == {r.key: r for r in records}
-    assert {key: r for done in execution.done.values() for r in done.values() for key in [r.key]} == {
+    assert {key: r for known in state.records.values() for r in known.values() for key in [r.key]} == {
         r.key: r for r in records
     }
     assert sum(step.measured for step in steps) == 4 * 6 + 6
@@ -80,13 +79,13 @@ def test_nothing_is_done_twice(tmp_path, settings, carry_out, forbid, monkeypatc
     assert len(again.run.session_lines.path.read_text().splitlines()) == 2
 
 
-def test_attack_measures_nothing(tmp_path, settings):
+def test_without_measuring_nothing_is_predicted(tmp_path, settings):
     plan = make_plan(settings)
     experiment = Experiment(plan)
     with open_run(tmp_path / "run", plan.to_toml(), experiment.cells) as run:
-        steps = list(Execution(experiment, run).attack())
+        steps = list(run_local(RunState(experiment, run), measure=False))
     assert len(steps) == len(run.records()) == 24
-    assert run.prediction_lines.read() == run.quality_lines.read() == []
+    assert run.prediction_lines.read() == []
 
 
 def test_the_batch_size_changes_nothing(settings, carry_out, agree):
@@ -194,10 +193,10 @@ def test_a_new_label_is_no_new_cell(tmp_path, settings, carry_out):
     carry_out(settings)
     before = lines(tmp_path / "run")
     settings["methods"][1]["label"] = "DF"
-    run, execution, steps = carry_out(settings)
+    run, state, steps = carry_out(settings)
     assert steps == []
     assert growth(tmp_path / "run", before) == (2, 0, 0, 0)  # cells are told anew
-    assert [task.folder for task in execution.tasks] == list(run.cells())
+    assert [cell.folder for cell in state.cells] == list(run.cells())
     assert {cell.label for cell in run.cells().values()} == {"enhance", "DF"}
     assert set(load_results(tmp_path / "run").methods.values()) == {"enhance", "DF"}
 
@@ -349,16 +348,16 @@ def test_errors_are_tried_again_if_asked(album, settings, carry_out):
     photo = album / "2.png"
     good = photo.read_bytes()
     photo.write_text("no photo")
-    run, execution, _ = carry_out(settings)
+    run, state, _ = carry_out(settings)
     errors = [r for r in run.records() if r.error]
     assert [r.image for r in errors] == ["2"] * 4
-    assert [task.photos[2].name in execution.done[task.folder] for task in execution.tasks] == [True] * 4
+    assert [cell.photos[2].name in state.records[cell.folder] for cell in state.cells] == [True] * 4
     photo.write_bytes(good)
     assert carry_out(settings).steps == []
-    run, execution, steps = carry_out(settings, retry=True)
+    run, state, steps = carry_out(settings, retry=True)
     assert [step.record.image for step in steps if step.record] == ["2"] * 4
     assert {r.error for r in run.records()} == {None}
-    assert {r.error for done in execution.done.values() for r in done.values()} == {None}
+    assert {r.error for known in state.records.values() for r in known.values()} == {None}
     # The four cells' image and the original are measured.
     assert sum(step.measured for step in steps) == 5
 
@@ -404,9 +403,9 @@ def test_an_original_of_the_run_that_cannot_be_read_is_no_error_of_its_photo(set
 @pytest.mark.parametrize(("size", "problem"), [(40, "cannot take 40 x 40 pixels: no 40, please"), (48, "not finite")])
 def test_a_classifier_that_fails_leaves_the_others_alone(tiny, settings, carry_out, size, problem):
     both = settings | {"size": size, "classifiers": [settings["classifiers"][0], {"name": f"{tiny}:choosy"}]}
-    run, execution, _ = carry_out(both, "both")
+    run, state, _ = carry_out(both, "both")
     assert [bool(r.error) for r in run.records()] == [r.classifier != "first" for r in run.records()]
-    (told,) = execution.evaluation.problems
+    (told,) = state.evaluation.problems
     assert told.startswith("classifier-choosy")
     assert problem in told
     assert {line.classifier for line in run.prediction_lines.read()} == {"first"}
