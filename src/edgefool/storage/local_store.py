@@ -88,7 +88,9 @@ class LocalStore(Store):
         """Return size and time of modification."""
         try:
             found = os.stat(key)
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+                raise
             return None
         return _stat(found) if stat_module.S_ISREG(found.st_mode) else None
 
