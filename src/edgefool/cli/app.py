@@ -8,13 +8,11 @@ from typing import Annotated, cast
 
 import typer
 
-from edgefool.cli.attack import attack
-from edgefool.cli.check import check
 from edgefool.cli.console import err, out
 from edgefool.cli.evaluate import evaluate
 from edgefool.cli.listing import show
-from edgefool.cli.report import figure, report
-from edgefool.cli.run import demo, run
+from edgefool.cli.report import check, figure, report
+from edgefool.cli.run import attack, demo, run
 from edgefool.errors import EdgeFoolError, UsageError
 from edgefool.text import plain
 

@@ -40,7 +40,7 @@ def evaluate(
     from rich.progress import track
 
     from edgefool.datasets import Folder
-    from edgefool.execution import ForeignImages
+    from edgefool.execution import ExternalImages
     from edgefool.experiments import ClassifierEntry, LpipsEntry
     from edgefool.experiments.experiment import load_classifiers, load_lpips, unfit_labels
     from edgefool.measures import PAPER_SQUEEZERS
@@ -59,7 +59,7 @@ def evaluate(
         labels=None if labels is None else parse_path(labels),
         num_classes=num_classes,
     )
-    images = ForeignImages(dataset, parse_path(adversarial), side)
+    images = ExternalImages(dataset, parse_path(adversarial), side)
     entries = [ClassifierEntry(name=name, weights=file) for name, file in zip(classifier, files, strict=True)]
     classifiers = load_classifiers(dataset.name, entries, place)
     distance = load_lpips(LpipsEntry(backbone="squeeze", weights=local_path(lpips)), place) if lpips else None

@@ -2,17 +2,16 @@
 
 import os
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from edgefool.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgefool.execution import Execution
-    from edgefool.experiments import Experiment
-    from edgefool.runs import RunFolder
+    from edgefool.execution import RunState, Step
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run.")]
 OutFolder = Annotated[
@@ -75,48 +74,40 @@ def parse_device(name: str) -> str:
 
 @dataclass(frozen=True)
 class Executor:
-    """What runs the attacks: this process if ``address`` is None, else Ray, on this machine if ``address`` is ""."""
+    """What runs the attacks.
+
+    Attributes
+    ----------
+    device : str
+        Where this process loads the classifiers; with Ray it only identifies them.
+    batch_size : int or None
+        Photos attacked at a time.
+    pool : dict or None
+        Arguments of `edgefool.execution.make_ray_pool`; None: this process runs them.
+    """
 
     device: str = "cpu"
-    address: str | None = None
-    workers: int | None = None
-    cores: int | None = None
+    batch_size: int | None = None
+    pool: Mapping[str, Any] | None = None
 
-    @property
-    def is_ray(self) -> bool:
-        """Whether Ray workers run the attacks."""
-        return self.address is not None
+    def run(self, state: "RunState", *, measure: bool = True) -> Iterator["Step"]:
+        """Do what is missing of a run; see `edgefool.execution.run_local`."""
+        from edgefool.execution import make_ray_pool, run_distributed, run_local
 
-    @property
-    def driver_device(self) -> str:
-        """Where this process loads the classifiers; with Ray it only identifies them."""
-        return "cpu" if self.is_ray else self.device
-
-    def execution(self, experiment: "Experiment", run: "RunFolder", batch_size: int | None, retry: bool) -> "Execution":
-        """Return the execution of an experiment in a run folder."""
-        from edgefool.execution import Execution, ray_execution
-
-        if self.address is None:
-            return Execution(experiment, run, batch_size=batch_size, retry=retry)
-        return ray_execution(
-            experiment,
-            run,
-            self.address,
-            workers=self.workers,
-            cores=self.cores,
-            device=self.device,
-            batch_size=batch_size,
-            retry=retry,
-        )
+        if self.pool is None:
+            return run_local(state, batch_size=self.batch_size, measure=measure)
+        return run_distributed(state, make_ray_pool(state, batch_size=self.batch_size, **self.pool), measure=measure)
 
 
-def parse_executor(executor: str | None, workers: int | None, cores: int | None, device: str) -> Executor:
-    """Return what `--executor`, `--workers`, `--cores` and `--device` ask for, if it can be had."""
+def parse_executor(
+    executor: str | None, workers: int | None, cores: int | None, device: str, batch_size: int | None
+) -> Executor:
+    """Return what `--executor`, `--workers`, `--cores`, `--device` and `--batch-size` ask for, if it is available."""
     name = executor or ("ray" if workers or cores else "local")
     if name == "local":
         if workers or cores:
             raise UsageError("--workers and --cores need --executor ray")
-        return Executor(parse_device(device))
+        return Executor(parse_device(device), batch_size)
     if not re.fullmatch(r"ray(://(auto|[^\s:/]+:[0-9]+))?", name):
         raise UsageError(f"--executor {name}: must be local, ray, ray://HOST:PORT or ray://auto")
     address = name.removeprefix("ray").removeprefix("://")
@@ -129,4 +120,5 @@ def parse_executor(executor: str | None, workers: int | None, cores: int | None,
     from edgefool.execution.distributed.ray_pool import import_ray
 
     import_ray(address)  # fail now if Ray is missing
-    return Executor(device, address, workers, cores)
+    pool = {"address": address, "workers": workers, "cores": cores, "device": device}
+    return Executor("cpu", batch_size, pool)

@@ -1,43 +1,54 @@
 """The progress of a run in the terminal."""
 
-import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from edgefool.cli.console import err, print_note
 from edgefool.text import plain
 
 if TYPE_CHECKING:
-    from edgefool.execution import Execution, Step, Task
+    from edgefool.execution import CellProgress, RunState, Step
 
 _MAX_WORKERS = 64  # that are listed at the end
 
 
-class ProgressDisplay:
-    """Shows the images and cells that are done, the successes of the current cell, and the time left.
+def track_run(state: "RunState", steps: Iterable["Step"], costs: Sequence[float]) -> Iterator["Step"]:
+    """Yield the steps of a run, and show how far it is: images, cells, successes of the current cell, time left.
 
     Parameters
     ----------
-    execution
-        The work.
+    state
+        The run.
+    steps
+        What `run_local` or `run_distributed` yields for it.
     costs
-        Roughly the seconds per image of each task.
+        Roughly the seconds per image of each cell.
     """
+    display = _Display(state, costs)
+    with display.progress:
+        display.update(state.cells[0])
+        for step in steps:
+            display.show(step)
+            yield step
+    for name, rate in list(state.rates.items())[:_MAX_WORKERS]:
+        err.print(f"{plain(name)}: {rate:.3g} images/s")
 
-    def __init__(self, execution: "Execution", costs: Sequence[float]):
+
+class _Display:
+    def __init__(self, state: "RunState", costs: Sequence[float]):
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-        self._execution, self._tasks = execution, execution.tasks
-        self._warned, self._rated, self._workers, self._measured = 0, 0.0, "", 0
-        self._costs = {task.folder: cost for task, cost in zip(self._tasks, costs, strict=True)}
-        self._images = sum(len(task.photos) for task in self._tasks)
-        self._left = {task.folder: len(task.waiting) for task in self._tasks}
+        self._state, self._cells = state, state.cells
+        self._warned = self._measured = 0
+        self._costs = {cell.folder: cost for cell, cost in zip(self._cells, costs, strict=True)}
+        self._images = sum(len(cell.photos) for cell in self._cells)
+        self._left = {cell.folder: len(cell.waiting) for cell in self._cells}
         self._done = self._images - sum(self._left.values())
         self._finished = sum(not left for left in self._left.values())
         self._successes = {}
-        for task in self._tasks:
-            done = execution.done[task.folder]
-            self._successes[task.folder] = sum(done[p.name].success for p in task.photos if p.name in done)
+        for cell in self._cells:
+            done = state.records[cell.folder]
+            self._successes[cell.folder] = sum(done[p.name].success for p in cell.photos if p.name in done)
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
@@ -47,60 +58,45 @@ class ProgressDisplay:
             TimeRemainingColumn(),
         )
         # A single image may take minutes.
-        self._progress = Progress(*columns, console=err, speed_estimate_period=3600)
-        total = sum(self._costs[task.folder] * len(task.waiting) for task in self._tasks)
-        self._bar = self._progress.add_task("", total=total or 1, completed=0 if total else 1, state="")
+        self.progress = Progress(*columns, console=err, speed_estimate_period=3600)
+        total = sum(self._costs[cell.folder] * len(cell.waiting) for cell in self._cells)
+        self._bar = self.progress.add_task("", total=total or 1, completed=0 if total else 1, state="")
 
-    def __enter__(self) -> Self:
-        self._progress.start()
-        self._show(self._tasks[0])
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-        for name, rate in list(self._execution.rates.items())[:_MAX_WORKERS]:
-            err.print(f"{plain(name)}: {rate:.3g} images/s")
-
-    def step(self, step: "Step") -> None:
-        """Show what has just been done."""
-        if step.record is not None and step.task is not None:
-            folder = step.task.folder
+    def show(self, step: "Step") -> None:
+        if step.record is not None and step.cell is not None:
+            folder = step.cell.folder
             self._done += 1
             self._left[folder] -= 1
             self._finished += not self._left[folder]
             self._successes[folder] += step.record.success
-            self._progress.advance(self._bar, self._costs[folder])
+            self.progress.advance(self._bar, self._costs[folder])
             if step.record.error:
                 err.print(plain(f"{step.record.source}: {step.record.error}"))
         self._measured += step.measured
-        for line in self._execution.warnings[self._warned :]:
+        for line in self._state.warnings[self._warned :]:
             print_note(line)
-        self._warned = len(self._execution.warnings)
-        if step.task or step.measured:
-            self._show(step.task)
+        self._warned = len(self._state.warnings)
+        if step.cell or step.measured:
+            self.update(step.cell)
 
-    def _show(self, task: "Task | None") -> None:
-        cells = len(self._tasks)
-        state = [f"{self._done}/{self._images}"]
+    def update(self, cell: "CellProgress | None") -> None:
+        cells = len(self._cells)
+        parts = [f"{self._done}/{self._images}"]
         if cells > 1:
-            state.append(f"{self._finished}/{cells} cells")
-        if task:
-            done = len(task.photos) - self._left[task.folder]
-            state.append(f"{self._successes[task.folder]} of {done} successful")
+            parts.append(f"{self._finished}/{cells} cells")
+        if cell:
+            done = len(cell.photos) - self._left[cell.folder]
+            parts.append(f"{self._successes[cell.folder]} of {done} successful")
         if self._measured:
-            state.append(f"{self._measured} measured")
+            parts.append(f"{self._measured} measured")
         if workers := self._describe_workers():
-            state.append(workers)
-        name = plain(task.folder if cells > 1 and task else self._tasks[0].work.cell.label)
-        self._progress.update(self._bar, description=name if task else "originals", state=", ".join(state))
+            parts.append(workers)
+        name = plain(cell.folder if cells > 1 and cell else self._cells[0].job.cell.label)
+        self.progress.update(self._bar, description=name if cell else "originals", state=", ".join(parts))
 
     def _describe_workers(self) -> str:
-        """Return the speed of the workers, updated once a second."""
-        if time.monotonic() - self._rated > 1:
-            self._rated, rates = time.monotonic(), sorted(self._execution.rates.values())
-            if len(rates) == 1:
-                self._workers = f"1 worker: {rates[0]:.3g} images/s"
-            elif rates:
-                each = f"{rates[0]:.2g} to {rates[-1]:.2g} images/s each"
-                self._workers = f"{len(rates)} workers: {each}, {sum(rates):.3g} in all"
-        return self._workers
+        rates = sorted(self._state.rates.values())
+        if len(rates) == 1:
+            return f"1 worker: {rates[0]:.3g} images/s"
+        each = f"{rates[0]:.2g} to {rates[-1]:.2g} images/s each" if rates else ""
+        return f"{len(rates)} workers: {each}, {sum(rates):.3g} in all" if rates else ""

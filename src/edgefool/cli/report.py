@@ -1,4 +1,4 @@
-"""`edgefool report` and `edgefool figure`, and how other commands show results."""
+"""The commands that read runs (`edgefool report`, `figure` and `check`), and how others show their results."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,6 +57,18 @@ def figure(
         save_figure(drawing, path)
         out.print(plain(str(path)))
     return 0
+
+
+def check(run_folder: RunArgument) -> int:
+    """Verify the checksum of every line and the hash of every image of a run; change nothing."""
+    from edgefool.runs import check_run
+
+    folder = parse_path(run_folder)
+    problems = check_run(folder)
+    for problem in problems:
+        out.print(plain(problem))
+    out.print(f"{plain(str(folder))}: {'damaged' if problems else 'sound'}")
+    return 1 if problems else 0
 
 
 def show_results(results: "Results", folder: StorePath | None) -> "dict[str, pd.DataFrame]":
