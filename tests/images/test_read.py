@@ -206,7 +206,7 @@ def test_permission_denied(tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     (tmp_path / "secret.png").write_bytes(PNG)
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
     assert "read: Permission denied" in refusal(tmp_path / "secret.png")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, ClassVar, NoReturn
+from typing import ClassVar, NoReturn
 
 from edgefool.storage.run_lock import PARTIAL_SUFFIX, RunLock, file_lock
 from edgefool.storage.store import Kind, Stat, Store, StorePath
@@ -29,18 +29,14 @@ class LocalStore(Store):
         return key
 
     def read(self, key: str) -> bytes:
-        """Return what a file holds; only a regular file is opened, as a pipe would block for ever."""
-        with _naming(key), self.open(key) as file:
-            return file.read()
-
-    def open(self, key: str) -> BinaryIO:
-        """Open a regular file."""
+        """Return what a regular file holds; opening a pipe would block for ever."""
         mode = os.stat(key).st_mode
         if stat_module.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, "a folder, not a file", key)
         if not stat_module.S_ISREG(mode):
             raise OSError(errno.EINVAL, "not a regular file", key)
-        return Path(key).open("rb")
+        with _naming(key):
+            return Path(key).read_bytes()
 
     def write(self, key: str, data: bytes) -> None:
         """Write a file of a name of its own in the same folder, sync it, rename it and sync the folder."""
@@ -95,7 +91,7 @@ class LocalStore(Store):
         try:
             found = os.stat(key)
         except OSError as error:
-            if error.errno not in _NOTHING_THERE:
+            if error.errno not in (*_NOTHING_THERE, errno.ENAMETOOLONG):
                 raise
             return None
         return _stat(found) if stat_module.S_ISREG(found.st_mode) else None
