@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from edgefool.execution import Execution, Step
+from edgefool.execution import RunState, Step, run_local
 from edgefool.experiments import Experiment, make_plan
 from edgefool.images import read_image
 from edgefool.runs import RunFolder, load_records, open_run
@@ -234,7 +234,7 @@ class Done(NamedTuple):
     """A plan that was carried out."""
 
     run: RunFolder
-    execution: Execution
+    state: RunState
     steps: list[Step]
 
 
@@ -270,13 +270,15 @@ def steady(settings: dict[str, Any]) -> dict[str, Any]:
 def carry_out(tmp_path: Path) -> Callable[..., Done]:
     """Return what carries out a plan in a folder of ``tmp_path``, or at an address."""
 
-    def carry_out(settings: dict[str, Any], folder: str | StorePath = "run", **options: Any) -> Done:
+    def carry_out(
+        settings: dict[str, Any], folder: str | StorePath = "run", retry: bool = False, **options: Any
+    ) -> Done:
         plan = make_plan(settings)
         experiment = Experiment(plan)
         place = tmp_path / folder if isinstance(folder, str) else folder
         with open_run(place, plan.to_toml(), experiment.cells) as run:
-            execution = Execution(experiment, run, **options)
-            return Done(run, execution, list(execution))
+            state = RunState(experiment, run, retry=retry)
+            return Done(run, state, list(run_local(state, **options)))
 
     return carry_out
 

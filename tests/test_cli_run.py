@@ -712,7 +712,7 @@ def offline(monkeypatch, tmp_path):
     def fail(*_, **__):
         raise AssertionError("nothing is to be downloaded")
 
-    monkeypatch.setattr("edgefool.classifiers.weights.urlopen", fail)
+    monkeypatch.setattr("edgefool.classifiers.downloads.urlopen", fail)
     monkeypatch.setenv("EDGEFOOL_CACHE", str(tmp_path / "cache"))
 
 
@@ -923,7 +923,7 @@ def test_evaluate_goes_on_without_a_classifier_that_fails(tmp_path, evaluate, ma
         (["album", "twice"], "have the same name"),
         (["album", "empty"], "no image files in the folder"),
         (["album", "others", "--weights", "a.pth", "--weights", "b.pth"], "1 of --classifier and 2 of --weights"),
-        (["album", "others", "--weights", "gone.pth"], "loads its own weights; leave --weights out"),
+        (["album", "others", "--weights", "gone.pth"], "loads its own weights; leave out weights="),
         (["album", "others", "--labels", "gone.csv"], "--labels and --num-classes go together"),
         (["album", "others", "--num-classes", "5"], "--labels and --num-classes go together"),
         (["album", "others", "--labels", "gone.csv", "--num-classes", "5"], "cannot read 'gone.csv'"),

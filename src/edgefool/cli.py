@@ -23,10 +23,12 @@ from edgefool.storage.files import is_folder, is_inside, local_path, parse_path,
 from edgefool.text import plain
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
 
     from edgefool.attacks import Attack
-    from edgefool.execution import Execution
+    from edgefool.execution import RunState, Step
     from edgefool.experiments import Experiment
     from edgefool.report import Results
     from edgefool.runs import RunFolder
@@ -198,23 +200,24 @@ def _carry_out(
     batch_size: int | None = None,
     retry: bool = False,
 ) -> int:
+    from edgefool.execution import RunState
     from edgefool.report import load_results
     from edgefool.runs import open_run
 
     with open_run(folder, experiment.plan.to_toml(), experiment.cells, command=shlex.join(sys.argv)) as opened:
         _tell_mended(opened)
-        execution = executor.execution(experiment, opened, batch_size, retry)
-        costs = _costs(experiment, execution)
-        counts = [len(t.photos) for t in execution.tasks], [len(t.waiting) for t in execution.tasks]
+        state = RunState(experiment, opened, retry=retry)
+        costs = _costs(experiment, state)
+        counts = [len(cell.photos) for cell in state.cells], [len(cell.waiting) for cell in state.cells]
         _tell_estimate(*counts, [] if executor.is_ray else costs)  # workers may be on faster machines
-        with Follower(execution, costs) as follower:
-            for step in execution:
+        with Follower(state, costs) as follower:
+            for step in executor.steps(state, batch_size, measure=True):
                 follower.step(step)
-        for problem in execution.evaluation.problems:
+        for problem in state.evaluation.problems:
             err.print(f"not measured: {plain(problem)}")
         results = load_results(folder)
         _write_page(opened, results, _tell_results(results, folder / "tables"))
-    done = [execution.done[task.folder][photo.name] for task in execution.tasks for photo in task.photos]
+    done = [state.records[cell.folder][photo.name] for cell in state.cells for photo in cell.photos]
     if errors := sum(record.error is not None for record in done):
         out.print(f"{errors} errors; see the records, and --retry")
     return 1 if errors else 0
@@ -229,17 +232,17 @@ def _foretell(folder: Path, experiment: "Experiment") -> None:
     folders = {cell.id: name for name, cell in run.cells().items()}
     done = {record.key for record in run.records()}
     images, waiting = [], []
-    for work in experiment.works:
-        photos = experiment.photos[work.cell.dataset][: work.limit]
+    for job in experiment.jobs:
+        photos = experiment.photos[job.cell.dataset][: job.limit]
         images.append(len(photos))
-        waiting.append(sum((folders.get(work.cell.id), photo.name) not in done for photo in photos))
-    _tell_estimate(images, waiting, experiment.seconds_per_image(experiment.works))
+        waiting.append(sum((folders.get(job.cell.id), photo.name) not in done for photo in photos))
+    _tell_estimate(images, waiting, experiment.seconds_per_image(experiment.jobs))
 
 
-def _costs(experiment: "Experiment", execution: "Execution") -> list[float]:
+def _costs(experiment: "Experiment", state: "RunState") -> list[float]:
     """Return roughly the seconds per image of each task that has any to do."""
-    known = iter(experiment.seconds_per_image([task.work for task in execution.tasks if task.waiting]))
-    return [next(known) if task.waiting else 0.0 for task in execution.tasks]
+    known = iter(experiment.seconds_per_image([cell.job for cell in state.cells if cell.waiting]))
+    return [next(known) if cell.waiting else 0.0 for cell in state.cells]
 
 
 def _tell_estimate(images: Sequence[int], waiting: Sequence[int], costs: Sequence[float]) -> None:
@@ -275,10 +278,10 @@ def evaluate(
     from rich.progress import track
 
     from edgefool.datasets import Folder
-    from edgefool.execution import ForeignImages
+    from edgefool.execution import ExternalImages
     from edgefool.experiments import ClassifierEntry, LpipsEntry
     from edgefool.experiments.experiment import load_classifiers, load_lpips, unfit_labels
-    from edgefool.measures import PAPER_SQUEEZERS
+    from edgefool.metrics import PAPER_SQUEEZERS
     from edgefool.report import make_results
     from edgefool.runs import RunFolder
 
@@ -294,7 +297,7 @@ def evaluate(
         labels=None if labels is None else parse_path(labels),
         num_classes=num_classes,
     )
-    images = ForeignImages(dataset, parse_path(adversarial), side)
+    images = ExternalImages(dataset, parse_path(adversarial), side)
     entries = [ClassifierEntry(name=name, weights=file) for name, file in zip(classifier, files, strict=True)]
     classifiers = load_classifiers(dataset.name, entries, place)
     distance = load_lpips(LpipsEntry(backbone="squeeze", weights=local_path(lpips)), place) if lpips else None
@@ -395,10 +398,10 @@ def figure(
 def show(what: Annotated[Listing, typer.Argument(help="What to list.")] = Listing.classifiers) -> None:
     """List classifiers, datasets or methods."""
     if what is Listing.classifiers:
-        from edgefool.classifiers import CATALOGUE
+        from edgefool.classifiers import CLASSIFIERS
 
         table = Table("name", "trained on", "classes", "weights", "about", box=None)
-        for entry in CATALOGUE.values():
+        for entry in CLASSIFIERS.values():
             source = "in the package" if entry.url is None else "downloaded"
             table.add_row(entry.name, entry.dataset, str(entry.num_classes), source, f"{entry.about} ({entry.licence})")
         table.columns[0].no_wrap = True
@@ -437,6 +440,7 @@ def _attack(
     batch_size: int | None,
     retry: bool,
 ) -> int:
+    from edgefool.execution import RunState
     from edgefool.experiments import Experiment, make_plan
     from edgefool.runs import open_run
 
@@ -453,12 +457,12 @@ def _attack(
     _keep_apart(folder, experiment)
     with open_run(folder, plan.to_toml(), experiment.cells, command=shlex.join(sys.argv), alone=True) as opened:
         _tell_mended(opened)
-        execution = executor.execution(experiment, opened, batch_size, retry)
-        with Follower(execution, [1.0]) as follower:
-            for step in execution.attack():
+        state = RunState(experiment, opened, retry=retry)
+        with Follower(state, [1.0]) as follower:
+            for step in executor.steps(state, batch_size, measure=False):
                 follower.step(step)
-    (task,) = execution.tasks
-    records = [execution.done[task.folder][photo.name] for photo in task.photos]
+    (task,) = state.cells
+    records = [state.records[task.folder][photo.name] for photo in task.photos]
     print_records(records)
     misled = sum(record.success for record in records)
     failed = sum(record.error is not None for record in records)
@@ -552,21 +556,20 @@ class _ExecutorChoice:
         """Where this process has its classifiers; with Ray only to know them."""
         return "cpu" if self.is_ray else self.device
 
-    def execution(self, experiment: "Experiment", run: "RunFolder", batch_size: int | None, retry: bool) -> "Execution":
-        from edgefool.execution import Execution, ray_execution
+    def steps(self, state: "RunState", batch_size: int | None, *, measure: bool) -> "Iterator[Step]":
+        from edgefool.execution import make_ray_pool, run_distributed, run_local
 
         if self.address is None:
-            return Execution(experiment, run, batch_size=batch_size, retry=retry)
-        return ray_execution(
-            experiment,
-            run,
+            return run_local(state, batch_size=batch_size, measure=measure)
+        pool = make_ray_pool(
+            state,
             self.address,
             workers=self.workers,
             cores=self.cores,
             device=self.device,
             batch_size=batch_size,
-            retry=retry,
         )
+        return run_distributed(state, pool, measure=measure)
 
 
 def _parse_executor(executor: str | None, workers: int | None, cores: int | None, device: str) -> _ExecutorChoice:

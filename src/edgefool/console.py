@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from edgefool.datasets import Photo
-    from edgefool.execution import Execution, Step, Task
+    from edgefool.execution import CellProgress, RunState, Step
     from edgefool.runs import Record
 
 _MOST_WORKERS = 64  # that are told of
@@ -81,18 +81,18 @@ class Follower:
 
     Parameters
     ----------
-    execution
-        What is being done.
+    state
+        The run.
     costs
-        Roughly the seconds per image of each task.
+        Roughly the seconds per image of each cell.
     """
 
-    def __init__(self, execution: "Execution", costs: Sequence[float]):
+    def __init__(self, state: "RunState", costs: Sequence[float]):
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-        self._execution, self._warned, self._asked, self._workers = execution, 0, 0.0, ""
-        self._tasks = execution.tasks
-        self._misled = {task.folder: _count_misled(execution.done[task.folder], task.photos) for task in self._tasks}
+        self._state, self._warned, self._asked, self._workers = state, 0, 0.0, ""
+        self._tasks = state.cells
+        self._misled = {task.folder: _count_misled(state.records[task.folder], task.photos) for task in self._tasks}
         self._costs = {task.folder: cost for task, cost in zip(self._tasks, costs, strict=True)}
         self._images = sum(len(task.photos) for task in self._tasks)
         self._ready = self._images - sum(len(task.waiting) for task in self._tasks)
@@ -119,14 +119,14 @@ class Follower:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
-        for name, rate in list(self._execution.rates.items())[:_MOST_WORKERS]:
+        for name, rate in list(self._state.rates.items())[:_MOST_WORKERS]:
             err.print(f"{plain(name)}: {rate:.3g} images/s")
 
     def step(self, step: "Step") -> None:
         """Show what has just been done."""
-        if step.record is not None and step.task is not None:
+        if step.record is not None and step.cell is not None:
             self._ready += 1
-            folder = step.task.folder
+            folder = step.cell.folder
             self._left[folder] -= 1
             self._finished += not self._left[folder]
             self._misled[folder] += step.record.success
@@ -134,13 +134,13 @@ class Follower:
             if step.record.error:
                 self._progress.console.print(plain(f"{step.record.source}: {step.record.error}"))
         self._measured += step.measured
-        for line in self._execution.warnings[self._warned :]:
+        for line in self._state.warnings[self._warned :]:
             self._progress.console.print(f"note: {plain(line)}")
             self._warned += 1
-        if step.task or step.measured:
-            self._show(step.task)
+        if step.cell or step.measured:
+            self._show(step.cell)
 
-    def _show(self, task: "Task | None") -> None:
+    def _show(self, task: "CellProgress | None") -> None:
         cells = len(self._tasks)
         state = [f"{self._ready}/{self._images}"]
         if cells > 1:
@@ -152,13 +152,13 @@ class Follower:
             state.append(f"{self._measured} measured")
         if workers := self._tell_workers():
             state.append(workers)
-        name = plain(task.folder if cells > 1 and task else self._tasks[0].work.cell.label)
+        name = plain(task.folder if cells > 1 and task else self._tasks[0].job.cell.label)
         self._progress.update(self._bar, description=name if task else "originals", state=", ".join(state))
 
     def _tell_workers(self) -> str:
         """Return how fast the workers are, asked for once a second."""
         if time.monotonic() - self._asked > 1:
-            self._asked, rates = time.monotonic(), sorted(self._execution.rates.values())
+            self._asked, rates = time.monotonic(), sorted(self._state.rates.values())
             if rates:
                 several = f"{rates[0]:.2g} to {rates[-1]:.2g} images/s each, {sum(rates):.3g} in all"
                 told = several if len(rates) > 1 else f"{rates[0]:.3g} images/s"

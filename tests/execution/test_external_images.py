@@ -10,14 +10,15 @@ import torch
 from edgefool.classifiers import load_classifier
 from edgefool.datasets import Folder
 from edgefool.errors import UsageError
-from edgefool.execution import ForeignImages
+from edgefool.execution import ExternalImages
 from edgefool.images import encode_png, read_image, resize_image
-from edgefool.measures import psnr, ssim
+from edgefool.metrics import psnr, ssim
 from edgefool.runs import RunFolder
+from edgefool.storage import parse_path
 
 
-def foreign(clean: Path, adversarial: Path, size: int | str = "native", **labels: object) -> ForeignImages:
-    return ForeignImages(Folder(name="originals", path=(clean,), **labels), adversarial, size)
+def external(clean: Path, adversarial: Path, size: int | str = "native", **labels: object) -> ExternalImages:
+    return ExternalImages(Folder(name="originals", path=(clean,), **labels), parse_path(adversarial), size)
 
 
 @pytest.fixture
@@ -34,9 +35,9 @@ def others(tmp_path, album):
 def measure(tmp_path, tiny):
     """Return what measures images in a run by two classifiers."""
 
-    def measure(images: ForeignImages) -> tuple[RunFolder, list[int]]:
+    def measure(images: ExternalImages) -> tuple[RunFolder, list[int]]:
         run = RunFolder(tmp_path / "run")
-        run.path.mkdir()
+        (tmp_path / "run").mkdir()
         classifiers = [load_classifier(f"{tiny}:{name}") for name in ("factory", "other")]
         return run, list(images.measure(run, classifiers, ["bits4"], None))
 
@@ -50,16 +51,16 @@ def test_pairs_have_the_same_name_whatever_their_kind(tmp_path, make_photo):
     """Subfolders count, suffixes do not; names in the run are those of the originals."""
     clean = [make_photo(tmp_path / "clean" / name) for name in ("cat.png", "a/cat.png", "dog.jpg", "lone.png")]
     other = [make_photo(tmp_path / "other" / name) for name in ("cat.bmp", "a/cat.png", "dog.png")]
-    images = foreign(tmp_path / "clean", tmp_path / "other")
-    pairs = {photo.path: path for photo, path in images.pairs}
-    assert pairs == dict(zip(clean[:3], other, strict=True))
+    images = external(tmp_path / "clean", tmp_path / "other")
+    pairs = {str(photo.path): str(path) for photo, path in images.pairs}
+    assert pairs == dict(zip(map(str, clean[:3]), map(str, other), strict=True))
     assert images.unpaired == 1
     assert len({photo.name for photo, _ in images.pairs}) == 3
 
 
 def test_labels_come_with_the_originals(album, others, measure):
     (album / "labels.csv").write_text("file,label\n1.png,4\n3.png,0\n")
-    images = foreign(album, others, labels=album / "labels.csv", num_classes=5)
+    images = external(album, others, labels=album / "labels.csv", num_classes=5)
     expected = {"1": 4, "3": 0}
     assert {photo.name: photo.label for photo, _ in images.pairs if photo.label is not None} == expected
     run, _ = measure(images)
@@ -101,14 +102,14 @@ def test_folders_that_do_not_fit_are_refused(tmp_path, album, others, case):
     name, harm, message = REFUSED[case]
     harm(tmp_path / name)
     with pytest.raises(UsageError, match=message):
-        foreign(album, others)
+        external(album, others)
 
 
 def test_only_the_first_stray_images_are_named(album, others):
     for k in range(9):
         (others / f"stray{k}.png").write_bytes(b"")
     with pytest.raises(UsageError, match=r"9 of 15 images .*: stray0, stray1, stray2, \.\.\.$"):
-        foreign(album, others)
+        external(album, others)
 
 
 # Records
@@ -116,11 +117,11 @@ def test_only_the_first_stray_images_are_named(album, others):
 
 @torch.no_grad()
 def test_records_say_what_the_files_hold(album, others, measure, tiny):
-    images = foreign(album, others)
+    images = external(album, others)
     run, steps = measure(images)
     assert sum(steps) == 2 * 6 + 2 * 6 + 6  # taken in, measured, and the originals
     classifiers = {c.fingerprint: c for c in (load_classifier(f"{tiny}:{name}") for name in ("factory", "other"))}
-    records = run.records()
+    records, qualities = run.records(), {line.key: line for line in run.qualities()}
     assert len(records) == 12
     assert 0 < sum(r.success for r in records) < 12, "the test needs both"
     for record in records:
@@ -133,8 +134,8 @@ def test_records_say_what_the_files_hold(album, others, measure, tiny):
         assert record.original_probability == pytest.approx(before.max().item(), rel=1e-4)
         assert record.adversarial_probability == pytest.approx(after.max().item(), rel=1e-4)
         assert record.success == record.success_float == (record.original_class != record.adversarial_class)
-        assert record.psnr == pytest.approx(psnr(adversarial, original).item(), rel=1e-5)
-        assert record.ssim == pytest.approx(ssim(adversarial, original).item(), rel=1e-5)
+        assert qualities[record.key].psnr == pytest.approx(psnr(adversarial, original).item(), rel=1e-5)
+        assert qualities[record.key].ssim == pytest.approx(ssim(adversarial, original).item(), rel=1e-5)
         assert (record.width, record.height) == (36, 32)
         assert record.source == str(others / f"{record.image}.png")
         assert (record.method, record.error, record.iterations, record.seconds) == ("others", None, None, None)
@@ -145,7 +146,7 @@ def test_records_say_what_the_files_hold(album, others, measure, tiny):
 def test_originals_are_resized_as_asked(album, others, measure):
     for path in others.iterdir():
         path.write_bytes(encode_png(resize_image(read_image(path), 24)))
-    run, _ = measure(foreign(album, others, 24))
+    run, _ = measure(external(album, others, 24))
     assert {(r.width, r.height, r.error) for r in run.records()} == {(24, 24, None)}
     assert {cell.size for cell in run.cells().values()} == {24}
 
@@ -154,21 +155,20 @@ def test_what_cannot_be_read_or_paired_is_an_error(album, others, measure, make_
     (others / "0.png").write_text("no image")
     (album / "1.png").write_text("no image")
     make_photo(others / "2.png", width=40)
-    run, _ = measure(foreign(album, others))
+    run, _ = measure(external(album, others))
     errors = {r.image: r.error for r in run.records() if r.error}
     assert set(errors) == {"0", "1", "2"}
     assert errors["0"].startswith("not an image")
     assert errors["1"].startswith(f"its original {album / '1.png'}: not an image")
-    assert errors["2"] == "the original has 36x32 pixels, the adversarial image 40x32; give --size"
+    assert errors["2"] == "the original has 36x32 pixels, the adversarial image 40x32; set size"
     assert {r.image for r in run.records() if not r.error} == {"3", "4", "5"}
-    assert {line.image for line in run.prediction_lines.read()} == {"3", "4", "5"}
+    assert {line.image for line in run.predictions()} == {"3", "4", "5"}
 
 
-def test_equal_images_mislead_nobody(album, measure):
-    run, _ = measure(foreign(album, album))
+def test_equal_images_fool_no_classifier(album, measure):
+    run, _ = measure(external(album, album))
     assert not any(r.success for r in run.records())
-    assert {r.psnr for r in run.records()} == {float("inf")}
-    assert {line.linf for line in run.quality_lines.read()} == {0.0}
+    assert {(line.psnr, line.linf) for line in run.qualities()} == {(float("inf"), 0.0)}
 
 
 def test_a_folder_whose_name_is_not_utf8(tmp_path, album, others, measure):
@@ -177,7 +177,7 @@ def test_a_folder_whose_name_is_not_utf8(tmp_path, album, others, measure):
         shutil.copytree(others, os.fsdecode(odd))
     except OSError:
         pytest.skip("this file system takes only tame names")
-    run, _ = measure(foreign(album, Path(os.fsdecode(odd))))
+    run, _ = measure(external(album, Path(os.fsdecode(odd))))
     assert {r.method for r in run.records()} == {"odd\\xff\x1b[31m"}
     assert all(r.cell.isprintable() and r.cell.startswith("originals/odd") for r in run.records())
-    assert len(run.prediction_lines.read()) == (2 * 6 + 6) * 2
+    assert len(run.predictions()) == (2 * 6 + 6) * 2

@@ -11,7 +11,7 @@ from edgefool.classifiers.vision import torchvision
 from edgefool.datasets import paper_subset
 from edgefool.errors import UsageError
 from edgefool.experiments import Experiment, make_plan
-from edgefool.measures import Lpips
+from edgefool.metrics import Lpips
 
 
 def test_every_method_attacks_every_classifier_of_every_dataset(tmp_path, tiny, album, settings):

@@ -13,7 +13,7 @@ from edgefool.attacks import EdgeFool
 from edgefool.errors import RunError, UsageError
 from edgefool.experiments import Plan, make_attack, make_plan, read_plan
 from edgefool.experiments.plan import reread_plan
-from edgefool.measures import PAPER_SQUEEZERS
+from edgefool.metrics import PAPER_SQUEEZERS
 from edgefool.storage import parse_path
 
 SMALLEST = """

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from edgefool.errors import EdgeFoolError, RunError, UsageError
-from edgefool.execution import Execution
+from edgefool.execution import RunState, run_local
 from edgefool.experiments import Experiment, make_plan
 from edgefool.runs import Record, RunFolder, load_records, open_run
 from edgefool.runs.run_folder import sha256
@@ -155,7 +155,7 @@ class Disturbed:
         attempt = Attempt()
         try:
             with open_run(folder, self._plan, self.experiment.cells) as run:
-                for number, step in enumerate(Execution(self.experiment, run), 1):
+                for number, step in enumerate(run_local(RunState(self.experiment, run)), 1):
                     if step.record:
                         attempt.done.append(step.record)
                     if meanwhile:

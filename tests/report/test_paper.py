@@ -3,7 +3,7 @@
 import pytest
 
 from edgefool.attacks import METHODS
-from edgefool.measures import PAPER_SQUEEZERS
+from edgefool.metrics import PAPER_SQUEEZERS
 from edgefool.report.paper import WORKS, paper_detectability, squeezer_title
 
 

@@ -1,8 +1,20 @@
 """How it is done: in this process, or by workers."""
 
 from edgefool.execution.cell_attack import image_seed
-from edgefool.execution.distributed.driver import ray_execution
-from edgefool.execution.external_images import ForeignImages
-from edgefool.execution.local import Execution, Step, Task
+from edgefool.execution.distributed.driver import run_distributed
+from edgefool.execution.distributed.ray_pool import RayWorkerPool, make_ray_pool
+from edgefool.execution.external_images import ExternalImages
+from edgefool.execution.local import run_local
+from edgefool.execution.state import CellProgress, RunState, Step
 
-__all__ = ["Execution", "ForeignImages", "Step", "Task", "image_seed", "ray_execution"]
+__all__ = [
+    "CellProgress",
+    "ExternalImages",
+    "RayWorkerPool",
+    "RunState",
+    "Step",
+    "image_seed",
+    "make_ray_pool",
+    "run_distributed",
+    "run_local",
+]

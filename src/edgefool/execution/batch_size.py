@@ -8,43 +8,43 @@ from torch import Tensor, nn
 
 from edgefool.attacks import Attack
 
-MOST = {"cpu": 4, "cuda": 128}
-"""By kind of device; more images at a time bring no speed: on a CPU an image fills the cores, on a GPU this many do."""
+MAX_BATCH = {"cpu": 4, "cuda": 128}
+"""By type of device. More images at a time are no faster: one fills the cores of a CPU, this many fill a GPU."""
 
 _USABLE = 0.8  # of the memory that is free
 
 
 class BatchSize:
-    """Chooses the batch for images of a shape from the memory that is free when it is first asked.
+    """Chooses the batch size for images of a shape by the memory that is free at the first call.
 
     Parameters
     ----------
     attack
-        What needs the memory.
-    kept
-        What its classifier needs.
+        It holds images and state of its own.
+    memory
+        What its classifier keeps of them.
     share
-        Of the free memory that may be used.
+        Share of the free memory that may be used.
     """
 
-    def __init__(self, attack: Attack, kept: "Kept", share: float = 1.0):
-        self._attack, self._kept, self._share = attack, kept, share
+    def __init__(self, attack: Attack, memory: "ActivationMemory", share: float = 1.0):
+        self._attack, self._memory, self._share = attack, memory, share
         self._known: dict[torch.Size, int] = {}
 
     def __call__(self, shape: torch.Size) -> int:
         """Return how many images (3, H, W) fit, at least 1."""
         if shape not in self._known:
-            fitting = free_memory(self._kept.device, self._share) // self.need(shape)
-            self._known[shape] = max(1, min(fitting, MOST.get(self._kept.device.type, 1)))
+            fitting = free_memory(self._memory.device, self._share) // self.need(shape)
+            self._known[shape] = max(1, min(fitting, MAX_BATCH.get(self._memory.device.type, 1)))
         return self._known[shape]
 
     def need(self, shape: torch.Size) -> int:
         """Return the bytes that one image (3, H, W) takes, roughly."""
-        return int(1.2 * self._kept(shape)) + self._attack.bytes_per_pixel * shape[1] * shape[2]
+        return int(1.2 * self._memory(shape)) + self._attack.bytes_per_pixel * shape[1] * shape[2]
 
 
-class Kept:
-    """The bytes that a classifier keeps of an image of a shape for its backward pass; measured once for each.
+class ActivationMemory:
+    """The bytes that a classifier keeps of an image for its backward pass, measured once for each shape.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Kept:
 
 
 def saved_bytes(function: Callable[[], object], owned: set[int]) -> int:
-    """Return the bytes that a forward pass keeps for its backward pass, but for the storages ``owned``."""
+    """Return the bytes that a forward pass keeps for its backward pass, without the storages ``owned``."""
     storages: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:

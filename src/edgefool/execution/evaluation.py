@@ -1,36 +1,36 @@
-"""What is known of the images of a run, and what is still to be found out."""
+"""What was measured of the images of a run, and what is missing."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from edgefool.classifiers import Classifier
-from edgefool.execution.measurer import Answer, Question, Subject
+from edgefool.execution.measurer import ImageRef, Measurements, MeasureRequest
 from edgefool.runs import Record, RunFolder
 
 
 class Evaluation:
-    """The questions that a run leaves open, each asked once, and what was answered.
+    """The measurements of a run, and requests for those that are missing, each made once.
 
-    An answer counts as long as its image's hash is the one in the image's record.
+    A measurement counts as long as its image's hash is the one in the image's record.
 
     Parameters
     ----------
     run
         The open run folder.
     classifiers
-        By dataset, those that judge its images.
+        By dataset, those that classify its images.
     squeezers
-        By which images are squeezed: the originals for every classifier, adversarial ones for that which was attacked.
+        By which images are squeezed: originals for every classifier, adversarial ones for the attacked classifier.
     lpips
         Whether LPIPS is wanted.
     batch_size
-        Images that are measured together; those of different sizes are not.
+        Images that are measured together; they are of one size.
 
     Attributes
     ----------
     problems : list of str
-        A line for each classifier that failed at images of some size, or whose answers were not finite numbers; these
-        images have none of its answers.
+        A line for each classifier that failed at images of some size, or whose logits were not finite numbers; it has
+        no predictions for these images.
     """
 
     def __init__(
@@ -47,67 +47,66 @@ class Evaluation:
         self._lpips, self._batch_size = lpips, batch_size
         self._predictions = {line.key: line for line in run.predictions()}
         self._qualities = {line.key: line for line in run.qualities()}
-        self._asked: set[tuple[str | None, str, str, str]] = set()  # images by key and hash
+        self._requested: set[tuple[str | None, str, str, str]] = set()  # images by key and hash
         self.problems: list[str] = []
 
-    def originals(self, records: Iterable[Record]) -> Iterator[Question]:
-        """Return what is to be found out of the originals of records."""
-        subjects = {(r.dataset, r.image): Subject(r, None, r.original_png) for r in records if r.original_png}
-        yield from self._ask(subjects.values(), "")
+    def originals(self, records: Iterable[Record]) -> Iterator[MeasureRequest]:
+        """Return requests for what is missing of the originals of records."""
+        refs = {(r.dataset, r.image): ImageRef(r, None, r.original_png) for r in records if r.original_png}
+        yield from self._request(refs.values(), "")
 
-    def adversarial(self, records: Iterable[Record], fingerprint: str) -> Iterator[Question]:
-        """Return what is to be found out of a cell's images, which attacked the classifier of this fingerprint."""
-        yield from self._ask(
-            [Subject(record, record.cell, record.png) for record in records if record.png], fingerprint
-        )
+    def adversarial(self, records: Iterable[Record], fingerprint: str) -> Iterator[MeasureRequest]:
+        """Return requests for what is missing of a cell's images; the attacked classifier has this fingerprint."""
+        refs = [ImageRef(record, record.cell, record.png) for record in records if record.png]
+        yield from self._request(refs, fingerprint)
 
-    def save(self, answer: Answer) -> None:
-        """Write down what was found out; raise as `RunFolder.save` does."""
-        # Where LPIPS fails, the rest of an image's quality is found out again each time.
-        qualities = [line for line in answer.qualities if line != self._qualities.get(line.key)]
-        self._run.save_measures(answer.predictions, qualities)
-        self._predictions |= {line.key: line for line in answer.predictions}
+    def save(self, measured: Measurements) -> None:
+        """Write down what was measured; raise as `RunFolder.save` does."""
+        # Where LPIPS fails, the rest of an image's quality is measured again each time.
+        qualities = [line for line in measured.qualities if line != self._qualities.get(line.key)]
+        self._run.save_measures(measured.predictions, qualities)
+        self._predictions |= {line.key: line for line in measured.predictions}
         self._qualities |= {line.key: line for line in qualities}
-        self.problems += [problem for problem in answer.problems if problem not in self.problems]
+        self.problems += [problem for problem in measured.problems if problem not in self.problems]
 
-    def _ask(self, subjects: Iterable[Subject], source: str) -> Iterator[Question]:
-        open_ones = [s for s in subjects if (*s.key, s.png) not in self._asked and self._is_open(s, source)]
-        self._asked |= {(*subject.key, subject.png) for subject in open_ones}
-        for batch in _batches(open_ones, self._batch_size):
-            asked = {}
+    def _request(self, refs: Iterable[ImageRef], attacked: str) -> Iterator[MeasureRequest]:
+        missing = [ref for ref in refs if (*ref.key, ref.png) not in self._requested and self._lacks_any(ref, attacked)]
+        self._requested |= {(*ref.key, ref.png) for ref in missing}
+        for batch in _batches(missing, self._batch_size):
+            predictions = {}
             for fingerprint in self._fingerprints[batch[0].record.dataset]:
-                chosen = tuple(k for k, subject in enumerate(batch) if self._lacks(subject, fingerprint, source))
-                if chosen:
-                    asked[fingerprint] = (self._wanted(batch[0], fingerprint, source), chosen)
-            compared = tuple(k for k, subject in enumerate(batch) if self._lacks_quality(subject))
-            yield Question(tuple(batch), asked, compared)
+                rows = tuple(row for row, ref in enumerate(batch) if self._lacks(ref, fingerprint, attacked))
+                if rows:
+                    predictions[fingerprint] = (self._squeezers_for(batch[0], fingerprint, attacked), rows)
+            compared = tuple(row for row, ref in enumerate(batch) if self._lacks_quality(ref))
+            yield MeasureRequest(tuple(batch), predictions, compared)
 
-    def _is_open(self, subject: Subject, source: str) -> bool:
-        judges = self._fingerprints[subject.record.dataset]
-        return self._lacks_quality(subject) or any(self._lacks(subject, judge, source) for judge in judges)
+    def _lacks_any(self, ref: ImageRef, attacked: str) -> bool:
+        fingerprints = self._fingerprints[ref.record.dataset]
+        return self._lacks_quality(ref) or any(self._lacks(ref, fingerprint, attacked) for fingerprint in fingerprints)
 
-    def _wanted(self, subject: Subject, fingerprint: str, source: str) -> tuple[str, ...]:
-        return self._squeezers if subject.cell is None or fingerprint == source else ()
+    def _squeezers_for(self, ref: ImageRef, fingerprint: str, attacked: str) -> tuple[str, ...]:
+        return self._squeezers if ref.cell is None or fingerprint == attacked else ()
 
-    def _lacks(self, subject: Subject, fingerprint: str, source: str) -> bool:
-        known = self._predictions.get((*subject.key, fingerprint))
-        wanted = self._wanted(subject, fingerprint, source)
-        return known is None or known.png != subject.png or not set(wanted) <= known.scores.keys()
+    def _lacks(self, ref: ImageRef, fingerprint: str, attacked: str) -> bool:
+        known = self._predictions.get((*ref.key, fingerprint))
+        squeezers = self._squeezers_for(ref, fingerprint, attacked)
+        return known is None or known.png != ref.png or not set(squeezers) <= known.scores.keys()
 
-    def _lacks_quality(self, subject: Subject) -> bool:
-        if subject.cell is None:
+    def _lacks_quality(self, ref: ImageRef) -> bool:
+        if ref.cell is None:
             return False
-        known = self._qualities.get((subject.cell, subject.record.image))
-        return known is None or known.png != subject.png or (self._lpips and known.lpips is None)
+        known = self._qualities.get((ref.cell, ref.record.image))
+        return known is None or known.png != ref.png or (self._lpips and known.lpips is None)
 
 
-def _batches(subjects: Iterable[Subject], most: int) -> Iterator[list[Subject]]:
-    """Cut subjects into batches of images of one dataset and size."""
+def _batches(refs: Iterable[ImageRef], batch_size: int) -> Iterator[list[ImageRef]]:
+    """Cut into batches of images of one dataset and size."""
 
-    def kin(subject: Subject) -> tuple[str, int | None, int | None]:
-        return subject.record.dataset, subject.record.width, subject.record.height
+    def group_key(ref: ImageRef) -> tuple[str, int | None, int | None]:
+        return ref.record.dataset, ref.record.width, ref.record.height
 
-    for _, group in groupby(sorted(subjects, key=kin), key=kin):
+    for _, group in groupby(sorted(refs, key=group_key), key=group_key):
         alike = list(group)
-        for start in range(0, len(alike), most):
-            yield alike[start : start + most]
+        for start in range(0, len(alike), batch_size):
+            yield alike[start : start + batch_size]

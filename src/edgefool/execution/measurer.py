@@ -1,4 +1,4 @@
-"""Measures images of a run as its files hold them: what classifiers say of them, squeezed or not."""
+"""Measures images of a run as its files hold them: how classifiers classify them, squeezed or not, and distances."""
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,15 +10,15 @@ from torch import Tensor, nn
 
 from edgefool.classifiers import Classifier
 from edgefool.errors import UsageError
-from edgefool.execution.cell_attack import device_of
+from edgefool.execution.judge import device_of
 from edgefool.images import read_image
-from edgefool.measures import changed_pixels, ciede2000, linf, squeezing_scores
+from edgefool.metrics import changed_pixels, ciede2000, linf, psnr, squeezing_scores, ssim
 from edgefool.runs import Prediction, Quality, Record, RunFolder
 
 
 @dataclass(frozen=True)
-class Subject:
-    """One PNG of the run; ``cell`` is None for an original."""
+class ImageRef:
+    """One PNG of the run, and its SHA-256; ``cell`` is None for an original."""
 
     record: Record
     cell: str | None
@@ -31,45 +31,50 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is to be found out of images of one dataset and size, of one cell or all originals.
+class MeasureRequest:
+    """What to measure of images of one dataset and size: adversarial images of one cell, or originals.
 
     Attributes
     ----------
-    subjects : tuple of Subject
+    images : tuple of ImageRef
         The images.
-    asked : dict
-        By a classifier's fingerprint, the squeezers, and those of ``subjects`` that it is shown, by their numbers.
+    predictions : dict
+        By a classifier's fingerprint, the squeezers, and the positions in ``images`` of those that it classifies.
     compared : tuple of int
-        Those whose distance to the original is wanted.
+        The positions of those whose distance to the original is measured.
     """
 
-    subjects: tuple[Subject, ...]
-    asked: dict[str, tuple[tuple[str, ...], tuple[int, ...]]]
+    images: tuple[ImageRef, ...]
+    predictions: dict[str, tuple[tuple[str, ...], tuple[int, ...]]]
     compared: tuple[int, ...]
 
     def __len__(self) -> int:
-        return len(self.subjects)
+        return len(self.images)
+
+    @property
+    def cell(self) -> str | None:
+        """The cell of the images, None for originals."""
+        return self.images[0].cell
 
 
 @dataclass
-class Answer:
-    """What was found out; ``problems`` says why something is missing."""
+class Measurements:
+    """What was measured; ``problems`` says why something is missing."""
 
     predictions: list[Prediction] = field(default_factory=list)
     qualities: list[Quality] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
-class Meter:
-    """Answers questions.
+class Measurer:
+    """Carries out requests.
 
     Parameters
     ----------
     run
         The run folder.
     classifiers
-        Those that are asked.
+        Those that requests name.
     pool
         Threads that read images.
     lpips
@@ -86,27 +91,26 @@ class Meter:
         self._run, self._pool, self._lpips = run, pool, lpips
         self._classifiers = {classifier.fingerprint: classifier for classifier in classifiers}
 
-    def __call__(self, question: Question) -> Answer:
-        """Return what can be found out; a classifier that fails answers nothing."""
-        answer, subjects = Answer(), question.subjects
-        images = torch.stack(list(self._pool.map(self._read, subjects)))
-        for fingerprint, (squeezers, chosen) in question.asked.items():
-            shown = [subjects[k] for k in chosen]
-            self._predict(answer, self._classifiers[fingerprint], squeezers, shown, images[list(chosen)])
-        if question.compared:
-            self._compare(answer, [subjects[k] for k in question.compared], images[list(question.compared)])
-        return answer
+    def __call__(self, request: MeasureRequest) -> Measurements:
+        """Return what can be measured; a classifier that fails predicts nothing."""
+        measured = Measurements()
+        images = torch.stack(list(self._pool.map(self._read, request.images)))
+        for fingerprint, (squeezers, rows) in request.predictions.items():
+            refs = [request.images[row] for row in rows]
+            self._predict(measured, self._classifiers[fingerprint], squeezers, refs, images[list(rows)])
+        if rows := request.compared:
+            self._compare(measured, [request.images[row] for row in rows], images[list(rows)])
+        return measured
 
-    def _read(self, subject: Subject) -> Tensor:
-        kind = subject.record.kind if subject.cell else "originals"
-        return read_image(self._run.image_path(kind, subject.record))
+    def _read(self, ref: ImageRef) -> Tensor:
+        return read_image(self._run.image_path(ref.record.kind if ref.cell else "originals", ref.record))
 
     def _predict(
         self,
-        answer: Answer,
+        measured: Measurements,
         classifier: Classifier,
         squeezers: Sequence[str],
-        subjects: Sequence[Subject],
+        refs: Sequence[ImageRef],
         images: Tensor,
     ) -> None:
         size = f"{images.shape[3]} x {images.shape[2]} pixels"
@@ -114,47 +118,47 @@ class Meter:
             probabilities, scores = squeezing_scores(classifier, images.to(device_of(classifier)), squeezers)
         except Exception as error:  # the classifier may be anybody's code
             reason = str(error).partition("\n")[0]
-            answer.problems.append(f"{classifier.name} cannot take {size}: {reason}")
+            measured.problems.append(f"{classifier.name} cannot take {size}: {reason}")
             return
         finite = probabilities.isfinite().all(1) & scores.isfinite().all(1)
         if not finite.all():
-            answer.problems.append(f"{classifier.name}: the logits for some images of {size} are not finite numbers")
+            measured.problems.append(f"{classifier.name}: the logits for some images of {size} are not finite numbers")
         best, classes = probabilities.max(1)
-        answer.predictions += [
+        measured.predictions += [
             Prediction(
-                cell=subject.cell,
-                dataset=subject.record.dataset,
-                image=subject.record.image,
-                png=subject.png,
+                cell=ref.cell,
+                dataset=ref.record.dataset,
+                image=ref.record.image,
+                png=ref.png,
                 classifier=classifier.name,
                 fingerprint=classifier.fingerprint,
                 predicted=predicted,
                 probability=probability,
                 scores=dict(zip(squeezers, row, strict=True)),
             )
-            for subject, known, predicted, probability, row in zip(
-                subjects, finite.tolist(), classes.tolist(), best.tolist(), scores.tolist(), strict=True
+            for ref, known, predicted, probability, row in zip(
+                refs, finite.tolist(), classes.tolist(), best.tolist(), scores.tolist(), strict=True
             )
             if known
         ]
 
-    def _compare(self, answer: Answer, subjects: Sequence[Subject], images: Tensor) -> None:
-        paths = map(partial(self._run.image_path, "originals"), (subject.record for subject in subjects))
+    def _compare(self, measured: Measurements, refs: Sequence[ImageRef], images: Tensor) -> None:
+        paths = map(partial(self._run.image_path, "originals"), (ref.record for ref in refs))
         originals = torch.stack(list(self._pool.map(read_image, paths)))
-        distances = {measure.__name__: measure(images, originals) for measure in (ciede2000, linf, changed_pixels)}
+        values = {m.__name__: m(images, originals) for m in (psnr, ssim, ciede2000, linf, changed_pixels)}
         if self._lpips is not None:
             device = next(self._lpips.parameters()).device
             try:
                 with torch.no_grad():
-                    distances["lpips"] = self._lpips(images.to(device), originals.to(device))
+                    values["lpips"] = self._lpips(images.to(device), originals.to(device))
             except UsageError as error:  # images too small for its network
-                answer.problems.append(f"LPIPS: {error}")
-        answer.qualities += [
+                measured.problems.append(f"LPIPS: {error}")
+        measured.qualities += [
             Quality(
-                cell=subject.record.cell,
-                image=subject.record.image,
-                png=subject.png,
-                **{name: float(values[row]) for name, values in distances.items()},
+                cell=ref.record.cell,
+                image=ref.record.image,
+                png=ref.png,
+                **{name: float(value[row]) for name, value in values.items()},
             )
-            for row, subject in enumerate(subjects)
+            for row, ref in enumerate(refs)
         ]

@@ -2,24 +2,23 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 
-from edgefool.attacks import Attack
-from edgefool.classifiers import CATALOGUE, Classifier, load_classifier, read_state_dict
-from edgefool.classifiers.weights import cache_folder, fetch
+from edgefool.attacks import Attack, settings
+from edgefool.classifiers import CLASSIFIERS, Classifier, cache_folder, fetch, load_classifier, read_state_dict
 from edgefool.datasets import Dataset, Photo
 from edgefool.errors import UsageError
 from edgefool.experiments.identity import known_names
 from edgefool.experiments.plan import ClassifierEntry, LpipsEntry, Plan, make_attack
-from edgefool.measures import Lpips
+from edgefool.metrics import Lpips
 from edgefool.runs import Record
 from edgefool.runs.cell import Cell
 
 
 @dataclass(frozen=True)
-class Work:
+class CellJob:
     """A cell with what it names; ``limit`` is how many photos of the dataset it is about."""
 
     cell: Cell
@@ -46,7 +45,7 @@ class Experiment:
         By dataset, those found.
     classifiers : dict
         By dataset, those that are attacked and that judge.
-    works : list of Work
+    jobs : list of CellJob
         The cells, classifier by classifier, with what they name.
     lpips : Lpips or None
         What computes LPIPS, if the plan asks for it.
@@ -64,20 +63,20 @@ class Experiment:
         self.photos = {dataset.name: dataset.find(allow_missing=allow_missing) for dataset in plan.datasets}
         self._attacks = [make_attack(method.name, method.constants) for method in plan.methods]
         self.classifiers = load_all_classifiers(plan, device)
-        self.works = [
-            Work(self._cell(dataset, classifier, k), classifier, self._attacks[k], method.limit)
+        self.jobs = [
+            CellJob(self._cell(dataset, classifier, k), classifier, self._attacks[k], method.limit)
             for dataset, classifiers in self.classifiers.items()
             for classifier in classifiers
             for k, method in enumerate(plan.methods)
         ]
-        _refuse_equal(self.works)
+        _refuse_equal(self.jobs)
         self.lpips = load_lpips(plan.lpips, device) if plan.lpips else None
 
     def _cell(self, dataset: str, classifier: Classifier, k: int) -> Cell:
         return Cell(
             dataset=dataset,
             method=self._attacks[k].name,
-            constants=asdict(self._attacks[k]),
+            constants=settings(self._attacks[k]),
             fingerprint=classifier.fingerprint,
             size=self.plan.size,
             seed=self.plan.seed,
@@ -89,7 +88,7 @@ class Experiment:
     @property
     def cells(self) -> list[Cell]:
         """The cells."""
-        return [work.cell for work in self.works]
+        return [job.cell for job in self.jobs]
 
     @property
     def all_classifiers(self) -> list[Classifier]:
@@ -110,23 +109,23 @@ class Experiment:
         ]
         return unfit + few
 
-    def seconds_per_image(self, works: Sequence[Work]) -> list[float]:
-        """Return roughly what an image of each work costs, from one timed step of its attack on noise.
+    def seconds_per_image(self, jobs: Sequence[CellJob]) -> list[float]:
+        """Return roughly what an image of each job costs, from one timed step of its attack on noise.
 
         It is 0 where the classifier cannot take such an image; its records will say why.
         """
         side = 224 if self.plan.size == "native" else self.plan.size
         noise = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(self.device)
         known: dict[tuple[str, str], float] = {}
-        for work in works:
-            key = (work.classifier.fingerprint, work.attack.name)
+        for job in jobs:
+            key = (job.classifier.fingerprint, job.attack.name)
             if key not in known:
                 try:
-                    _time(work, noise)  # the first is slower
-                    known[key] = _time(work, noise)
+                    _time(job, noise)  # the first is slower
+                    known[key] = _time(job, noise)
                 except Exception:  # the classifier may be anybody's code
                     known[key] = 0.0
-        return [known[work.classifier.fingerprint, work.attack.name] for work in works]
+        return [known[job.classifier.fingerprint, job.attack.name] for job in jobs]
 
     def named_as_before(self, records: Sequence[Record]) -> dict[str, list[Photo]]:
         """Return the photos by dataset, with the names that they have in a run of these records.
@@ -224,22 +223,22 @@ def load_lpips(entry: LpipsEntry, device: str) -> Lpips:
     if file is None:
         if entry.backbone != "alex":
             raise UsageError(f"lpips: the backbone {entry.backbone} needs a file with its weights (weights = ...)")
-        alexnet = CATALOGUE["alexnet"]
+        alexnet = CLASSIFIERS["alexnet"]
         file = fetch(str(alexnet.url), alexnet.sha256, cache_folder())
     return Lpips(entry.backbone, read_state_dict(file)).to(device)
 
 
-def _refuse_equal(works: Sequence[Work]) -> None:
+def _refuse_equal(jobs: Sequence[CellJob]) -> None:
     seen: dict[str, str] = {}
-    for work in works:
-        if work.cell.id in seen:
-            raise UsageError(f"the methods {seen[work.cell.id]} and {work.cell.label} are the same")
-        seen[work.cell.id] = work.cell.label
+    for job in jobs:
+        if job.cell.id in seen:
+            raise UsageError(f"the methods {seen[job.cell.id]} and {job.cell.label} are the same")
+        seen[job.cell.id] = job.cell.label
 
 
-def _time(work: Work, noise: torch.Tensor) -> float:
+def _time(job: CellJob, noise: torch.Tensor) -> float:
     start = time.perf_counter()
-    states = work.attack.begin(work.classifier, noise, [0])
+    states = job.attack.begin(job.classifier, noise, [0])
     begun = time.perf_counter()
-    work.attack.step(work.classifier, states)
-    return begun - start + work.attack.typical_steps * (time.perf_counter() - begun)
+    job.attack.step(job.classifier, states)
+    return begun - start + job.attack.typical_steps * (time.perf_counter() - begun)

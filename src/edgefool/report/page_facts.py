@@ -7,7 +7,7 @@ from typing import Any
 
 from edgefool.attacks import METHODS
 from edgefool.datasets import DATASETS
-from edgefool.measures import rate
+from edgefool.metrics import rate
 from edgefool.report.figures import titles
 from edgefool.report.results import Results
 from edgefool.runs import RunFolder

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from edgefool.measures import Rate, detectability, detection_threshold, mean_rate, rate, transferability
+from edgefool.metrics import Rate, detectability, detection_threshold, mean_rate, rate, transferability
 from edgefool.report.paper import classifier_of_paper, paper_detectability
 from edgefool.report.results import Answers, Results
 from edgefool.runs import Cell

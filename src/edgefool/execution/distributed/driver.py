@@ -1,324 +1,249 @@
-"""Does what is missing of an experiment in a run folder by way of workers; this process alone writes the records."""
+"""Does what is missing of a run by workers; this process alone writes the records."""
 
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Protocol
+from types import TracebackType
+from typing import Any, NamedTuple, Protocol, Self
 
 from edgefool.errors import AttackError, EdgeFoolError, RunError
-from edgefool.execution.cell_attack import error_record
-from edgefool.execution.distributed.ray_pool import Crew, Event
-from edgefool.execution.distributed.work_queue import MOST_DEATHS, Assignment, Todo
-from edgefool.execution.distributed.worker import Order, Report, Setup
-from edgefool.execution.local import Execution, Step
-from edgefool.execution.measurer import Answer
-from edgefool.experiments.experiment import Experiment
-from edgefool.runs import Record, RunFolder
-from edgefool.runs.cell import Cell
+from edgefool.execution.cell_attack import Outcome, error_record
+from edgefool.execution.distributed.stall_detector import STALL_WINDOW, StallDetector
+from edgefool.execution.distributed.work_queue import MAX_DEATHS, WorkItem, WorkQueue
+from edgefool.execution.distributed.worker import WorkerReady, WorkerReport
+from edgefool.execution.measurer import Measurements
+from edgefool.execution.state import CellProgress, RunState, Step
 
-_MOST_CULPRITS = 10  # in a row, with nothing done in between
-_WINDOW = 30.0  # seconds over which waiting is judged
-_MOST_WAITING = 0.2  # of the workers' time
-_MOST_BUSY = 0.8  # of this process's time
+_MAX_FAILURES = 10  # poison items in a row, without any result in between
 
 
-class Workers(Protocol):
-    """What starts workers and speaks with them: a Ray pool, or its stand-in in a test."""
+class WorkerEvent(NamedTuple):
+    """A worker is ready, reports results, or has failed."""
+
+    worker: str
+    content: WorkerReady | WorkerReport | BaseException
+
+
+class WorkerPool(Protocol):
+    """Starts workers and talks to them; entered while there is something to do. `RayWorkerPool` is one."""
 
     size: int
 
-    def hire(self) -> str:
-        """Have one more worker started, which says when it is ready; return its name."""
+    def __enter__(self) -> Self: ...
 
-    def give(self, name: str, orders: Sequence[Order]) -> None:
-        """Hand orders to a worker."""
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
-    def ask(self, name: str) -> None:
-        """Have a worker report what it has done as soon as there is anything."""
+    def start(self) -> str:
+        """Start one more worker and return its name; an event follows when it is ready."""
 
-    def dismiss(self, name: str) -> None:
-        """Let a worker go."""
+    def submit(self, name: str, items: Sequence[WorkItem]) -> None:
+        """Send work items to a worker."""
 
-    def events(self, timeout: float) -> list[Event]:
-        """Return what workers said, after waiting for it as many seconds at most."""
+    def poll(self, name: str) -> None:
+        """Ask a worker for a report, which comes as an event as soon as it has results."""
+
+    def stop(self, name: str) -> None:
+        """Stop a worker."""
+
+    def events(self, timeout: float) -> list[WorkerEvent]:
+        """Return what has come from workers, after waiting for it for so many seconds at most."""
+
+
+def run_distributed(
+    state: RunState, pool: WorkerPool, *, measure: bool = True, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Step]:
+    """Attack what is missing of a run by workers, and measure it; yield what is durable.
+
+    What a worker had when it died goes to others. A photo that killed three workers becomes an error record.
+
+    Parameters
+    ----------
+    state
+        What is missing; it changes with each step.
+    pool
+        The workers. It is entered only if there is something to do.
+    measure
+        As for `run_local`.
+    clock
+        As `time.monotonic`.
+
+    Raises
+    ------
+    UsageError
+        If a worker does not fit.
+    RunError
+        If images or records cannot be written, or workers die before they are ready.
+    """
+    yield from _Driver(state, pool, measure, clock).run()
 
 
 @dataclass
-class Member:
-    """A worker as this process knows it.
+class WorkerStatus:
+    """A worker as the driver knows it.
 
     Attributes
     ----------
     name, host : str
         Of the worker and of its machine.
-    room : int
-        How many orders it takes at a time; 0 until it is ready.
-    images : int
-        That it attacked.
     since : float
-        When it was hired, and then when it became ready, by `time.monotonic`.
+        When it was started and, later, when it became ready, by the driver's clock.
+    capacity : int
+        How many items it takes at a time; 0 until it is ready.
+    images : int
+        How many it has attacked.
+    items : dict of WorkItem
+        What it has, by number.
     """
 
     name: str
+    since: float
     host: str = ""
-    room: int = 0
+    capacity: int = 0
     images: int = 0
-    since: float = field(default_factory=time.monotonic)
-    holds: dict[int, Assignment] = field(default_factory=dict)
-
-    @property
-    def rate(self) -> float:
-        """Images per second."""
-        return self.images / max(time.monotonic() - self.since, 1e-9)
+    items: dict[int, WorkItem] = field(default_factory=dict)
 
 
-class DistributedExecution(Execution):
-    """An experiment in a run folder, done by workers; iterate, once, to do what is missing.
+class _Driver:
+    def __init__(self, state: RunState, pool: WorkerPool, measure: bool, clock: Callable[[], float]):
+        self._state, self._pool, self._measure, self._clock = state, pool, measure, clock
+        self._cells = {cell.folder: cell for cell in state.cells}
+        self._unfinished = {cell.folder: len(cell.waiting) for cell in state.cells}
+        self._numbers, self._queue = count(), WorkQueue(lambda item: state.original(*item.original) is not None)
+        self._workers: dict[str, WorkerStatus] = {}
+        self._failed_starts = self._consecutive_failures = self._deaths = 0
 
-    What a worker had in hand when it died is done again by others. An image that three workers died of becomes an
-    error record.
-
-    Parameters
-    ----------
-    experiment, run, retry
-        As for `Execution`.
-    start
-        Returns the workers for the cells, by folder; entered while there is something to do.
-
-    Attributes
-    ----------
-    members : dict of Member
-        Those who are at work, by name.
-
-    Raises
-    ------
-    UsageError
-        If a photo that was attacked has other bytes now, or a worker does not fit.
-    RunError
-        If images or records cannot be written, or workers die before they are ready.
-    """
-
-    def __init__(
-        self,
-        experiment: Experiment,
-        run: RunFolder,
-        start: Callable[[dict[str, Cell]], AbstractContextManager[Workers]],
-        *,
-        retry: bool = False,
-    ):
-        super().__init__(experiment, run, retry=retry)
-        self._crew = start({task.folder: task.work.cell for task in self.tasks})
-        self._numbers, self._todo = count(), Todo(self._has_original)
-        self._left = {task.folder: len(task.waiting) for task in self.tasks}
-        self.members: dict[str, Member] = {}
-        self._failures = self._barren = self._deaths = 0
-
-    @property
-    def rates(self) -> dict[str, float]:
-        """Images per second of each worker that is ready."""
-        return {f"{m.name} ({m.host})": m.rate for m in self.members.values() if m.room}
-
-    def __iter__(self) -> Iterator[Step]:
-        return self._carry_out(measure=True)
-
-    def attack(self) -> Iterator[Step]:
-        """Attack the photos that wait, and measure nothing."""
-        return self._carry_out(measure=False)
-
-    def _carry_out(self, *, measure: bool) -> Iterator[Step]:
-        self._measures = measure
-        for task in self.tasks:
-            self._todo.add(Assignment(task, photo) for photo in task.waiting)
-            if measure and not task.waiting:
-                self._todo.add(Assignment(task, question=question) for question in self.questions(task))
-        if not self._todo:
+    def run(self) -> Iterator[Step]:
+        for cell in self._state.cells:
+            self._queue.add(self._item(cell, photo=photo) for photo in cell.waiting)
+            if not cell.waiting:
+                self._queue.add(self._requests(cell))
+        if not self._queue:
             return
-        with self._crew as self._workers:
-            for _ in range(self._workers.size):
-                self._hire()
-            watch = _Watch(self._workers.size)
-            while self._todo or any(member.holds for member in self.members.values()):
-                start = time.monotonic()
-                events = self._workers.events(timeout=1.0)
-                waited = time.monotonic() - start
-                done = [pair for event in events for pair in self._hear(event, watch)]
-                self._assign()
-                yield from self._keep(done)
-                ready = sum(member.room > 0 for member in self.members.values())
-                if line := watch.look(waited, starving=bool(self._todo), ready=ready):
-                    self.warnings.append(line)
+        with self._pool:
+            for _ in range(self._pool.size):
+                self._start_worker()
+            self._stalls = StallDetector(self._pool.size, self._clock)
+            while self._queue or any(worker.items for worker in self._workers.values()):
+                start = self._clock()
+                events = self._pool.events(timeout=1.0)
+                waited = self._clock() - start
+                results = [result for event in events for result in self._handle_event(event)]
+                self._submit()
+                yield from self._save(results)
+                self._state.rates = self._rates()
+                ready = sum(worker.capacity > 0 for worker in self._workers.values())
+                if warning := self._stalls.check(waited, has_items=bool(self._queue), ready=ready):
+                    self._state.warnings.append(warning)
                     yield Step()
         if self._deaths:
-            self._run.remove_leftovers()
+            self._state.run.remove_leftovers()
 
-    def _has_original(self, assignment: Assignment) -> bool:
-        assert assignment.photo  # noqa: S101  (only photos have one)
-        return self.wanted(assignment.task, assignment.photo).known is not None
+    def _item(self, cell: CellProgress, **task: Any) -> WorkItem:
+        return WorkItem(next(self._numbers), cell.folder, cell.job.cell.dataset, **task)
 
-    def _hire(self) -> None:
-        name = self._workers.hire()
-        self.members[name] = Member(name)
+    def _requests(self, cell: CellProgress) -> Iterator[WorkItem]:
+        for request in self._state.requests(cell) if self._measure else ():
+            yield self._item(cell, request=request)
 
-    def _hear(self, event: Event, watch: "_Watch") -> list[tuple[Assignment, Record | Answer]]:
-        """Take in what a worker said; return what was done, each once."""
-        member = self.members.get(event.worker)
-        if member is None:  # it was let go
+    def _rates(self) -> dict[str, float]:
+        now, ready = self._clock(), [worker for worker in self._workers.values() if worker.capacity]
+        return {f"{worker.name} ({worker.host})": worker.images / max(now - worker.since, 1e-9) for worker in ready}
+
+    def _start_worker(self) -> None:
+        name = self._pool.start()
+        self._workers[name] = WorkerStatus(name, self._clock())
+
+    def _handle_event(self, event: WorkerEvent) -> list[tuple[WorkItem, Outcome | Measurements]]:
+        """Take account of an event; return the results in it, each once."""
+        worker, content = self._workers.get(event.worker), event.content
+        if worker is None:  # it was stopped
             return []
-        if isinstance(event.said, BaseException):
-            return self._bury(member, event.said)
-        if isinstance(event.said, Report):
-            watch.idle += event.said.idle
-            done = [(member.holds.pop(number), result) for number, result in event.said.results]
-            member.images += sum(isinstance(result, Record) for _, result in done)
-            self._barren = 0
+        if isinstance(content, BaseException):
+            return self._handle_failure(worker, content)
+        results = []
+        if isinstance(content, WorkerReport):
+            self._stalls.idle += content.idle
+            results = [(worker.items.pop(number), result) for number, result in content.results]
+            worker.images += sum(isinstance(result, Outcome) for _, result in results)
+            self._consecutive_failures = 0
         else:
-            member.host, member.room, member.since = *event.said, time.monotonic()
-            self._failures, done = 0, []
-        self._workers.ask(member.name)
-        return done
+            worker.host, worker.capacity, worker.since = *content, self._clock()
+            self._failed_starts = 0
+        self._pool.poll(worker.name)
+        return results
 
-    def _bury(self, member: Member, reason: BaseException) -> list[tuple[Assignment, Record | Answer]]:
-        """Replace a worker; return error records for what is known to have killed it."""
-        if isinstance(reason, EdgeFoolError) and not isinstance(reason, AttackError):
-            raise reason
-        told = str(reason).strip().partition("\n")[0] or type(reason).__name__
-        self.warnings.append(f"{member.name} died, and what it had in hand ({len(member.holds)}) is done again: {told}")
-        del self.members[member.name]
-        self._workers.dismiss(member.name)
+    def _handle_failure(
+        self, worker: WorkerStatus, error: BaseException
+    ) -> list[tuple[WorkItem, Outcome | Measurements]]:
+        """Replace a worker; return error records for its poison item."""
+        if isinstance(error, EdgeFoolError) and not isinstance(error, AttackError):
+            raise error
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        self._state.warnings.append(f"{worker.name} died; its {len(worker.items)} work items are tried again: {reason}")
+        del self._workers[worker.name]
+        self._pool.stop(worker.name)
         self._deaths += 1
-        self._failures += not member.room
-        if self._failures < MOST_DEATHS * self._workers.size:
-            self._hire()
-        elif not self.members:
-            raise RunError(f"workers die before they are ready: {told}") from reason
-        culprits = self._todo.again(member.holds.values())
-        self._barren += len(culprits)
-        if self._barren >= _MOST_CULPRITS:
-            raise RunError(f"workers die of one image after the other: {told}") from reason
-        return [(culprit, _failed(culprit, told)) for culprit in culprits]
+        self._failed_starts += not worker.capacity
+        if self._failed_starts < MAX_DEATHS * self._pool.size:
+            self._start_worker()
+        elif not self._workers:
+            raise RunError(f"workers die before they are ready: {reason}") from error
+        poison = self._queue.retry(worker.items.values())
+        self._consecutive_failures += len(poison)
+        if self._consecutive_failures >= _MAX_FAILURES:
+            raise RunError(f"one image after another kills its workers: {reason}") from error
+        return [(item, self._give_up(item, reason)) for item in poison]
 
-    def _assign(self) -> None:
-        """Fill up what the workers have in hand."""
-        free = [m for m in self.members.values() if m.room and not any(a.is_suspect for a in m.holds.values())]
-        ready = sorted(free, key=lambda member: len(member.holds))
-        if ready and self._todo.some_alone:
-            alone, *ready = ready
-            if not alone.holds and (assignment := self._todo.next_alone()):
-                self._give(alone, [assignment])
-        # So that all have something to do at the end, and those that begin a little later.
-        held = sum(len(member.holds) for member in self.members.values())
-        expected = sum(m.room > 0 or time.monotonic() - m.since < _WINDOW for m in self.members.values())
-        share = math.ceil((held + len(self._todo)) / max(expected, 1))
-        for member in ready:
-            taken: list[Assignment] = []
-            room = min(member.room, share)
-            while len(member.holds) + len(taken) < room and (assignment := self._todo.next()):
-                taken.append(assignment)
-            if taken:
-                self._give(member, taken)
+    def _give_up(self, item: WorkItem, reason: str) -> Outcome | Measurements:
+        reason = f"{item.deaths} workers died of it; the last: {reason}"
+        if item.photo is None:
+            return Measurements(problems=[f"some images of {item.cell}: {reason}"])
+        return Outcome(error_record(item.cell, self._cells[item.cell].job.cell, item.photo, reason))
 
-    def _give(self, member: Member, assignments: Iterable[Assignment]) -> None:
-        numbered = dict(zip(self._numbers, assignments, strict=False))
-        member.holds |= numbered
-        self._workers.give(member.name, [self._order(number, a) for number, a in numbered.items()])
+    def _submit(self) -> None:
+        """Fill up the workers that are ready, each with its share of what is left."""
+        free = [
+            w for w in self._workers.values() if w.capacity and not any(item.is_isolated for item in w.items.values())
+        ]
+        free.sort(key=lambda worker: len(worker.items))
+        if free and self._queue.has_isolated:
+            alone, *free = free
+            if not alone.items and (item := self._queue.next_isolated()):
+                self._submit_to(alone, [item])
+        # A share leaves something for all until the end, also for those that are ready a little later.
+        held = sum(len(worker.items) for worker in self._workers.values())
+        now = self._clock()
+        expected = sum(w.capacity > 0 or now - w.since < STALL_WINDOW for w in self._workers.values())
+        share = math.ceil((held + len(self._queue)) / max(expected, 1))
+        for worker in free:
+            items: list[WorkItem] = []
+            most = min(worker.capacity, share) - len(worker.items)
+            while len(items) < most and (item := self._queue.next()):
+                items.append(item)
+            if items:
+                self._submit_to(worker, items)
 
-    def _order(self, number: int, assignment: Assignment) -> Order:
-        task, photo = assignment.task, assignment.photo
-        if photo is None:
-            return Order(number, question=assignment.question)
-        return Order(number, wanted=self.wanted(task, photo), cell=task.folder)
+    def _submit_to(self, worker: WorkerStatus, items: Sequence[WorkItem]) -> None:
+        for item in items:
+            worker.items[item.number] = item
+            item.known_original = self._state.original(*item.original)
+        self._pool.submit(worker.name, items)
 
-    def _keep(self, done: Sequence[tuple[Assignment, Record | Answer]]) -> Iterator[Step]:
-        """Make records durable together, and then answers."""
-        self._run.save_records([result for _, result in done if isinstance(result, Record)])
-        for assignment, result in done:
-            task = assignment.task
-            if isinstance(result, Record):
-                yield self.note(task, result)
-                self._left[task.folder] -= 1
-                if self._measures and not self._left[task.folder]:
-                    self._todo.add_soon(Assignment(task, question=question) for question in self.questions(task))
-            elif assignment.question:
-                self.evaluation.save(result)
-                of_originals = assignment.question.subjects[0].cell is None
-                yield Step(None if of_originals else task, measured=len(assignment.question))
-            self._todo.finish(assignment)
-
-
-def ray_execution(
-    experiment: Experiment,
-    run: RunFolder,
-    address: str = "",
-    *,
-    workers: int | None = None,
-    cores: int | None = None,
-    device: str = "auto",
-    batch_size: int | None = None,
-    retry: bool = False,
-) -> DistributedExecution:
-    """Return an execution by Ray actors.
-
-    Parameters
-    ----------
-    experiment, run, batch_size, retry
-        As for `Execution`; this process needs no GPU.
-    address, workers, cores
-        As for `edgefool.execution.distributed.ray_pool.Crew`.
-    device
-        "cpu", "cuda", or "auto": GPUs where there are any.
-
-    Raises
-    ------
-    UsageError
-        If Ray is not installed, or a photo that was attacked has other bytes now.
-    """
-
-    def start(cells: dict[str, Cell]) -> Crew:
-        # Workers may be in another folder, so that paths have to be whole.
-        setup = Setup(experiment.plan, cells, run.path.resolve(), run.owner(), batch_size, device)
-        return Crew(address, setup, workers, cores)
-
-    return DistributedExecution(experiment, run, start, retry=retry)
-
-
-class _Watch:
-    """Notices when workers are missing, or wait for photos or for this process."""
-
-    def __init__(self, size: int):
-        self._size, self._told = size, set[str]()
-        self._begin()
-
-    def _begin(self) -> None:
-        self._start, self.idle, self._waited, self._starving = time.monotonic(), 0.0, 0.0, True
-
-    def look(self, waited: float, *, starving: bool, ready: int) -> str:
-        """Return a line, each once, if it is so.
-
-        ``starving`` says that there is work that nobody has in hand, ``ready`` how many workers there are.
-        """
-        self._waited += waited
-        self._starving &= starving
-        seconds = time.monotonic() - self._start
-        if seconds < _WINDOW:
-            return ""
-        busy, idle, lines = 1 - self._waited / seconds, self.idle / seconds / max(ready, 1), {}
-        if ready < self._size:
-            lines["few"] = f"{ready} of {self._size} workers are ready after {seconds:.0f} s; is there room?"
-        if busy > _MOST_BUSY:
-            lines["driver"] = f"this process is busy {busy:.0%} of the time and holds the workers up"
-        elif self._starving and idle > _MOST_WAITING:
-            lines["workers"] = f"the workers wait for photos {idle:.0%} of the time"
-        self._begin()
-        new = next((kind for kind in lines if kind not in self._told), "")
-        self._told.add(new)
-        return lines.get(new, "")
-
-
-def _failed(culprit: Assignment, reason: str) -> Record | Answer:
-    told = f"{culprit.deaths} workers died of it; the last: {reason}"
-    if culprit.photo is None:
-        return Answer(problems=[f"some images of {culprit.task.folder}: {told}"])
-    return error_record(culprit.task.folder, culprit.task.work.cell, culprit.photo, told)
+    def _save(self, results: Iterable[tuple[WorkItem, Outcome | Measurements]]) -> Iterator[Step]:
+        """Make outcomes durable together, and then measurements."""
+        results = list(results)
+        self._state.save([result for _, result in results if isinstance(result, Outcome)])
+        for item, result in results:
+            cell = self._cells[item.cell]
+            if isinstance(result, Outcome):
+                yield self._state.note(cell, result.record)
+                self._unfinished[item.cell] -= 1
+                if not self._unfinished[item.cell]:
+                    self._queue.add_next(self._requests(cell))
+            elif item.request:
+                yield self._state.save_measurements(cell, item.request, result)
+            self._queue.finish(item)

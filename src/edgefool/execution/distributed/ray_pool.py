@@ -1,4 +1,4 @@
-"""Workers as Ray actors: on this machine, or on a cluster that was started by other hands."""
+"""Workers as Ray actors, on this machine or on a cluster that is running already."""
 
 import math
 import os
@@ -12,27 +12,23 @@ from dataclasses import replace
 from itertools import count
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from edgefool.errors import RunError, UsageError
-from edgefool.execution.distributed.worker import Order, Ready, Report, Setup, Worker
+from edgefool.execution.distributed.driver import WorkerEvent
+from edgefool.execution.distributed.work_queue import WorkItem
+from edgefool.execution.distributed.worker import Worker, WorkerConfig, WorkerReady, WorkerReport
+from edgefool.execution.state import RunState
 
 # Read by Ray when it is imported: it reports its use to nobody, and what it starts listens on loopback only.
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
-_ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-_THREADS = 4  # of an actor: one waits for results, others take orders
-
-
-class Event(NamedTuple):
-    """What a worker says: that it is ready, what it did, or why it is dead."""
-
-    worker: str
-    said: Ready | Report | BaseException
+_NO_USAGE_REPORTS = {"RAY_USAGE_STATS_ENABLED": "0"}
+_LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+_THREADS = 4  # of an actor: one waits for results, others accept work items
 
 
 def import_ray(address: str) -> Any:
-    """Return the module, set up for an address as of `Crew`; raise `UsageError` if it is not installed."""
-    for name, value in (_QUIET if address else _QUIET | _ALONE).items():
+    """Return the module, set up for an address as of `RayWorkerPool`; raise `UsageError` if it is not installed."""
+    for name, value in (_NO_USAGE_REPORTS if address else _NO_USAGE_REPORTS | _LOOPBACK_ONLY).items():
         os.environ.setdefault(name, value)
     try:
         import ray
@@ -41,7 +37,7 @@ def import_ray(address: str) -> Any:
     return ray
 
 
-class Crew:
+class RayWorkerPool:
     """Ray actors that each hold a `Worker`; enter it to connect to Ray.
 
     Parameters
@@ -49,12 +45,12 @@ class Crew:
     address
         ``""`` starts Ray on this machine; else that of a cluster: ``HOST:PORT`` of its Ray client server, or ``auto``
         on one of its machines.
-    setup
-        What the workers need to know, but for what they are given each.
+    config
+        What the workers need to know; each one's cores and share of a GPU are filled in.
     workers
         How many; by default one for each GPU, or, without any, for each ``cores`` cores.
     cores
-        Of the CPU, for each worker; by default 1, or with GPUs their share.
+        CPU cores of each worker; by default 1, or with GPUs its share of them.
 
     Raises
     ------
@@ -64,19 +60,19 @@ class Crew:
         If there is no cluster at the address, it has no room for a single worker, or contact with it is lost.
     """
 
-    def __init__(self, address: str, setup: Setup, workers: int | None = None, cores: int | None = None):
-        self._ray, self._address, self._setup = import_ray(address), address, setup
+    def __init__(self, address: str, config: WorkerConfig, workers: int | None = None, cores: int | None = None):
+        self._ray, self._address, self._config = import_ray(address), address, config
         self._wanted, self._wanted_cores = workers, cores
         self._actors: dict[str, Any] = {}
         self._names = count(1)
-        self._events: SimpleQueue[Event] = SimpleQueue()
+        self._events: SimpleQueue[WorkerEvent] = SimpleQueue()
         self._undo = ExitStack()
 
     def __enter__(self) -> Self:
         if not self._ray.is_initialized():
             self._connect()
         try:
-            self.size, self._setup = self._share_out()
+            self.size, self._config = self._share_out()
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -86,50 +82,50 @@ class Crew:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for name in list(self._actors):
-            self.dismiss(name)
+            self.stop(name)
         self._undo.close()
 
-    def hire(self) -> str:
-        """Have one more worker started, which says when it is ready; return its name."""
+    def start(self) -> str:
+        """Start one more worker and return its name; an event follows when it is ready."""
         name = f"worker {next(self._names)}"
         remote = self._ray.remote(_Actor).options(
-            num_cpus=self._setup.cores, num_gpus=self._setup.gpus, max_concurrency=_THREADS, max_restarts=0
+            num_cpus=self._config.cores, num_gpus=self._config.gpus, max_concurrency=_THREADS, max_restarts=0
         )
         with self._contact():
             self._actors[name] = remote.remote()
-            self._listen(name, self._actors[name].begin.remote(self._setup))
+            self._listen(name, self._actors[name].start.remote(self._config))
         return name
 
-    def give(self, name: str, orders: Sequence[Order]) -> None:
-        """Hand orders to a worker; if it is dead, an event says so."""
+    def submit(self, name: str, items: Sequence[WorkItem]) -> None:
+        """Send work items to a worker; if it is dead, an event says so."""
         with self._contact():
-            self._listen(name, self._actors[name].give.remote(orders), only_errors=True)
+            self._listen(name, self._actors[name].submit.remote(items), only_errors=True)
 
-    def ask(self, name: str) -> None:
-        """Have a worker report what it has done as soon as there is anything."""
+    def poll(self, name: str) -> None:
+        """Ask a worker for a report, which comes as an event as soon as it has results."""
         with self._contact():
-            self._listen(name, self._actors[name].take.remote())
+            self._listen(name, self._actors[name].poll.remote())
 
-    def dismiss(self, name: str) -> None:
-        """Let a worker go, dead or alive; events of it may still come."""
-        with suppress(Exception):  # without contact it is Ray who ends it
+    def stop(self, name: str) -> None:
+        """Stop a worker, dead or alive; events of it may still come."""
+        with suppress(Exception):  # without contact Ray ends it
             self._ray.kill(self._actors.pop(name))
 
-    def events(self, timeout: float) -> list[Event]:
-        """Return what workers said, after waiting for it as many seconds at most."""
-        events: list[Event] = []
+    def events(self, timeout: float) -> list[WorkerEvent]:
+        """Return what has come from workers, after waiting for it for so many seconds at most."""
+        events: list[WorkerEvent] = []
         with suppress(Empty):
             events.append(self._events.get(timeout=timeout))
             while True:
                 events.append(self._events.get_nowait())
         return events
 
-    def _share_out(self) -> tuple[int, Setup]:
+    def _share_out(self) -> tuple[int, WorkerConfig]:
         """Return how many workers there will be, and what each gets."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        with_gpus = [node for node in nodes if node.get("GPU")] if self._setup.device != "cpu" else []
-        if self._setup.device == "cuda" and not with_gpus:
-            raise RunError("there is no GPU for the workers; leave --device cuda out")
+        with_gpus = [node for node in nodes if node.get("GPU")] if self._config.device != "cpu" else []
+        if self._config.device == "cuda" and not with_gpus:
+            raise RunError("there is no GPU for the workers; the device must be cpu or auto")
         if with_gpus:
             gpus = int(sum(node["GPU"] for node in with_gpus))
             size = self._wanted or gpus
@@ -141,63 +137,98 @@ class Crew:
             size = self._wanted or int(sum(node.get("CPU", 0) // cores for node in nodes))
         most = max((node.get("CPU", 0) for node in with_gpus or nodes), default=0)
         if size < 1 or cores > most:
-            raise RunError(f"a worker of {cores} CPU cores finds no room: machines have up to {most:g}")
-        return size, replace(self._setup, device=device, cores=cores, gpus=share)
+            raise RunError(f"there is no room for a worker of {cores} CPU cores: machines have up to {most:g}")
+        return size, replace(self._config, device=device, cores=cores, gpus=share)
 
     def _connect(self) -> None:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         if not self._address:
             options |= {"address": "local", "include_dashboard": False, "object_store_memory": 2**27}
-            if self._wanted:  # all that were asked for can start
+            if self._wanted:  # all of them can start
                 options["num_cpus"] = max(os.cpu_count() or 1, self._wanted * (self._wanted_cores or 1))
         else:
             options |= {"address": "auto" if self._address == "auto" else f"ray://{self._address}"}
         before = signal.getsignal(signal.SIGTERM)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the error says it all
+                warnings.simplefilter("ignore")  # the error has it all
                 self._ray.init(**options)
-            if threading.current_thread() is threading.main_thread():  # Ray has put its own, which is no good end
+            if (
+                threading.current_thread() is threading.main_thread()
+            ):  # Ray has installed its own, which ends the process at once
                 signal.signal(signal.SIGTERM, signal.default_int_handler)
                 self._undo.callback(signal.signal, signal.SIGTERM, before)
             self._undo.callback(self._ray.shutdown)
         except Exception as error:  # ConnectionError, ValueError, RuntimeError
-            told = str(error).partition("\n")[0]
-            raise RunError(f"cannot reach Ray at {self._address or 'this machine'}: {told}") from error
+            where, reason = self._address or "this machine", str(error).partition("\n")[0]
+            raise RunError(f"cannot reach Ray at {where}: {reason}") from error
 
     @contextmanager
     def _contact(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:  # ConnectionError, RuntimeError, ray.exceptions.RayError
-            told = str(error).partition("\n")[0]
-            raise RunError(f"contact with Ray is lost: {told}; what is done is kept, repeat the command") from error
+            reason = str(error).partition("\n")[0]
+            raise RunError(f"contact with Ray is lost: {reason}; what is done is kept, repeat the command") from error
 
     def _listen(self, name: str, promise: Any, *, only_errors: bool = False) -> None:
-        def hear(future: Any) -> None:
+        def put_event(future: Any) -> None:
             try:
-                said = future.result()
+                content = future.result()
             except BaseException as error:  # also where it was cancelled
-                self._events.put(Event(name, _cause(error)))
+                self._events.put(WorkerEvent(name, _cause(error)))
             else:
                 if not only_errors:
-                    self._events.put(Event(name, said))
+                    self._events.put(WorkerEvent(name, content))
 
-        promise.future().add_done_callback(hear)
+        promise.future().add_done_callback(put_event)
+
+
+def make_ray_pool(
+    state: RunState,
+    address: str = "",
+    *,
+    workers: int | None = None,
+    cores: int | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+) -> RayWorkerPool:
+    """Return Ray workers for a run.
+
+    Parameters
+    ----------
+    state
+        The run, open in this process, which needs no GPU.
+    address, workers, cores
+        As for `RayWorkerPool`.
+    device
+        "cpu", "cuda", or "auto": GPUs where there are any.
+    batch_size
+        As for `run_local`.
+
+    Raises
+    ------
+    UsageError
+        If Ray is not installed.
+    """
+    cells = {cell.folder: cell.job.cell for cell in state.cells}
+    run = state.run
+    config = WorkerConfig(state.experiment.plan, cells, run.path.resolve(), run.owner(), batch_size, device)
+    return RayWorkerPool(address, config, workers, cores)
 
 
 class _Actor:
     """A `Worker` in a Ray actor."""
 
-    def begin(self, setup: Setup) -> Ready:
-        self._worker = Worker(setup)
+    def start(self, config: WorkerConfig) -> WorkerReady:
+        self._worker = Worker(config)
         return self._worker.ready
 
-    def give(self, orders: Sequence[Order]) -> None:
-        self._worker.give(orders)
+    def submit(self, items: Sequence[WorkItem]) -> None:
+        self._worker.submit(items)
 
-    def take(self) -> Report:
-        return self._worker.take()
+    def poll(self) -> WorkerReport:
+        return self._worker.poll()
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -206,5 +237,5 @@ def _cause(error: BaseException) -> BaseException:
     if isinstance(cause, BaseException):
         return cause
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = next((line for line in lines if "because" in line), lines[0] if lines else type(error).__name__)
-    return RuntimeError(textwrap.shorten(told, 200))
+    reason = next((line for line in lines if "because" in line), lines[0] if lines else type(error).__name__)
+    return RuntimeError(textwrap.shorten(reason, 200))

@@ -1,109 +1,129 @@
-"""The orders of a run that no worker holds, and which of them is next."""
+"""The work items of a run that no worker has, and which of them is next."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from edgefool.datasets import Photo
-from edgefool.execution.local import Task
-from edgefool.execution.measurer import Question
+from edgefool.execution.measurer import MeasureRequest
+from edgefool.runs import Record
 
-MOST_DEATHS = 3
-"""Of workers, by one order, until it counts as what kills them."""
+MAX_DEATHS = 3
+"""Workers that one item may kill before it is given up as poison."""
 
 
 @dataclass(eq=False)
-class Assignment:
-    """A photo of a task to attack, or a question to answer, and how many workers died with it in hand."""
+class WorkItem:
+    """A photo of a cell to attack, or a request to measure.
 
-    task: Task
+    Attributes
+    ----------
+    number : int
+        Under which its result comes back.
+    cell, dataset : str
+        The cell's folder and the name of its dataset.
+    photo : Photo or None
+        To attack.
+    request : MeasureRequest or None
+        To carry out.
+    known_original : Record or None
+        A record that says that the photo's original is in the run.
+    makes_original : bool
+        Other attacks on the photo wait for this one, which writes the original.
+    deaths : int
+        Workers that died while they had it.
+    """
+
+    number: int
+    cell: str
+    dataset: str
     photo: Photo | None = None
-    question: Question | None = None
-    deaths: int = 0
+    request: MeasureRequest | None = None
+    known_original: Record | None = None
     makes_original: bool = False
+    deaths: int = 0
 
     @property
-    def is_suspect(self) -> bool:
-        """Whether it is to be done by a worker that has nothing else in hand."""
-        return self.deaths >= MOST_DEATHS - 1
+    def is_isolated(self) -> bool:
+        """Whether a worker gets it only by itself, to find out whether it is what kills workers."""
+        return self.deaths >= MAX_DEATHS - 1
 
     @property
     def original(self) -> tuple[str, str]:
-        """The original that the photo's attack starts from."""
-        return self.task.work.cell.dataset, self.photo.name if self.photo else ""
+        """Dataset and name of the original from which the photo's attack starts."""
+        return self.dataset, self.photo.name if self.photo else ""
 
 
-class Todo:
-    """Assignments, block by block in the order in which they were added.
+class WorkQueue:
+    """Work items, block by block in the order in which the blocks were added.
 
-    An image's original is made once: as long as one attack makes it, others of the same photo wait. What two workers
-    died with is done alone, so that it is known what a third one dies of.
+    An original is written once: while one attack writes it, others on the same photo wait.
 
     Parameters
     ----------
     has_original
-        Whether the original of an assignment's photo is in the run.
+        Whether the original of an item's photo is in the run.
     """
 
-    def __init__(self, has_original: Callable[[Assignment], bool]) -> None:
+    def __init__(self, has_original: Callable[[WorkItem], bool]) -> None:
         self._has_original = has_original
-        self._blocks: deque[deque[Assignment]] = deque()
-        self._alone: deque[Assignment] = deque()
-        self._waiting: dict[tuple[str, str], list[Assignment]] = {}  # by the original that is being made
-        self._making: set[tuple[str, str]] = set()
+        self._blocks: deque[deque[WorkItem]] = deque()
+        self._isolated: deque[WorkItem] = deque()
+        self._waiting: dict[tuple[str, str], list[WorkItem]] = {}  # by the original that is being made
+        self._in_the_making: set[tuple[str, str]] = set()
 
     def __len__(self) -> int:
-        return sum(map(len, self._blocks)) + len(self._alone) + sum(map(len, self._waiting.values()))
+        return sum(map(len, self._blocks)) + len(self._isolated) + sum(map(len, self._waiting.values()))
 
-    def add(self, assignments: Iterable[Assignment]) -> None:
-        """Put a block behind all others."""
-        self._insert(len(self._blocks), assignments)
+    def add(self, items: Iterable[WorkItem]) -> None:
+        """Add a block behind all others."""
+        self._insert(len(self._blocks), items)
 
-    def add_soon(self, assignments: Iterable[Assignment]) -> None:
-        """Put a block behind the one that is being worked off, so that its batches are not interrupted."""
-        self._insert(1, assignments)
+    def add_next(self, items: Iterable[WorkItem]) -> None:
+        """Add a block behind the first one, whose batches are not interrupted."""
+        self._insert(1, items)
 
-    def next(self) -> Assignment | None:
-        """Take out what is to be done next in company."""
+    def next(self) -> WorkItem | None:
+        """Take out the next item that is not isolated."""
         while self._blocks:
-            assignment = self._blocks[0].popleft()
+            item = self._blocks[0].popleft()
             if not self._blocks[0]:
                 self._blocks.popleft()
-            if assignment.photo is None or assignment.makes_original or self._has_original(assignment):
-                return assignment
-            if assignment.original not in self._making:
-                self._making.add(assignment.original)
-                assignment.makes_original = True
-                return assignment
-            self._waiting.setdefault(assignment.original, []).append(assignment)
+            if item.photo is None or item.makes_original or self._has_original(item):
+                return item
+            if item.original not in self._in_the_making:
+                self._in_the_making.add(item.original)
+                item.makes_original = True
+                return item
+            self._waiting.setdefault(item.original, []).append(item)
         return None
 
-    def next_alone(self) -> Assignment | None:
-        """Take out a suspect."""
-        return self._alone.popleft() if self._alone else None
+    def next_isolated(self) -> WorkItem | None:
+        """Take out the next isolated item."""
+        return self._isolated.popleft() if self._isolated else None
 
     @property
-    def some_alone(self) -> bool:
-        """Whether there is a suspect."""
-        return bool(self._alone)
+    def has_isolated(self) -> bool:
+        """Whether there are isolated items."""
+        return bool(self._isolated)
 
-    def finish(self, assignment: Assignment) -> None:
-        """Let those go on that waited for this one."""
-        if assignment.makes_original:
-            self._making.discard(assignment.original)
-            self._insert(0, self._waiting.pop(assignment.original, []))
+    def finish(self, item: WorkItem) -> None:
+        """Release the items that waited for this one's original."""
+        if item.makes_original:
+            self._in_the_making.discard(item.original)
+            self._insert(0, self._waiting.pop(item.original, []))
 
-    def again(self, assignments: Iterable[Assignment]) -> list[Assignment]:
-        """Take back what a worker died with; return what counts as its cause and is not to be done again."""
-        kept = list(assignments)
-        for assignment in kept:
-            assignment.deaths += 1
-        culprits = [a for a in kept if a.deaths >= MOST_DEATHS and len(kept) == 1]
-        innocent = [a for a in kept if a not in culprits]
-        self._alone.extend(a for a in innocent if a.is_suspect)
-        self._insert(0, (a for a in innocent if not a.is_suspect))
-        return culprits
+    def retry(self, items: Iterable[WorkItem]) -> list[WorkItem]:
+        """Take back what a worker had when it died; return the poison items, which are given up."""
+        returned = list(items)
+        for item in returned:
+            item.deaths += 1
+        poison = [item for item in returned if item.deaths >= MAX_DEATHS and len(returned) == 1]
+        others = [item for item in returned if item not in poison]
+        self._isolated.extend(item for item in others if item.is_isolated)
+        self._insert(0, (item for item in others if not item.is_isolated))
+        return poison
 
-    def _insert(self, place: int, assignments: Iterable[Assignment]) -> None:
-        if block := deque(assignments):
+    def _insert(self, place: int, items: Iterable[WorkItem]) -> None:
+        if block := deque(items):
             self._blocks.insert(place, block)

@@ -1,10 +1,10 @@
-"""Attacks and measures in a process of its own what a driver hands it, image by image."""
+"""Attacks and measures, in a process of its own, the work items that a driver submits."""
 
 import os
 import socket
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Condition, Thread
@@ -12,16 +12,16 @@ from typing import NamedTuple
 
 import torch
 
-from edgefool.attacks import Attack
+from edgefool.attacks import Attack, attack_from_settings
 from edgefool.classifiers import Classifier
 from edgefool.errors import RunError, UsageError
-from edgefool.execution.batch_size import MOST, BatchSize, Kept
-from edgefool.execution.cell_attack import CellAttack, Wanted
-from edgefool.execution.measurer import Answer, Meter, Question
+from edgefool.execution.batch_size import MAX_BATCH, ActivationMemory, BatchSize
+from edgefool.execution.cell_attack import CellAttack, Outcome
+from edgefool.execution.distributed.work_queue import WorkItem
+from edgefool.execution.measurer import Measurements, Measurer
 from edgefool.experiments.experiment import load_all_classifiers, load_lpips
-from edgefool.experiments.plan import Plan, make_attack
-from edgefool.runs import Record, RunFolder
-from edgefool.runs.cell import Cell
+from edgefool.experiments.plan import Plan
+from edgefool.runs import Cell, RunFolder
 from edgefool.storage import StorePath
 
 _TRIES = 4
@@ -29,7 +29,7 @@ _THREADS = 4  # that read, judge and write images
 
 
 @dataclass(frozen=True)
-class Setup:
+class WorkerConfig:
     """What a worker needs to know.
 
     Attributes
@@ -38,18 +38,18 @@ class Setup:
         It names the classifiers, whose files the worker must have.
     cells : dict of Cell
         By folder.
-    run : Path
+    run : StorePath
         The run folder, which workers and driver share.
     owner : str
-        What stands there as long as the driver holds it.
+        Who holds the run as long as the driver does.
     batch_size : int or None
         How many images are attacked at a time; by default as many as the memory takes.
     device : str
-        "cpu" or "cuda"; "auto" leaves it to whoever starts the workers.
+        "cpu" or "cuda"; "auto" leaves it to the pool that starts the workers.
     cores : int
-        Of the CPU, for the worker.
+        CPU cores of the worker.
     gpus : float
-        Of a GPU, for the worker.
+        The worker's share of a GPU.
     """
 
     plan: Plan
@@ -62,35 +62,31 @@ class Setup:
     gpus: float = 0.0
 
 
-@dataclass(frozen=True)
-class Order:
-    """A photo of a cell to attack, or a question to answer; results come back under its number."""
-
-    number: int
-    wanted: Wanted | None = None
-    cell: str = ""
-    question: Question | None = None
-
-
-class Ready(NamedTuple):
-    """A worker has begun: the machine it is on, and how many orders keep its batch full."""
+class WorkerReady(NamedTuple):
+    """A worker has started: on which machine, and how many work items keep its batch full."""
 
     host: str
-    room: int
+    capacity: int
 
 
-@dataclass(frozen=True)
-class Report:
-    """What a worker has done since its last report, and how many seconds it had nothing to do."""
+class WorkerReport(NamedTuple):
+    """The results since the last report, by the items' numbers, and the seconds in which there was nothing to do."""
 
-    results: list[tuple[int, Record | Answer]]
+    results: list[tuple[int, Outcome | Measurements]]
     idle: float
 
 
 class Worker:
-    """Holds the classifiers and a batch that is refilled as orders come; results wait until they are taken.
+    """Works on items in the order in which they are submitted, those of a cell as a full batch, until it fails.
 
-    Images are durable when their results can be taken; records are the driver's to write.
+    A result can be polled once its images are durable; records are the driver's to write.
+
+    Parameters
+    ----------
+    config
+        What to know.
+    clock, sleep
+        As in `time`.
 
     Raises
     ------
@@ -98,110 +94,127 @@ class Worker:
         If the worker has other classifiers than the driver, or does not see the run folder.
     """
 
-    def __init__(self, setup: Setup):
-        torch.set_num_threads(setup.cores)
-        self._setup, self._run = setup, RunFolder(setup.run)
-        self._share = setup.gpus or min(1.0, setup.cores / (os.cpu_count() or 1))  # of the free memory
-        self._check_owner(UsageError(f"{_where()} does not see {setup.run}: workers and driver must share it"))
-        judges = load_all_classifiers(setup.plan, setup.device)
-        self._classifiers = {c.fingerprint: c for found in judges.values() for c in found}
+    def __init__(
+        self,
+        config: WorkerConfig,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ):
+        torch.set_num_threads(config.cores)
+        self._config, self._run, self._clock, self._sleep = config, RunFolder(config.run), clock, sleep
+        self._memory_share = config.gpus or min(1.0, config.cores / (os.cpu_count() or 1))
+        self._check_owner(UsageError(f"{_where()} does not see {config.run}: workers and driver must share it"))
+        classifiers = load_all_classifiers(config.plan, config.device)
+        self._classifiers = {c.fingerprint: c for found in classifiers.values() for c in found}
         self._check_classifiers()
         self._pool = ThreadPoolExecutor(_THREADS, "edgefool")
-        lpips = load_lpips(setup.plan.lpips, setup.device) if setup.plan.lpips else None
-        self._meter = Meter(self._run, self._classifiers.values(), self._pool, lpips)
-        self._kept: dict[str, Kept] = {}
-        self._works: dict[str, tuple[Classifier, Attack, int | BatchSize]] = {}
-        self._orders: deque[Order] = deque()
-        self._numbers: dict[tuple[str, str], int] = {}  # of the orders that are being attacked, by cell and image
-        self._results: list[tuple[int, Record | Answer]] = []
+        lpips = load_lpips(config.plan.lpips, config.device) if config.plan.lpips else None
+        self._measurer = Measurer(self._run, self._classifiers.values(), self._pool, lpips)
+        self._memories: dict[str, ActivationMemory] = {}
+        self._cells: dict[str, tuple[Classifier, Attack, int | BatchSize]] = {}
+        self._items: deque[WorkItem] = deque()
+        self._numbers: dict[tuple[str, str], int] = {}  # of items that are being attacked, by cell and image
+        self._results: list[tuple[int, Outcome | Measurements]] = []
         self._idle = 0.0
         self._failure: BaseException | None = None
         self._changed = Condition()
         Thread(target=self._work, name="edgefool", daemon=True).start()
 
     @property
-    def ready(self) -> Ready:
-        """Where the worker is and what it takes."""
-        batch = self._setup.batch_size or MOST.get(self._setup.device, 1)
-        return Ready(socket.gethostname(), batch + max(2, batch // 4))
+    def ready(self) -> WorkerReady:
+        """Where the worker is and how much it takes."""
+        batch = self._config.batch_size or MAX_BATCH.get(self._config.device, 1)
+        return WorkerReady(socket.gethostname(), batch + max(2, batch // 4))
 
-    def give(self, orders: Sequence[Order]) -> None:
-        """Hand orders over."""
+    def submit(self, items: Sequence[WorkItem]) -> None:
+        """Add work items."""
         with self._changed:
-            self._orders.extend(orders)
+            self._items.extend(items)
             self._changed.notify_all()
 
-    def take(self) -> Report:
-        """Wait until something is done and return it; raise what made the work end."""
+    def poll(self) -> WorkerReport:
+        """Wait until there are results and return them; once there are no more, raise what ended the work."""
         with self._changed:
             self._changed.wait_for(lambda: self._results or self._failure)
             if self._failure and not self._results:
                 raise self._failure
-            report = Report(self._results, self._idle)
+            report = WorkerReport(self._results, self._idle)
             self._results, self._idle = [], 0.0
         return report
 
     def _work(self) -> None:
         try:
             while True:
-                order = self._wait()
-                if order.question:
-                    self._orders.popleft()
-                    self._deliver(order.number, self._meter(order.question))
+                item = self._wait_for_item()
+                if item.request:
+                    self._items.popleft()
+                    self._deliver(item.number, self._measurer(item.request))
                 else:
-                    self._attack(order.cell)
+                    self._attack(item.cell)
         except BaseException as error:
+            self._pool.shutdown()  # what is still being saved is delivered
             with self._changed:
                 self._failure = error
                 self._changed.notify_all()
 
-    def _wait(self) -> Order:
-        """Return the next order, which stays in its place."""
-        start = time.monotonic()
+    def _wait_for_item(self) -> WorkItem:
+        """Return the next item, which stays in its place."""
+        start = self._clock()
         with self._changed:
-            self._changed.wait_for(lambda: self._orders)
-            self._idle += time.monotonic() - start
-            return self._orders[0]
+            self._changed.wait_for(lambda: self._items)
+            self._idle += self._clock() - start
+            return self._items[0]
 
     def _attack(self, folder: str) -> None:
         """Attack photos of a cell until something else is next or nothing is left."""
-        cell = self._setup.cells[folder]
-        classifier, attack, batch_size = self._needs(folder, cell)
-        photos = _Photos(self._orders, self._numbers, folder)
-        run = CellAttack(
+        cell = self._config.cells[folder]
+        classifier, attack, batch_size = self._load_cell(folder, cell)
+        active = CellAttack(
             self._run,
             folder,
             cell,
-            photos,
             classifier,
             attack,
             batch_size,
             self._pool,
-            save=self._save,
-            share=self._share,
-            idle=self._rest,
+            self._save,
+            memory_share=self._memory_share,
+            on_idle=self._add_idle,
+            clock=self._clock,
         )
-        deque(run, maxlen=0)
+        while True:
+            while self._is_next(folder) and active.room():
+                item = self._items.popleft()
+                assert item.photo  # noqa: S101  (seen above)
+                self._numbers[folder, item.photo.name] = item.number
+                active.admit(item.photo, item.known_original)
+            if not len(active):
+                return
+            active.step()
 
-    def _needs(self, folder: str, cell: Cell) -> tuple[Classifier, Attack, int | BatchSize]:
-        if folder not in self._works:
-            classifier, attack = self._classifiers[cell.fingerprint], make_attack(cell.method, cell.constants)
-            kept = self._kept.setdefault(cell.fingerprint, Kept(classifier, torch.device(self._setup.device)))
-            batch_size = self._setup.batch_size or BatchSize(attack, kept, self._share)
-            self._works[folder] = classifier, attack, batch_size
-        return self._works[folder]
+    def _is_next(self, folder: str) -> bool:
+        return bool(self._items) and self._items[0].photo is not None and self._items[0].cell == folder
 
-    def _rest(self, seconds: float) -> None:
+    def _load_cell(self, folder: str, cell: Cell) -> tuple[Classifier, Attack, int | BatchSize]:
+        if folder not in self._cells:
+            classifier, attack = self._classifiers[cell.fingerprint], attack_from_settings(cell.method, cell.constants)
+            device = torch.device(self._config.device)
+            memory = self._memories.setdefault(cell.fingerprint, ActivationMemory(classifier, device))
+            batch_size = self._config.batch_size or BatchSize(attack, memory, self._memory_share)
+            self._cells[folder] = classifier, attack, batch_size
+        return self._cells[folder]
+
+    def _add_idle(self, seconds: float) -> None:
         with self._changed:
             self._idle += seconds
 
-    def _save(self, record: Record, images: Mapping[StorePath, bytes]) -> None:
-        # Where the driver was killed, another may be at work by now, and its images are not to be replaced.
-        self._check_owner(RunError(f"the driver no longer holds {self._setup.run}"))
-        self._run.save_images(record, images)
-        self._deliver(self._numbers.pop(record.key), record)
+    def _save(self, outcome: Outcome, files: Mapping[StorePath, bytes]) -> None:
+        # Where the driver was killed, another one may be at work by now, and its images must not be replaced.
+        self._check_owner(RunError(f"the driver no longer holds {self._config.run}"))
+        self._run.save_images(outcome.record, files)
+        self._deliver(self._numbers.pop(outcome.record.key), outcome)
 
-    def _deliver(self, number: int, result: Record | Answer) -> None:
+    def _deliver(self, number: int, result: Outcome | Measurements) -> None:
         with self._changed:
             self._results.append((number, result))
             self._changed.notify_all()
@@ -214,32 +227,14 @@ class Worker:
             except OSError as error:  # a store may be out of reach for a moment
                 if tries == _TRIES - 1:
                     raise RunError(f"{_where()} cannot read {self._run.path}: {error.strerror or error}") from error
-                time.sleep(2.0**tries)
-        if owner != self._setup.owner:
+                self._sleep(2.0**tries)
+        if owner != self._config.owner:
             raise complaint
 
     def _check_classifiers(self) -> None:
-        for cell in self._setup.cells.values():
+        for cell in self._config.cells.values():
             if cell.fingerprint not in self._classifiers:
                 raise UsageError(f"{_where()} has other weights or code of {cell.classifier} than the driver")
-
-
-class _Photos:
-    """The photos of a cell, as long as they are next; it may have none for now and some later."""
-
-    def __init__(self, orders: deque[Order], numbers: dict[tuple[str, str], int], folder: str):
-        self._orders, self._numbers, self._folder = orders, numbers, folder
-
-    def __iter__(self) -> Iterator[Wanted]:
-        return self
-
-    def __next__(self) -> Wanted:
-        if not self._orders or not self._orders[0].wanted or self._orders[0].cell != self._folder:
-            raise StopIteration
-        order = self._orders.popleft()
-        assert order.wanted  # noqa: S101  (seen above)
-        self._numbers[self._folder, order.wanted.photo.name] = order.number
-        return order.wanted
 
 
 def _where() -> str:

@@ -1,0 +1,119 @@
+"""What a record says of an image: both classes, and how far the adversarial image is from the original."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from edgefool.classifiers import Classifier
+from edgefool.errors import ImageError
+from edgefool.metrics import changed_pixels, ciede2000, linf, psnr, ssim
+from edgefool.runs import Quality, Record
+
+
+class Decision(NamedTuple):
+    """What a classifier makes of an image: the class (Eq. 3), its name, and its probability (Eq. 2)."""
+
+    index: int
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """An adversarial image beside its original.
+
+    Attributes
+    ----------
+    original, adversarial : Decision
+        The classifier's.
+    width, height : int
+        Of both images, pixels.
+    distances : dict
+        By name, as in `edgefool.runs.Quality`.
+    """
+
+    original: Decision
+    adversarial: Decision
+    width: int
+    height: int
+    distances: dict[str, float]
+
+    @property
+    def success(self) -> bool:
+        """Whether the classes differ (Eq. 1)."""
+        return self.original.index != self.adversarial.index
+
+    def record_fields(self) -> dict[str, Any]:
+        """Return the fields of `edgefool.runs.Record` that follow from the two images."""
+        decisions = {
+            f"{kind}_{name}": value
+            for kind, decision in (("original", self.original), ("adversarial", self.adversarial))
+            for name, value in zip(("class", "name", "probability"), decision, strict=True)
+        }
+        return {**decisions, "width": self.width, "height": self.height, "success": self.success}
+
+    def quality(self, record: Record) -> Quality:
+        """Return the distances as the run's line for the image of a record."""
+        return Quality(cell=record.cell, image=record.image, png=str(record.png), **self.distances)
+
+
+def judge(
+    original: Tensor,
+    adversarial: Tensor,
+    classifier: Classifier,
+    *,
+    original_decision: Decision | None = None,
+    adversarial_logits: Tensor | None = None,
+) -> Judgement:
+    """Judge an adversarial image, as its file holds it, by itself.
+
+    Parameters
+    ----------
+    original, adversarial : Tensor
+        (3, H, W), RGB in [0, 1], on the CPU.
+    classifier : Classifier
+        It names the classes, and is asked for what is not given.
+    original_decision : Decision, optional
+        The classifier's on the original, where it is known.
+    adversarial_logits : Tensor, optional
+        (D,), the classifier's for exactly these pixels, where they are known.
+
+    Raises
+    ------
+    ImageError
+        If the classifier fails, or a logit is not a finite number.
+    """
+    before = original_decision or decide(classifier, original)
+    logits = _logits(classifier, adversarial) if adversarial_logits is None else adversarial_logits
+    pair = adversarial[None], original[None]
+    distances = {measure.__name__: float(measure(*pair)) for measure in (psnr, ssim, ciede2000, linf, changed_pixels)}
+    return Judgement(before, _decision(classifier, logits), original.shape[2], original.shape[1], distances)
+
+
+def decide(classifier: Classifier, image: Tensor) -> Decision:
+    """Return what a classifier makes of an image (3, H, W) by itself; raise as `judge` does."""
+    return _decision(classifier, _logits(classifier, image))
+
+
+def device_of(classifier: Classifier) -> torch.device:
+    """Return where a classifier is."""
+    return next(classifier.buffers()).device
+
+
+@torch.no_grad()
+def _logits(classifier: Classifier, image: Tensor) -> Tensor:
+    try:
+        logits: Tensor = classifier(image[None].to(device_of(classifier)))[0]
+    except Exception as error:  # the classifier may be anybody's code
+        size, reason = f"{image.shape[2]} x {image.shape[1]}", str(error).partition("\n")[0]
+        raise ImageError(f"the classifier cannot take {size} pixels: {reason}") from error
+    return logits
+
+
+def _decision(classifier: Classifier, logits: Tensor) -> Decision:
+    if not logits.isfinite().all():
+        raise ImageError("the classifier's logits for it are not finite numbers")
+    index = int(logits.argmax())
+    return Decision(index, classifier.classes[index], float(logits.softmax(0)[index]))
