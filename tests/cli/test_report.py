@@ -53,8 +53,8 @@ def test_figure_of_one_image(run, edgefool, tmp_path):
         (["figure", 7, "run"], "figure 7: the figures are 3, 4, 5, 6"),
         (["figure", 3, "run", "--image", "dog"], "'dog'"),
         (["figure", 5, "run", "--method", "edgefol"], "edgefool"),
-        (["figure", 5, "run", "--image", "0"], "leave --image out"),
-        (["figure", 5, "run", "--out", "a.bmp"], "a.bmp: a figure is a file .pdf, .png, .svg"),
+        (["figure", 5, "run", "--image", "0"], "Fig. 5 shows all images"),
+        (["figure", 5, "run", "--out", "a.bmp"], "a.bmp: the suffix of a figure must be .pdf, .png, .svg"),
         (["figure", 5, "nowhere"], "nowhere is not a run folder"),
         (["report", "nowhere"], "nowhere is not a run folder"),
         (["report", "run", "--images", "-1"], "--images"),
@@ -75,5 +75,5 @@ def test_no_image_misleads(tmp_path, make_photo, edgefool, tiny):
     edgefool("attack", photo, "--classifier", f"{tiny}:stubborn", "--method", "nfgsm", "--out", tmp_path / "run")
     code, _, stderr = edgefool("figure", 3, tmp_path / "run")
     assert code == 2
-    assert "no such image of EdgeFool misleads" in stderr
+    assert "no such image of EdgeFool fools its classifier" in stderr
     assert edgefool("report", tmp_path / "run")[0] == 0
