@@ -113,11 +113,17 @@ def deadly():
 '''
 
 
+@pytest.fixture(scope="session")
+def classifier_source() -> str:
+    """Return Python code with factories of tiny classifiers."""
+    return CLASSIFIER
+
+
 @pytest.fixture
-def tiny(tmp_path: Path) -> Path:
+def tiny(tmp_path: Path, classifier_source: str) -> Path:
     """Return a Python file with factories of tiny classifiers."""
     path = tmp_path / "classifier.py"
-    path.write_text(CLASSIFIER)
+    path.write_text(classifier_source)
     return path
 
 
@@ -139,7 +145,7 @@ def die_after(genuine):
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_photo() -> Callable[..., Path]:
     """Return what writes a photo of soft colours with some texture."""
 

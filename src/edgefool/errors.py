@@ -1,4 +1,4 @@
-"""Errors that a person can act on; the command line prints them in one line."""
+"""Errors that users can act on; the command line prints each in one line."""
 
 import difflib
 from collections.abc import Iterable
@@ -9,27 +9,27 @@ class EdgeFoolError(Exception):
 
 
 class UsageError(EdgeFoolError, ValueError):
-    """Something that was asked for does not exist or does not fit (exit code 2)."""
+    """A request that names something missing, or that does not fit (exit code 2)."""
 
 
 class AttackError(EdgeFoolError):
-    """An attack failed in the middle: its own fault, the classifier's, or that of too little memory."""
+    """An attack stopped halfway, because of its own code, the classifier, or lack of memory (exit code 1)."""
 
 
 class ImageError(EdgeFoolError):
-    """One image cannot be read or attacked; the others can (an error record)."""
+    """One image cannot be read or attacked; it gets an error record and the others go on."""
 
 
 class RunError(EdgeFoolError):
-    """Something outside stands in the way: a full disk, no network, another process (exit code 1; try again later)."""
+    """The surroundings do not allow it: a full disk, no network, another process (exit code 1; try again later)."""
 
 
 class FormatError(RunError):
-    """A run that another version of the program wrote, and that this one cannot read."""
+    """A run that another version of EdgeFool wrote and this version cannot read (exit code 1)."""
 
 
 class UnreadableLineError(FormatError):
-    """A line of a run whose checksum holds, but which this version does not know."""
+    """A line of a run whose checksum holds, but which this version cannot read."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:

@@ -1,8 +1,8 @@
-"""Text of files and classes, which may hold anything."""
+"""Text from files and classifiers, which may contain anything."""
 
 
 def plain(text: str) -> str:
-    r"""Keep untrusted text on its line and from controlling a terminal.
+    r"""Return text that stays on its line and cannot control a terminal.
 
     >>> plain("cat\x1b[31m")
     'cat?[31m'

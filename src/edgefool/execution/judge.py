@@ -15,7 +15,7 @@ from edgefool.runs import Quality, Record
 class Decision(NamedTuple):
     """What a classifier makes of an image: the class (Eq. 3), its name, and its probability (Eq. 2)."""
 
-    index: int
+    predicted: int
     name: str
     probability: float
 
@@ -43,7 +43,7 @@ class Judgement:
     @property
     def success(self) -> bool:
         """Whether the classes differ (Eq. 1)."""
-        return self.original.index != self.adversarial.index
+        return self.original.predicted != self.adversarial.predicted
 
     def record_fields(self) -> dict[str, Any]:
         """Return the fields of `edgefool.runs.Record` that follow from the two images."""

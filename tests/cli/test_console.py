@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from edgefool.console import Follower, err, out, plain, print_records, print_summary
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgefool.console import Follower, err, out, plain, print_records, print_summary
 from edgefool.datasets import Photo
 from edgefool.execution import Step, Task
 from edgefool.runs import Record

@@ -1,0 +1,77 @@
+"""Commands, errors and exit codes. Nothing heavy is imported before a command needs it."""
+
+import io
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated, cast
+
+import typer
+
+from edgefool.cli.console import err, out
+from edgefool.cli.evaluate import evaluate
+from edgefool.cli.listing import show
+from edgefool.cli.report import check, figure, report
+from edgefool.cli.run import attack, demo, run
+from edgefool.errors import EdgeFoolError, UsageError
+from edgefool.text import plain
+
+app = typer.Typer(
+    name="edgefool",
+    help="Sharpen the details of photos so that a classifier gets them wrong (EdgeFool, ICASSP 2020).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (attack, run, evaluate, demo, report, figure, check):
+    app.command()(command)
+app.command("list")(show)
+
+_ClickError = cast(type[Exception], typer.BadParameter.__mro__[2])  # newer versions of typer bundle their own click
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 success, 1 failure, 2 wrong usage, 130 interrupted."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # for terminals that cannot show a τ
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        code = int(app(args=arguments, standalone_mode=False) or 0)
+    except UsageError as error:
+        return _fail(str(error), 2)
+    except EdgeFoolError as error:
+        return _fail(str(error), 1)
+    except OSError as error:
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
+    except _ClickError as error:
+        return _fail(error.format_message(), 2)  # type: ignore[attr-defined]
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    if code == 130:  # newer versions of typer return it instead of raising
+        err.print("stopped; finished work is kept. Repeat the command to resume.")
+    return code
+
+
+def _fail(message: str, code: int) -> int:
+    if message:  # empty if the help was shown instead
+        err.print(f"error: {plain(message)}")
+    return code
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"edgefool {version('edgefool')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass

@@ -1,0 +1,89 @@
+"""The two streams of the terminal, and the tables that are printed to them."""
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from edgefool.text import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from edgefool.runs import Record
+
+# A table that goes to a file or a pipe has no terminal width to fit.
+out = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
+err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
+def print_note(text: str) -> None:
+    """Print something that users should know and that stops nothing."""
+    err.print(f"note: {plain(text)}")
+
+
+def print_left_out(count: int) -> None:
+    """Print how many records do not count because the plan no longer holds their photos."""
+    if count:
+        print_note(f"{count} records are left out, as their photos are no longer in the datasets of the plan")
+
+
+def print_records(records: Sequence["Record"], limit: int = 50) -> None:
+    """Print a row for each image."""
+    table = Table("image", "original", "adversarial", "success", "converged", "iterations", "seconds", "PSNR", box=None)
+    for record in records[:limit]:
+        if record.error:
+            table.add_row(plain(record.image), "", "", f"error: {plain(record.error)}")
+            continue
+        table.add_row(
+            plain(record.image),
+            f"{plain(str(record.original_name))} {record.original_probability:.0%}",
+            f"{plain(str(record.adversarial_name))} {record.adversarial_probability:.0%}",
+            "yes" if record.success else "no",
+            "yes" if record.converged else "no",
+            str(record.iterations),
+            f"{record.seconds:.1f}",
+            "" if record.psnr is None else f"{record.psnr:.1f} dB",
+        )
+    out.print(table)
+    if len(records) > limit:
+        out.print(f"… and {len(records) - limit} more in the records")
+
+
+_NUMBERS = {
+    "before rounding": ("misled_float", ".1%"),
+    "transferred": ("transferred", ".1%"),
+    "by enhancing": ("null", ".1%"),
+    "detected": ("detected", ".1%"),
+    "PSNR": ("psnr", ".1f"),
+    "SSIM": ("ssim", ".3f"),
+    "LPIPS": ("lpips", ".3f"),
+    "iterations": ("iterations", ".0f"),
+    "s/image": ("seconds", ".2f"),
+}
+
+
+def print_summary(summary: "pd.DataFrame", limit: int = 60) -> None:
+    """Print the summary of `edgefool.report.make_tables`; rates are shares of the images."""
+    for dataset, rows in summary.head(limit).groupby("dataset", sort=False):
+        table = Table("method", "classifier", "images", "misleading", "95 %", *_NUMBERS, box=None)
+        for row in rows.to_dict("records"):
+            table.add_row(
+                plain(row["method"]),
+                plain(row["classifier"]),
+                str(row["images"]) + (f" + {row['errors']} errors" if row["errors"] else ""),
+                _format(row["misled"], ".1%"),
+                f"{row['misled_low']:.0%} to {row['misled_high']:.0%}" if row["images"] else "",
+                *(_format(row[column], spec) for column, spec in _NUMBERS.values()),
+            )
+        out.print(f"\n{plain(str(dataset))}")
+        out.print(table)
+    if len(summary) > limit:
+        out.print(f"… and {len(summary) - limit} more in the tables")
+
+
+def _format(value: float, spec: str) -> str:
+    return "" if math.isnan(value) else format(value, spec)  # NaN was not measured

@@ -1,0 +1,88 @@
+"""`edgefool evaluate`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from edgefool.cli.console import err, print_note
+from edgefool.cli.options import DeviceName, parse_device, parse_size
+from edgefool.cli.report import show_results
+from edgefool.errors import UsageError
+from edgefool.storage import local_path, parse_path
+from edgefool.text import plain
+
+
+def evaluate(
+    clean: Annotated[str, typer.Argument(help="Folder of the original images.")],
+    adversarial: Annotated[str, typer.Argument(help="Folder of adversarial images with the same names.")],
+    classifier: Annotated[list[str], typer.Option(help="As for `attack`; can be repeated.")],
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH", help="Checkpoints, one for each --classifier, in the same order."),
+    ] = None,
+    size: Annotated[str, typer.Option(help="Side in pixels to which originals are resized, or `native`.")] = "native",
+    labels: Annotated[
+        str | None, typer.Option(metavar="PATH", help="CSV file with the columns file and label.")
+    ] = None,
+    num_classes: Annotated[int | None, typer.Option(min=1, help="Number of classes of the labels.")] = None,
+    lpips: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Weights of SqueezeNet 1.1; with them LPIPS is computed.")
+    ] = None,
+    out_folder: Annotated[
+        str | None, typer.Option("--out", metavar="PATH", help="Folder for the tables, as CSV.")
+    ] = None,
+    device: DeviceName = "auto",
+) -> int:
+    """Measure adversarial images that another tool made: misleading rate, transferability, detection and quality."""
+    from rich.progress import track
+
+    from edgefool.datasets import Folder
+    from edgefool.execution import ExternalImages
+    from edgefool.experiments import ClassifierEntry, LpipsEntry
+    from edgefool.experiments.experiment import load_classifiers, load_lpips, unfit_labels
+    from edgefool.metrics import PAPER_SQUEEZERS
+    from edgefool.report import make_results
+    from edgefool.runs import RunFolder
+
+    side, place = parse_size(size), parse_device(device)
+    files: Sequence[Path | None] = [local_path(file) for file in weights or ()] or [None] * len(classifier)
+    if len(files) != len(classifier):
+        raise UsageError(f"{len(files)} --weights for {len(classifier)} --classifier: give one for each, or none")
+    if (labels is None) != (num_classes is None):
+        raise UsageError("--labels and --num-classes go together")
+    dataset = Folder(
+        name="originals",
+        path=(parse_path(clean),),
+        labels=None if labels is None else parse_path(labels),
+        num_classes=num_classes,
+    )
+    images = ExternalImages(dataset, parse_path(adversarial), side)
+    entries = [ClassifierEntry(name=name, weights=file) for name, file in zip(classifier, files, strict=True)]
+    classifiers = load_classifiers(dataset.name, entries, place)
+    distance = load_lpips(LpipsEntry(backbone="squeeze", weights=local_path(lpips)), place) if lpips else None
+    for line in unfit_labels(dataset, classifiers):
+        print_note(line)
+    with TemporaryDirectory(prefix="edgefool-") as temporary:
+        run = RunFolder(temporary)
+        steps = images.measure(run, classifiers, PAPER_SQUEEZERS, distance)
+        for _ in track(steps, "measuring", console=err, total=(2 * len(classifiers) + 1) * len(images.pairs)):
+            pass
+        records = run.records()
+        results = make_results(
+            run.cells(),
+            records,
+            run.predictions(),
+            run.qualities(),
+            squeezers=PAPER_SQUEEZERS,
+            false_positive_rate=0.05,
+            label_classes={dataset.name: num_classes},
+        )
+    if images.unpaired:
+        print_note(f"{images.unpaired} originals have no adversarial image")
+    for record in (errors := [record for record in records if record.error]):
+        err.print(plain(f"{record.source}: {record.error}"))
+    show_results(results, None if out_folder is None else parse_path(out_folder))
+    return 1 if errors else 0

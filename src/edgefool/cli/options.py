@@ -1,0 +1,124 @@
+"""Options that several commands share, and how their values are read."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from edgefool.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgefool.execution import RunState, Step
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run.")]
+OutFolder = Annotated[
+    str, typer.Option("--out", metavar="PATH", help="Folder of the run. Repeat the command to resume it.")
+]
+DeviceName = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
+BatchSize = Annotated[
+    int | None, typer.Option(min=1, help="Photos attacked at a time.", show_default="as many as fit in memory")
+]
+ExecutorName = Annotated[
+    str | None,
+    typer.Option(
+        help="local: this process; ray: workers on this machine; ray://HOST:PORT or ray://auto: a Ray cluster.",
+        show_default="local, or ray with --workers or --cores",
+    ),
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Number of workers.", show_default="one per GPU, or per --cores cores")
+]
+Cores = Annotated[
+    int | None, typer.Option(min=1, help="CPU cores per worker.", show_default="1; with GPUs, an equal share")
+]
+Retry = Annotated[bool, typer.Option("--retry", help="Retry the photos that gave an error.")]
+
+
+def parse_size(text: str) -> int | Literal["native"]:
+    """Return the value of `--size`."""
+    if text == "native":
+        return "native"
+    from edgefool.images import MAX_SIDE, MIN_SIDE
+
+    if not text.isdecimal() or not MIN_SIDE <= int(text) <= MAX_SIDE:
+        raise UsageError(f"--size {text}: must be native or a number of pixels from {MIN_SIDE} to {MAX_SIDE}")
+    return int(text)
+
+
+def parse_constants(texts: list[str]) -> dict[str, str]:
+    """Return the values of `--set` by field."""
+    constants = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--set {text}: must be FIELD=VALUE")
+        constants[name.strip()] = value.strip()
+    return constants
+
+
+def parse_device(name: str) -> str:
+    """Return the device that `--device` names, once it has proved to work."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name).item()
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"--device {name} is not available here ({str(error).splitlines()[0]})") from error
+    return name
+
+
+@dataclass(frozen=True)
+class Executor:
+    """What runs the attacks.
+
+    Attributes
+    ----------
+    device : str
+        Where this process loads the classifiers; with Ray it only identifies them.
+    batch_size : int or None
+        Photos attacked at a time.
+    pool : dict or None
+        Arguments of `edgefool.execution.make_ray_pool`; None: this process runs them.
+    """
+
+    device: str = "cpu"
+    batch_size: int | None = None
+    pool: Mapping[str, Any] | None = None
+
+    def run(self, state: "RunState", *, measure: bool = True) -> Iterator["Step"]:
+        """Do what is missing of a run; see `edgefool.execution.run_local`."""
+        from edgefool.execution import make_ray_pool, run_distributed, run_local
+
+        if self.pool is None:
+            return run_local(state, batch_size=self.batch_size, measure=measure)
+        return run_distributed(state, make_ray_pool(state, batch_size=self.batch_size, **self.pool), measure=measure)
+
+
+def parse_executor(
+    executor: str | None, workers: int | None, cores: int | None, device: str, batch_size: int | None
+) -> Executor:
+    """Return what `--executor`, `--workers`, `--cores`, `--device` and `--batch-size` ask for, if it is available."""
+    name = executor or ("ray" if workers or cores else "local")
+    if name == "local":
+        if workers or cores:
+            raise UsageError("--workers and --cores need --executor ray")
+        return Executor(parse_device(device), batch_size)
+    if not re.fullmatch(r"ray(://(auto|[^\s:/]+:[0-9]+))?", name):
+        raise UsageError(f"--executor {name}: must be local, ray, ray://HOST:PORT or ray://auto")
+    address = name.removeprefix("ray").removeprefix("://")
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device {device}: must be auto, cpu or cuda with Ray, which gives each worker its device")
+    if not address and device == "cuda":
+        parse_device(device)
+    if not address and cores and cores > (os.cpu_count() or 1):
+        raise UsageError(f"--cores {cores}: this machine has {os.cpu_count()}")
+    from edgefool.execution.distributed.ray_pool import import_ray
+
+    import_ray(address)  # fail now if Ray is missing
+    pool = {"address": address, "workers": workers, "cores": cores, "device": device}
+    return Executor("cpu", batch_size, pool)

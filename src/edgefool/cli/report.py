@@ -1,0 +1,93 @@
+"""The commands that read runs (`edgefool report`, `figure` and `check`), and how others show their results."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgefool.cli.console import err, out, print_summary
+from edgefool.cli.options import RunArgument
+from edgefool.storage import StorePath, parse_path
+from edgefool.text import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from edgefool.report import Results
+    from edgefool.runs import RunFolder
+
+
+def report(
+    run_folder: RunArgument,
+    images: Annotated[int, typer.Option(min=0, help="The most images that the gallery shows.")] = 3000,
+) -> int:
+    """Write RUN/report/index.html again: tables, figures and a gallery, in a folder that can be sent as it is."""
+    from edgefool.report import load_results, make_tables
+    from edgefool.runs import read_run
+
+    run = read_run(run_folder)
+    results = load_results(run.path)
+    write_page(run, results, make_tables(results), images)
+    return 0
+
+
+def figure(
+    number: Annotated[int, typer.Argument(metavar="NUMBER", help="3, 4, 5 or 6.")],
+    run_folder: RunArgument,
+    file: Annotated[
+        str | None,
+        typer.Option(
+            "--out", metavar="PATH", help="A .pdf, .png or .svg.", show_default="RUN/figures/figureN.pdf and .png"
+        ),
+    ] = None,
+    image: Annotated[str | None, typer.Option(help="Name of an image in the run.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Only this dataset.")] = None,
+    method: Annotated[str | None, typer.Option(help="Only this method.")] = None,
+    classifier: Annotated[str | None, typer.Option(help="Only this classifier.")] = None,
+) -> int:
+    """Draw a figure of the paper: 3 intermediate images, 4 perturbations, 5 rates, 6 adversarial images."""
+    from edgefool.report import draw_figure, load_results, save_figure
+    from edgefool.runs import read_run
+
+    run = read_run(run_folder)
+    default = run.path / "figures" / f"figure{number}"
+    files = [parse_path(file)] if file else [default.with_suffix(suffix) for suffix in (".pdf", ".png")]
+    selection = {"image": image, "dataset": dataset, "method": method, "classifier": classifier}
+    drawing = draw_figure(number, run, load_results(run.path), **selection)
+    for path in files:
+        save_figure(drawing, path)
+        out.print(plain(str(path)))
+    return 0
+
+
+def check(run_folder: RunArgument) -> int:
+    """Verify the checksum of every line and the hash of every image of a run; change nothing."""
+    from edgefool.runs import check_run
+
+    folder = parse_path(run_folder)
+    problems = check_run(folder)
+    for problem in problems:
+        out.print(plain(problem))
+    out.print(f"{plain(str(folder))}: {'damaged' if problems else 'sound'}")
+    return 1 if problems else 0
+
+
+def show_results(results: "Results", folder: StorePath | None) -> "dict[str, pd.DataFrame]":
+    """Print the summary of results, write all tables into ``folder`` as CSV, and return them."""
+    from edgefool.report import make_tables
+
+    tables = make_tables(results)
+    print_summary(tables["summary"])
+    if folder:
+        for name, table in tables.items():
+            (folder / f"{name}.csv").write(table.to_csv(index=False).encode())
+        out.print(f"\ntables: {plain(str(folder))}")
+    return tables
+
+
+def write_page(run: "RunFolder", results: "Results", tables: "dict[str, pd.DataFrame]", images: int = 3000) -> None:
+    """Write the page of a run and print where it is."""
+    from edgefool.report import write_report
+
+    with err.status("writing the report"):
+        page = write_report(run, results, tables, most_images=images)
+    out.print(f"report: {plain(str(page))}")

@@ -1,0 +1,113 @@
+"""Exit codes, one plain line for every failure, and a quick start."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import edgefool as package
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["atack"], "No such command 'atack'"),
+        (["attack"], "Missing argument"),
+        (["attack", "x.png"], "Missing option '--out'"),
+        (["attack", "x.png", "--out", "run", "--batch-size", "0"], "'--batch-size': Input should be greater than or"),
+        (["attack", "x.png", "--out", "run", "--seed", "x"], "'--seed': Input should be a valid integer"),
+        (["evaluate", "album"], "Missing argument"),
+        (["evaluate", "album", "others"], "Missing option '--classifier'"),
+        (["list", "photos"], "'photos' is not one of"),
+        (["--colour"], "No such option: --colour"),
+        (["demo", "x"], "unexpected extra argument"),
+        (["report", "run", "--images", "-1"], "--images"),
+    ],
+)
+def test_wrong_usage_is_one_line(refuse, arguments, message):
+    refuse(*arguments, because=message)
+
+
+def test_nothing_asked_shows_help(edgefool):
+    code, stdout, stderr = edgefool()
+    assert code == 2
+    assert "Usage" in stdout + stderr
+    assert "error" not in stdout + stderr
+
+
+def test_version(edgefool):
+    assert edgefool("--version") == (0, f"edgefool {package.__version__}\n", "")
+
+
+def test_failure_of_the_system_is_one_line(tmp_path, finished, refuse):
+    (tmp_path / "file").touch()
+    arguments = ["figure", 5, finished.run, "--out", tmp_path / "file" / "figure.pdf"]
+    refuse(*arguments, because="Not a directory", code=1)
+
+
+def test_interruption_is_one_line(tmp_path, edgefool, make_photo, monkeypatch):
+    """A photo's name is looked up before anything else is done."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgefool.experiments.make_plan", interrupt)
+    code, stdout, stderr = edgefool("attack", make_photo(tmp_path / "cat.png"), "--out", tmp_path / "run")
+    assert (code, stdout) == (130, "")
+    assert stderr == "stopped; finished work is kept. Repeat the command to resume.\n"
+
+
+def test_terminal_that_knows_no_greek(copied, monkeypatch):
+    stream = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(stream, encoding="ascii"))
+    with pytest.raises(SystemExit) as end:
+        package.cli.main(["report", str(copied.rename(copied.with_name("τ")))])
+    sys.stdout.flush()
+    assert end.value.code == 0
+    assert stream.getvalue().endswith(b"/?/report/index.html\n")
+
+
+def test_quick_commands_do_not_wait_for_torch():
+    commands = [
+        *(["--help"], ["--version"], ["list", "--help"], ["attack", "--help"], ["demo", "--help"]),
+        *(["list"], ["list", "datasets"]),
+    ]
+    code = f"""
+import sys
+from edgefool.cli import main
+heavy = {{"torch", "torchvision", "numpy", "pandas", "matplotlib", "kornia", "PIL"}}
+for command in {commands!r}:
+    if command[0] == "list":
+        assert "pydantic" not in sys.modules or command == ["list"], "help does not wait for it either"
+    try:
+        main(command)
+    except SystemExit as end:
+        print("CODE", end.code, *heavy & sys.modules.keys())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    codes = [line for line in done.stdout.splitlines() if line.startswith("CODE")]
+    assert codes == ["CODE 0"] * len(commands)
+    assert done.stderr == ""
+
+
+def test_module_runs_the_command_line():
+    done = subprocess.run([sys.executable, "-m", "edgefool", "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"edgefool {package.__version__}\n", "")
+
+
+def test_console_script_is_main():
+    (script,) = (entry for entry in package_scripts() if entry.name == "edgefool")
+    assert script.load() is package.cli.main
+
+
+def package_scripts():
+    from importlib.metadata import distribution
+
+    return distribution("edgefool").entry_points.select(group="console_scripts")
+
+
+def test_the_shipped_plan_of_the_demo_is_that_of_the_repository():
+    shipped = Path(package.cli.__file__).with_name("demo.toml")
+    assert shipped.read_bytes() == (Path(__file__).parents[2] / "plans" / "demo.toml").read_bytes()
