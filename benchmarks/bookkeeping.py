@@ -12,7 +12,7 @@ from edgefool.execution import Execution
 from edgefool.execution.cell_attack import decide
 from edgefool.experiments import Experiment, Plan, make_plan
 from edgefool.images import encode_png, read_image, resize_image
-from edgefool.measures import PAPER_SQUEEZERS, changed_pixels, ciede2000, linf, psnr, squeezing_scores, ssim
+from edgefool.metrics import PAPER_SQUEEZERS, changed_pixels, ciede2000, linf, psnr, squeezing_scores, ssim
 from edgefool.report import load_results, make_tables
 from edgefool.runs import open_run
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from benchmarks.shared import load
 from edgefool.classifiers import Classifier
-from edgefool.measures import PAPER_SQUEEZERS, squeezing_scores
+from edgefool.metrics import PAPER_SQUEEZERS, squeezing_scores
 
 PHOTOS = 120  # as many as NIPS 2017 has at hand; more images are these again
 
@@ -28,7 +28,7 @@ def scores(classifier: Classifier, batch: Tensor) -> None:
 def main() -> None:
     """Print the seconds of both and their ratio; batch by batch in turns, each going first in every other."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--classifier", default="caltech101-resnet", help="a name of the catalogue")
+    parser.add_argument("--classifier", default="caltech101-resnet", help="a name that `edgefool list` shows")
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from benchmarks.timing import in_turns
 from edgefool.attacks import EdgeFool
-from edgefool.classifiers import Classifier
+from edgefool.classifiers import CLASSIFIERS, Classifier
 from edgefool.classifiers.vision import torchvision
 from edgefool.filters.fcnn import DILATIONS, MAPS
 
@@ -35,11 +35,19 @@ def main() -> None:
     images = torch.rand(1, 3, 224, 224)
     net = torchvision.models.resnet18(weights=None)
     classes = [str(index) for index in range(1000)]
-    classifier = Classifier(net, name="resnet18", classes=classes, architecture="resnet18", channels_last=True)
+    preprocessing = CLASSIFIERS["resnet18"].preprocessing
+    classifier = Classifier(
+        net,
+        name="resnet18",
+        classes=classes,
+        architecture="resnet18",
+        preprocessing=preprocessing,
+        channels_last=True,
+    )
     attack = EdgeFool(max_iterations=10**9)
-    states = attack.begin(classifier, images, [0])
+    state = attack.begin(classifier, images, [0])
     iteration, channels_last, contiguous, classification = in_turns(
-        lambda: attack.step(classifier, states),
+        lambda: attack.step(classifier, state),
         lambda: bare_convolutions(images, torch.channels_last),
         lambda: bare_convolutions(images, torch.contiguous_format),
         lambda: classify(classifier, images),

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.timing import in_turns
-from edgefool.filters.fcnn import DILATIONS, EPSILON, KERNELS, MAPS, SLOPE, fcnn, split_parameters
-from edgefool.filters.smoother import smoother_parameters
+from edgefool.filters import fcnn, smoother_parameters
+from edgefool.filters.fcnn import DILATIONS, EPSILON, KERNELS, MAPS, SLOPE, split_parameters
 
 Network = Callable[[Tensor, Tensor], Tensor]
 Convolution = Callable[[Tensor, Tensor, int, int], Tensor]
@@ -97,7 +97,7 @@ def main() -> None:
     for count in arguments.batch_sizes:
         torch.manual_seed(0)
         images = torch.rand(count, 3, arguments.side, arguments.side, device=arguments.device)
-        parameters = smoother_parameters(arguments.device).expand(count, -1).contiguous().requires_grad_()
+        parameters = smoother_parameters().to(arguments.device).expand(count, -1).contiguous().requires_grad_()
         expected = fcnn(parameters, images)
         for name, way in ways.items():
             torch.testing.assert_close(way(parameters, images), expected, atol=1e-4, rtol=1e-3, msg=name)

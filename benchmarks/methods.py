@@ -45,15 +45,15 @@ class Bench:
         seconds = time.perf_counter() - start
         n = len(result)
         print(
-            f"{attack.name}: misled {int(result.success_float.sum())}/{n} in float, {int(result.success.sum())}/{n} as "
-            f"re-read; iterations: median {result.iterations.median()}; passes forward {result.forward_passes.sum()}, "
+            f"{attack.name}: success {int(result.success_float.sum())}/{n} in float, {int(result.success.sum())}/{n} "
+            f"as re-read; iterations: median {result.iterations.median()}; passes forward {result.forward_passes.sum()}, "
             f"backward {result.backward_passes.sum()}; {seconds:.1f} s",
             flush=True,
         )
         return result, seconds
 
     def theirs(self, attack: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, float, str]:
-        """Run a peer's attack, batch by batch; return its images, its seconds and how many mislead.
+        """Run a peer's attack, batch by batch; return its images, its seconds and how often it succeeds.
 
         As ours, it is asked for the classes before, and for those after, as the images are and as read again.
         """
@@ -61,9 +61,9 @@ class Bench:
         labels = self.decide(self.images)
         batches = zip(torch.split(self.images, self.batch_size), torch.split(labels, self.batch_size), strict=True)
         images = torch.cat([attack(*batch) for batch in batches])
-        misled = [(self.decide(final) != labels).sum() for final in (images, round_to_8_bits(images))]
+        changed = [(self.decide(final) != labels).sum() for final in (images, round_to_8_bits(images))]
         seconds = time.perf_counter() - start
-        return images, seconds, f"misled {misled[0]}/{len(images)} in float, {misled[1]} as re-read"
+        return images, seconds, f"success {changed[0]}/{len(images)} in float, {changed[1]} as re-read"
 
 
 def nfgsm(bench: Bench) -> None:
@@ -229,16 +229,18 @@ def measure(name: str, classifier: str) -> float:
     """Return the process's peak memory in GB after a few steps with 16 photos."""
     net, _, images = load(classifier, 16)
     attack = METHODS[name]()
-    states = attack.begin(net, images, range(16))
+    state = attack.begin(net, images, range(16))
     for _ in range(4 if name == "semanticadv" else 2):  # as many as bring it to its largest batch
-        attack.step(net, [state for state in states if not state.finished] or states)
+        if not state.finished.all():
+            state = state.select(~state.finished)
+            attack.step(net, state)
     return peak_memory()
 
 
 def main() -> None:
     """Print a few lines for each method."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--classifier", default="resnet18", help="a name of the catalogue")
+    parser.add_argument("--classifier", default="resnet18", help="a name that `edgefool list` shows")
     parser.add_argument("--images", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--methods", nargs="+", default=[name for name in METHODS if name != "edgefool"])

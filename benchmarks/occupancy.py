@@ -2,12 +2,13 @@
 
 import argparse
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass as plain_dataclass
 
 import numpy as np
 import torch
-from pydantic import Field
 from pydantic.dataclasses import dataclass
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks.shared import load
 from edgefool.attacks import EdgeFool
@@ -15,32 +16,40 @@ from edgefool.attacks.edgefool import EdgeFoolState
 from edgefool.classifiers import Classifier
 
 
+@plain_dataclass(kw_only=True)
+class ScheduledState(EdgeFoolState):
+    """Images and the iterations that each is to take."""
+
+    schedule: Tensor
+
+
 @dataclass(frozen=True)
 class Scheduled(EdgeFool):
-    """EdgeFool that finishes each image after as many iterations as are laid down for it."""
+    """EdgeFool that finishes each image after as many iterations as its seed says."""
 
-    iterations: dict[int, int] = Field(default_factory=dict)
+    def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> ScheduledState:
+        """Begin as EdgeFool does."""
+        state = super().begin(classifier, images, seeds)
+        return ScheduledState(**vars(state), schedule=torch.tensor(seeds))
 
-    def step(self, classifier: nn.Module, active: list[EdgeFoolState]) -> None:
+    def step(self, classifier: nn.Module, state: EdgeFoolState) -> None:
         """Take a step and finish those whose time has come."""
-        super().step(classifier, active)
-        for state in active:
-            state.finished = state.iterations == self.iterations[state.index]
-            state.structure = state.image  # of what no image was kept yet
+        super().step(classifier, state)
+        assert isinstance(state, ScheduledState)
+        state.finished = state.iterations.cpu() == state.schedule
 
 
 def rate(classifier: Classifier, images: torch.Tensor, iterations: np.ndarray, batch_size: int) -> float:
     """Return iterations of single images per second."""
-    attack = Scheduled(tau=1e-12, iterations=dict(enumerate(iterations.tolist())))
     start = time.perf_counter()
-    attack(classifier, images, batch_size=batch_size)
+    Scheduled(tau=1e-12)(classifier, images, seeds=iterations.tolist(), batch_size=batch_size)
     return float(iterations.sum()) / (time.perf_counter() - start)
 
 
 def main() -> None:
     """Print both rates and their ratio; the counts are drawn from a log-normal with the spread that was measured."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--classifier", default="caltech101-resnet", help="a name of the catalogue")
+    parser.add_argument("--classifier", default="caltech101-resnet", help="a name that `edgefool list` shows")
     parser.add_argument("--photos", type=int, default=24)
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

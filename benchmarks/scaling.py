@@ -21,7 +21,7 @@ SETTINGS = (  # photos, batch, side
 def main() -> None:
     """Print a line for each setting and the slopes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--classifier", default="resnet50", help="a name of the catalogue")
+    parser.add_argument("--classifier", default="resnet50", help="a name that `edgefool list` shows")
     parser.add_argument("--iterations", type=int, default=5, help="per photo, whatever becomes of it")
     parser.add_argument("--measure", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from edgefool.classifiers import CATALOGUE, Classifier, load_classifier
+from edgefool.classifiers import CLASSIFIERS, Classifier, load_classifier
 from edgefool.datasets.demo import DEMO_PHOTOS, write_demo_photos
 from edgefool.images import read_image, resize_image
 
@@ -21,7 +21,7 @@ def load(name: str, count: int, device: str = "cpu", side: int = 224) -> tuple[C
 
     A shipped classifier gets the demo's photos, again and again if more are asked for; others the first of NIPS 2017.
     """
-    if CATALOGUE[name].url is None:
+    if CLASSIFIERS[name].url is None:
         classifier = load_classifier(name, device=device)
         with tempfile.TemporaryDirectory() as folder:
             paths = write_demo_photos(Path(folder), list(DEMO_PHOTOS))

@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -24,12 +25,15 @@ from safetensors.torch import load_file, save, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgefool.classifiers.shipped import INPUT_SIZE, MEAN, STD, shipped_alexnet, shipped_resnet
+from edgefool.classifiers import CLASSIFIERS, Classifier
+from edgefool.classifiers.shipped import shipped_alexnet, shipped_resnet
 
 STUDENTS = {
     "caltech101_resnet": ("a residual network of six blocks", shipped_resnet),
-    "caltech101_alexnet": ("a plain stack in AlexNet's manner", shipped_alexnet),
+    "caltech101_alexnet": ("a plain network like AlexNet", shipped_alexnet),
 }
+PREPROCESSING = CLASSIFIERS["caltech101-resnet"].preprocessing
+INPUT_SIZE = cast(int, PREPROCESSING.input_size)
 ATTACK_SIZE = 224  # what users attack; the classifier resizes to INPUT_SIZE inside
 TEACHER_SIZE = 160
 CROPS = 8
@@ -45,7 +49,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Job:
-    """What every process needs to know."""
+    """What every process needs."""
 
     teachers: Path
     out: Path
@@ -98,7 +102,7 @@ def examples(folder: Path, classes: list[str]) -> list[Example]:
 
 
 def make_deterministic(threads: int) -> None:
-    """Prepare a process for results that can be had again."""
+    """Make a process compute the same each time."""
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
 
@@ -212,7 +216,8 @@ def make_student(job: Job, name: str) -> None:
         for key, value in student.state_dict().items()
     }
     student.load_state_dict(weights)
-    top1 = measure(student.eval(), job.test)
+    classifier = Classifier(student, name=name, classes=job.classes, architecture=name, preprocessing=PREPROCESSING)
+    top1 = measure(classifier, job.test)
     say(job, f"{name}: top-1 {top1:.1%} ({job.held_out})")
 
     file = job.out / f"{name}.safetensors"
@@ -282,24 +287,22 @@ def uniform(*shape: int) -> Tensor:
 
 
 def normalised(images: Tensor) -> Tensor:
-    """Take off the mean and divide by the standard deviation of each channel."""
-    return (images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    """Subtract the mean and divide by the standard deviation of each channel."""
+    return (images - torch.tensor(PREPROCESSING.mean).view(3, 1, 1)) / torch.tensor(PREPROCESSING.std).view(3, 1, 1)
 
 
-# What comes out
+# Results
 
 
 @torch.inference_mode()
-def measure(student: nn.Module, test: list[Example]) -> float:
-    """Return the top-1 on image files, resized to the attack's size and from there to the student's own."""
+def measure(classifier: Classifier, test: list[Example]) -> float:
+    """Return the top-1 on image files, resized to the attack's size and from there to the classifier's."""
     logits = []
     for path, _ in test:
         with Image.open(path) as file:
             image = torch.from_numpy(np.array(file.convert("RGB"))).permute(2, 0, 1)[None] / 255
         image = F.interpolate(image, (ATTACK_SIZE, ATTACK_SIZE), mode="bilinear", align_corners=False)
-        size = INPUT_SIZE, INPUT_SIZE
-        image = F.interpolate(image, size, mode="bilinear", antialias=True, align_corners=False)
-        logits.append(student(normalised(image)))
+        logits.append(classifier(image))
     return accuracy(torch.cat(logits), torch.tensor([label for _, label in test]))
 
 
@@ -315,7 +318,7 @@ trained from random weights.
 | Top-1, fp16 weights, {ATTACK_SIZE}x{ATTACK_SIZE} images | **{top1:.1%}** on {job.held_out} |
 | Classes | {len(job.classes)} of Caltech-101; their names are in the file's metadata |
 | Input | RGB, resized inside to {INPUT_SIZE}x{INPUT_SIZE} (bilinear, antialiased) |
-| Normalisation | mean {MEAN}, standard deviation {STD} |
+| Normalisation | mean {PREPROCESSING.mean}, standard deviation {PREPROCESSING.std} |
 | Size | {parameters:,} parameters, {size / 1e6:.2f} MB |
 | Data | {len(job.train):,} training images of Caltech-101 (Li, Andreeto, Ranzato and Perona, 2022; CC BY 4.0) |
 | Teacher | TensorFlow's MobileNet v1 and v2, Apache-2.0, with a linear head fitted on the same training images |
@@ -327,12 +330,12 @@ To train it again (same seed, same torch, same kind of processor: same weights):
     python training/classifiers.py --data ../shared/images/caltech101 --teachers ../shared/classifiers \\
         --out src/edgefool/classifiers/data --seed {job.seed}
 
-Not for real work: it knows {len(job.classes)} kinds of thing, and learnt them from few photos.
+Not for real work: it knows {len(job.classes)} classes, learnt from few photos.
 """
 
 
 def machine() -> str:
-    """Return what the numbers depend on."""
+    """Return the processor and the version of torch, on which the numbers depend."""
     return f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}"
 
 

@@ -35,7 +35,7 @@ Pair = tuple[Tensor, Tensor]
 
 
 class Progress:
-    """The weights in training, their optimisers, and how far they are."""
+    """The weights in training, their optimisers, and the step reached."""
 
     def __init__(self, row: Tensor, steps: int) -> None:
         self.steps = steps
@@ -67,7 +67,7 @@ class Progress:
         self.step += 1
 
     def load(self, checkpoint: Path) -> None:
-        """Take up a run where it was left."""
+        """Resume an interrupted run from its checkpoint."""
         state = torch.load(checkpoint, weights_only=True)
         if state["steps"] != self.steps:
             raise SystemExit(f"{checkpoint} is of a run of {state['steps']} steps, not {self.steps}: delete it first")
@@ -78,7 +78,7 @@ class Progress:
         self.step, self.seconds = state["step"], state["seconds"]
 
     def save(self, checkpoint: Path) -> None:
-        """Write the checkpoint; the old one stays until the new one is whole."""
+        """Write the checkpoint; the old one stays until the new one is complete."""
         state = {
             "pieces": [piece.detach() for piece in self.pieces],
             "optimisers": [optimiser.state_dict() for optimiser, _ in self.optimisers],
@@ -195,7 +195,7 @@ def network(row: Tensor, images: Tensor) -> Tensor:
 
 
 def train(pool: list[list[Pair]], few: list[Pair], seed: int, steps: int, checkpoint: Path) -> Progress:
-    """Take the steps that are left, saving a checkpoint at every report."""
+    """Take the remaining steps, saving a checkpoint at every report."""
     progress = Progress(identity_parameters(seed), steps)
     if checkpoint.exists():
         progress.load(checkpoint)
@@ -228,7 +228,7 @@ def mean_squared_error(row: Tensor, one: Pair) -> float:
     return F.mse_loss(fcnn(row[None], image), target).item()
 
 
-# What comes out
+# Results
 
 
 def card(options: argparse.Namespace, photos: int, errors: list[float], seconds: float) -> str:

@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from edgefool.attacks.tensor_struct import TensorStruct
+
 
 class Linear(nn.Module):
     """Logits x·w_k + b_k of images with few values."""
@@ -46,3 +48,22 @@ def greys():
         return 0.5 + contrast * torch.randn(count, 3, size, size, generator=generator).clamp(-3, 3)
 
     return make
+
+
+@pytest.fixture
+def attack_floats():
+    """Return what attacks a batch by hand: images before rounding to 8 bits and the state at the end."""
+
+    def run(attack, classifier, images):
+        state = attack.begin(classifier, images, range(len(images)))
+        ended = []
+        rows = torch.arange(len(images))
+        while len(rows):
+            attack.step(classifier, state)
+            ended.append((rows[state.finished], state.select(state.finished)))
+            rows, state = rows[~state.finished], state.select(~state.finished)
+        order = torch.cat([finished for finished, _ in ended]).argsort()
+        final = TensorStruct.join([part for _, part in ended]).select(order)
+        return final.adversarial, final
+
+    return run

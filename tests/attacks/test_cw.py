@@ -5,21 +5,14 @@ from edgefool.attacks import CW
 from edgefool.attacks.cw import to_image
 
 
-def run(attack, classifier, images):
-    states = attack.begin(classifier, images, range(len(images)))
-    while active := [state for state in states if not state.finished]:
-        attack.step(classifier, active)
-    return torch.stack([state.adversarial for state in states]), states
-
-
 @pytest.mark.parametrize("classes", [2, 5])
-def test_on_a_linear_classifier_it_comes_near_the_projection(linear, greys, classes):
+def test_on_a_linear_classifier_it_comes_near_the_projection(linear, greys, attack_floats, classes):
     classifier, images = linear(classes), greys()
     attack = CW(binary_search_steps=9, max_iterations=400, learning_rate=1e-2)
-    adversarial, states = run(attack, classifier, images)
+    adversarial, state = attack_floats(attack, classifier, images)
     lengths = (adversarial - images).flatten(1).norm(dim=1)
     ratio = lengths / classifier.distances(images)
-    assert all(state.converged for state in states)
+    assert state.converged.all()
     assert (classifier(adversarial).argmax(1) != classifier(images).argmax(1)).all()
     assert (ratio > 0.99).all()
     assert (ratio < 1.05).all(), ratio
@@ -62,21 +55,21 @@ def serial(attack, classifier, image):
 
 
 @pytest.mark.parametrize("attack", [CW(max_iterations=60), CW(max_iterations=60, confidence=2.0, abort_early=False)])
-def test_it_is_the_serial_algorithm(linear, greys, attack):
+def test_it_is_the_serial_algorithm(linear, greys, attack_floats, attack):
     classifier, images = linear(seed=2, scale=3.0), greys(5)
-    adversarial, states = run(attack, classifier, images)
-    for image, batched, state in zip(images, adversarial, states, strict=True):
+    adversarial, state = attack_floats(attack, classifier, images)
+    assert torch.equal(state.iterations, state.backward_passes)
+    for image, batched, iterations in zip(images, adversarial, state.iterations, strict=True):
         alone, passes = serial(attack, classifier, image)
         torch.testing.assert_close(batched, alone, atol=1e-4, rtol=0)
-        assert state.iterations == state.backward_passes == passes
+        assert iterations == passes
 
 
-def test_confidence_is_kept(linear, greys):
+def test_confidence_is_kept(linear, greys, attack_floats):
     classifier, images = linear(), greys()
-    adversarial, states = run(CW(confidence=3.0, max_iterations=300), classifier, images)
-    assert all(state.converged for state in states)
-    for z, state in zip(classifier(adversarial), states, strict=True):
-        y = state.original_class
+    adversarial, state = attack_floats(CW(confidence=3.0, max_iterations=300), classifier, images)
+    assert state.converged.all()
+    for z, y in zip(classifier(adversarial), state.original_class, strict=True):
         assert torch.cat([z[:y], z[y + 1 :]]).max() - z[y] >= 3 - 1e-4
 
 

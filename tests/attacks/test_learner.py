@@ -2,10 +2,11 @@ import pytest
 import torch
 
 from edgefool.attacks.learner import FromIdentity, FromSmoother
+from edgefool.attacks.tensor_struct import TensorStruct
 from edgefool.filters.fcnn import KERNELS, PARAMETERS, identity_parameters, split_parameters
 from edgefool.filters.smoother import smoother_parameters
 
-IMAGE = torch.zeros(3, 16, 16)
+IMAGES = torch.zeros(1, 3, 16, 16)
 
 
 def gradients(count, seed=0):
@@ -14,51 +15,53 @@ def gradients(count, seed=0):
 
 
 def test_both_start_where_they_say():
-    assert torch.equal(FromIdentity(1e-3, 0.01).start(IMAGE, 3).parameters, identity_parameters(3))
-    assert torch.equal(FromSmoother(1e-3).start(IMAGE, 3).parameters, smoother_parameters())
+    assert torch.equal(FromIdentity(1e-3, 0.01).start(IMAGES, [3]).parameters[0], identity_parameters(3))
+    assert torch.equal(FromSmoother(1e-3).start(IMAGES, [3]).parameters[0], smoother_parameters())
 
 
 def test_networks_do_not_share_weights():
     learner = FromSmoother(1e-3)
-    first, second = learner.start(IMAGE, 0), learner.start(IMAGE, 0)
-    learner.learn([first], gradients(1))
-    assert torch.equal(second.parameters, smoother_parameters())
-    assert not torch.equal(first.parameters, smoother_parameters())
+    weights = learner.start(IMAGES.expand(2, -1, -1, -1), [0, 0])
+    with weights.subset(torch.tensor([True, False])) as first:
+        learner.learn(first, gradients(1))
+    assert torch.equal(weights.parameters[1], smoother_parameters())
+    assert not torch.equal(weights.parameters[0], smoother_parameters())
 
 
 @pytest.mark.parametrize("learner", [FromIdentity(1e-3, 0.01), FromSmoother(2e-3)])
-def test_company_and_age_of_others_change_nothing(learner):
-    alone, together, other = (learner.start(IMAGE, 0) for _ in range(3))
-    learner.learn([other], gradients(1, seed=1))
+def test_other_networks_and_their_age_change_nothing(learner):
+    alone, young, old = (learner.start(IMAGES, [0]) for _ in range(3))
+    learner.learn(old, gradients(1, seed=1))
+    together = TensorStruct.join([young, old])
     for seed in (2, 3):
         both = gradients(2, seed)
-        learner.learn([alone], both[:1])
-        learner.learn([together, other], both)
-    torch.testing.assert_close(alone.parameters, together.parameters, atol=1e-6, rtol=0)
+        learner.learn(alone, both[:1])
+        learner.learn(together, both)
+    torch.testing.assert_close(alone.parameters[0], together.parameters[0], atol=1e-6, rtol=0)
 
 
 def test_from_the_identity_it_is_torchs_adam_with_clipping():
     learner, reference = FromIdentity(1e-3, 0.01), identity_parameters(0).requires_grad_()
-    weights = learner.start(IMAGE, 0)
+    weights = learner.start(IMAGES, [0])
     adam = torch.optim.Adam([reference], lr=1e-3)
     for gradient in [*gradients(2), 1e-6 * gradients(1, seed=1)[0]]:
-        learner.learn([weights], gradient[None])
+        learner.learn(weights, gradient[None])
         reference.grad = gradient.clone()
         torch.nn.utils.clip_grad_norm_([reference], 0.01)
         adam.step()
-    torch.testing.assert_close(weights.parameters, reference.detach())
+    torch.testing.assert_close(weights.parameters[0], reference.detach())
 
 
 def test_from_the_smoother_it_is_torchs_muon_and_adam():
     learner = FromSmoother(2e-3)
-    weights = learner.start(IMAGE, 0)
+    weights = learner.start(IMAGES, [0])
     pieces = list(split_parameters(smoother_parameters()[None]))
     kernels = {index: torch.nn.Parameter(pieces[5 * index].view(24, -1).clone()) for index in range(len(KERNELS))}
     others = {i: torch.nn.Parameter(p.clone()) for i, p in enumerate(pieces) if i % 5 or i == 5 * len(KERNELS)}
     muon = torch.optim.Muon(kernels.values(), lr=2e-3, momentum=0.5, weight_decay=0)
     adam = torch.optim.Adam(others.values(), lr=5e-4, betas=(0.5, 0.9))
     for gradient in gradients(3):
-        learner.learn([weights], gradient[None])
+        learner.learn(weights, gradient[None])
         slopes = list(split_parameters((gradient / gradient.norm())[None]))
         for index, kernel in kernels.items():
             kernel.grad = slopes[5 * index].view(24, -1).clone()
@@ -66,7 +69,7 @@ def test_from_the_smoother_it_is_torchs_muon_and_adam():
             other.grad = slopes[index].clone()
         muon.step()
         adam.step()
-    for index, piece in enumerate(split_parameters(weights.parameters[None])):
+    for index, piece in enumerate(split_parameters(weights.parameters)):
         if index in others:
             torch.testing.assert_close(piece, others[index].detach())
         else:
@@ -77,15 +80,15 @@ def test_from_the_smoother_it_is_torchs_muon_and_adam():
 
 def test_from_the_smoother_the_length_of_a_gradient_does_not_matter():
     learner = FromSmoother(1e-3)
-    first, second = learner.start(IMAGE, 0), learner.start(IMAGE, 0)
+    first, second = learner.start(IMAGES, [0]), learner.start(IMAGES, [0])
     for number, gradient in enumerate(gradients(3)):
-        learner.learn([first], gradient[None])
-        learner.learn([second], gradient[None] * 100**number)
+        learner.learn(first, gradient[None])
+        learner.learn(second, gradient[None] * 100**number)
     torch.testing.assert_close(first.parameters, second.parameters, atol=1e-6, rtol=1e-4)
 
 
 def test_no_gradient_is_no_failure():
     learner = FromSmoother(1e-3)
-    weights = learner.start(IMAGE, 0)
-    learner.learn([weights], torch.zeros(1, PARAMETERS))
+    weights = learner.start(IMAGES, [0])
+    learner.learn(weights, torch.zeros(1, PARAMETERS))
     assert weights.parameters.isfinite().all()

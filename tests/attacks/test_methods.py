@@ -6,9 +6,19 @@ import pytest
 import torch
 from torch import nn
 
-from edgefool.attacks import CW, METHODS, NFGSM, PFGSM, DeepFool, EdgeFool, Enhance, SemanticAdv, SparseFool
+from edgefool.attacks import (
+    CW,
+    METHODS,
+    NFGSM,
+    PFGSM,
+    DeepFool,
+    EdgeFool,
+    Enhance,
+    SemanticAdv,
+    SparseFool,
+    make_attack,
+)
 from edgefool.errors import UsageError
-from edgefool.experiments import make_attack
 
 # Quick ones, by their names.
 ATTACKS = {
@@ -105,7 +115,7 @@ def test_forward_passes_are_the_classifiers(attack):
 
 
 @METHOD
-def test_company_order_and_batch_size_change_nothing(attack):
+def test_other_images_order_and_batch_size_change_nothing(attack):
     classifier, photos, seeds = Wavy(), images(), [7, 1, 5, 2, 9, 4]
     together = attack(classifier, photos, seeds=seeds, batch_size=6)
     for order, batch_size in [([0, 1, 2, 3, 4, 5], 1), ([5, 3, 0, 4, 2, 1], 4)]:
@@ -141,14 +151,14 @@ def test_a_constant_classifier_is_a_failure(attack, attached):
 
 
 @BY_GRADIENT
-def test_no_gradient_is_told(attack):
+def test_no_gradient_is_reported(attack):
     result = attack(Constant(attached=True), images(2), batch_size=2)
     assert result.lost_gradient.all()
     assert result.adversarial.isfinite().all()
 
 
 @BY_GRADIENT
-def test_a_gradient_that_is_not_finite_is_told_and_the_others_go_on(attack):
+def test_a_gradient_that_is_not_finite_is_reported_and_the_others_go_on(attack):
     photos = images(4)
     photos[:, 0, 0, 0] = 1.0
     photos[1, 0, 0, 0] = 0.0

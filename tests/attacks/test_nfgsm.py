@@ -43,7 +43,7 @@ def test_it_is_the_formula_of_the_paper():
         assert (x[0] - adversarial).abs().max() <= 0.501 / 255
 
 
-def test_early_stop_ends_at_the_first_misled_iterate(linear, greys):
+def test_early_stop_ends_at_the_first_iterate_of_another_class(linear, greys):
     classifier, images = linear(), greys()
     result = NFGSM(early_stop=True, epsilon=0.2)(classifier, images)
     assert result.converged.all()

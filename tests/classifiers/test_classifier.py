@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edgefool.classifiers import Classifier
+from edgefool.classifiers import Classifier, Preprocessing, load_classifier
 from edgefool.classifiers.vision import torchvision
 from edgefool.errors import UsageError
 
@@ -18,7 +18,10 @@ def small_net(seed=0):
 
 
 def make(net=None, **changes):
-    options = {"name": "small", "classes": "abcde", "architecture": "small", "input_size": 16, "mean": MEAN, "std": STD}
+    """Return a classifier; changes are of its arguments or of its preprocessing."""
+    before = {"input_size": 16, "mean": MEAN, "std": STD}
+    before |= {key: changes.pop(key) for key in list(changes) if key in Preprocessing.__dataclass_fields__}
+    options = {"name": "small", "classes": "abcde", "architecture": "small", "preprocessing": Preprocessing(**before)}
     return Classifier(net or small_net(), **(options | changes))
 
 
@@ -48,7 +51,7 @@ def test_normalises_once_and_leaves_the_right_size_alone():
 def test_no_preprocessing_at_all():
     images = torch.rand(2, 3, 21, 17)
     net = small_net().eval()
-    assert torch.equal(make(net, input_size=None, mean=(0, 0, 0), std=(1, 1, 1))(images), net(images))
+    assert torch.equal(make(net, preprocessing=Preprocessing())(images), net(images))
 
 
 def test_shrinks_without_aliasing():
@@ -99,6 +102,35 @@ def test_equal_fingerprints_only_for_equal_answers():
         make(std=(0.1, 0.3, 0.4)),
     ]
     assert len({base, *(other.fingerprint for other in others)}) == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "fingerprint"),
+    [
+        ("caltech101-resnet", "f197e34e31cffe60c29ee75bd6e2f58db9458121e5c8c3449d48cff420138c05"),
+        ("caltech101-alexnet", "89122e57f9bdab4804102398c3cf2b0ee17c70986367e6ab97339322b510dabb"),
+    ],
+)
+def test_shipped_classifiers_have_the_fingerprints_of_0_1_0(name, fingerprint):
+    """Runs of release 0.1.0 hold these."""
+    assert load_classifier(name).fingerprint == fingerprint
+
+
+@pytest.mark.parametrize(
+    ("preprocessing", "fingerprint"),
+    [
+        (Preprocessing(), "8ad4d1598856a4cd67cb8eba3a91b2f013a0ea9ca68c75ba01cd4868e7b71fea"),
+        (
+            Preprocessing(16, "bicubic", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)),
+            "4ed5b67b21fc9137144c19867e7d28f19dcc9a4eb7c37804e05e8e8c9e0f8fc2",
+        ),
+    ],
+)
+def test_your_own_classifiers_have_the_fingerprints_of_0_1_0(preprocessing, fingerprint):
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+    nn.init.constant_(net[2].weight, 0.5)
+    nn.init.constant_(net[2].bias, -1.0)
+    assert make(net, architecture="linear", preprocessing=preprocessing).fingerprint == fingerprint
 
 
 def test_fingerprint_sees_buffers():

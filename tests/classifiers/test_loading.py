@@ -8,15 +8,20 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from torch import nn
 
-from edgefool.classifiers import load_classifier, loading
-from edgefool.classifiers.catalogue import CATALOGUE
+from edgefool.classifiers import CLASSIFIERS, Preprocessing, load_classifier
+from edgefool.classifiers.preprocessing import IMAGENET
 from edgefool.classifiers.shipped import shipped_alexnet, shipped_resnet
 from edgefool.classifiers.vision import torchvision
 from edgefool.errors import RunError, UsageError
 
 IMAGES = torch.rand(2, 3, 50, 70, generator=torch.Generator().manual_seed(0))
+
+
+def normalised(images):
+    """Subtract ImageNet's mean and divide by its standard deviation, as torchvision's weights need."""
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    return (images - mean.view(3, 1, 1)) / std.view(3, 1, 1)
 
 
 def checkpoint(folder, network, classes, seed=0, name="w.pth"):
@@ -32,16 +37,15 @@ def checkpoint(folder, network, classes, seed=0, name="w.pth"):
 def test_torchvision_by_name_and_file(tmp_path, network, classes):
     net, file = checkpoint(tmp_path, network, classes)
     classifier = load_classifier(f"torchvision:{network}", weights=file)
-    assert (classifier.name, classifier.num_classes, classifier.input_size) == (network, classes, 224)
+    assert (classifier.name, classifier.num_classes, classifier.preprocessing) == (network, classes, IMAGENET)
     assert classifier.classes == tuple(str(index) for index in range(classes))
     images = torch.rand(2, 3, 224, 224)
-    mean, std = torch.tensor(classifier.mean).view(3, 1, 1), torch.tensor(classifier.std).view(3, 1, 1)
-    expected = net((images - mean) / std)
+    expected = net(normalised(images))
     torch.testing.assert_close(classifier(images), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_catalogue_name_with_another_file(tmp_path):
-    """The architecture is the entry's, the number of classes the file's; names are ImageNet's only for 1000."""
+    """The architecture is the catalogue's, the number of classes the file's; names are ImageNet's only for 1000."""
     _, file = checkpoint(tmp_path, "resnet18", 3)
     classifier = load_classifier("resnet18", weights=str(file), cache=tmp_path / "never made")
     assert classifier(IMAGES).shape == (2, 3)
@@ -125,8 +129,8 @@ def test_timm_by_name_and_file(tmp_path):
     classifier = load_classifier("timm:resnet10t.c3_in1k", weights=tmp_path / "w.safetensors")
     published = net.default_cfg
     assert classifier.num_classes == 6
-    assert (classifier.input_size, classifier.interpolation) == (176, published["interpolation"])
-    assert (classifier.mean, classifier.std) == (published["mean"], published["std"])
+    expected = Preprocessing(176, published["interpolation"], published["mean"], published["std"])
+    assert classifier.preprocessing == expected
     assert classifier(IMAGES).shape == (2, 6)
 
 
@@ -156,110 +160,11 @@ def test_names_that_do_not_work(name, message):
     assert "\n" not in str(error.value)
 
 
-# --- the user's own file
-
-
-FACTORY = """
-import dataclasses
-from pathlib import Path
-import torch
-from torch import nn
-
-@dataclasses.dataclass
-class Plan:  # looks its module up in sys.modules
-    width: "int" = 5
-
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.head = nn.Linear(3, Plan().width)
-    def forward(self, x):
-        return self.head(x.mean((2, 3)).view(len(x), 3))
-
-def net():
-    assert (Path(__file__).parent / "helper.py").exists()
-    return Net()
-
-def relative():
-    from .helper import make
-    return make()
-
-def absolute():
-    import edgefool_test_helper
-    return edgefool_test_helper.make()
-
-def broken(): raise OSError("no weights here\\nat all")
-def number(): return 3
-def wants(argument): return Net()
-def crops(): return nn.Linear(3, 3)
-def maps(): return nn.Conv2d(3, 3, 1)
-def pair(): return type("Pair", (nn.Module,), {"forward": lambda self, x: (x, x)})()
-not_a_function = 3
-"""
-
-
-@pytest.fixture
-def file(tmp_path):
-    helper = "from torch import nn\ndef make(): return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
-    (tmp_path / "helper.py").write_text(helper)
-    (tmp_path / "edgefool_test_helper.py").write_text(helper)
-    (tmp_path / "own.py").write_text(FACTORY)
-    return tmp_path / "own.py"
-
-
-def test_factory_in_a_file(file):
-    classifier = load_classifier(f"{file}:net")
-    assert (classifier.name, classifier.num_classes, classifier.input_size) == ("own-net", 5, None)
-    assert not classifier.net.head.weight.requires_grad
-    assert classifier(IMAGES).shape == (2, 5)
-    torch.testing.assert_close(classifier(IMAGES), classifier.net(IMAGES))
-    fingerprint = classifier.fingerprint
-    assert load_classifier(f"{file}:net").fingerprint == fingerprint
-    file.write_text(FACTORY.replace("self.head(x", "-self.head(x"))
-    assert load_classifier(f"{file}:net").fingerprint != fingerprint
-
-
-@pytest.mark.parametrize("factory", ["relative", "absolute"])
-def test_factory_that_imports_its_neighbours(file, factory):
-    assert load_classifier(f"{file}:{factory}").num_classes == 3
-
-
-@pytest.mark.parametrize(
-    ("factory", "message"),
-    [
-        ("nett", r"unknown function in .*own\.py 'nett'; did you mean net"),
-        ("not_a_function", "unknown function"),
-        ("broken", r"own\.py:broken failed: OSError: no weights here$"),
-        ("number", "returned a int, not an nn.Module"),
-        ("wants", "failed: TypeError: wants.. missing 1"),
-        ("crops", "cannot classify an image of 224 x 224: RuntimeError"),
-        ("maps", r"should give one row of logits per image, not a tensor of shape \(1, 3, 224, 224\)"),
-        ("pair", "should give one row of logits per image, not a tuple"),
-    ],
-)
-def test_factories_that_fail(file, factory, message):
-    with pytest.raises(UsageError, match=message):
-        load_classifier(f"{file}:{factory}")
-
-
-@pytest.mark.parametrize("body", ["import nothing_of_this_name", "def (", "1 / 0"])
-def test_files_that_cannot_be_imported(tmp_path, body):
-    (tmp_path / "own.py").write_text(body)
-    with pytest.raises(UsageError, match=r"own\.py cannot be imported: (ModuleNotFound|Syntax|ZeroDivision)Error"):
-        load_classifier(f"{tmp_path / 'own.py'}:net")
-
-
-def test_factory_keeps_its_own_weights(file):
-    with pytest.raises(UsageError, match="leave --weights out"):
-        load_classifier(f"{file}:net", weights="w.pth")
-
-
 # --- weights of the catalogue
 
 
 def test_places365_weights_as_published(tmp_path):
-    """Files of 2017: no batch counters, `module.` in AlexNet's midst, the old format; from the cache folder."""
+    """Files of 2017: no batch counters, `module.` inside AlexNet's names, the old format; from the cache folder."""
     for network in ("resnet18", "alexnet"):
         net, _ = checkpoint(tmp_path, network, 365)
         state = {
@@ -272,8 +177,7 @@ def test_places365_weights_as_published(tmp_path):
         classifier = load_classifier(f"{network}-places365", cache=tmp_path)
         assert (classifier.name, classifier.classes[0]) == (f"{network}-places365", "airfield")
         images = torch.rand(1, 3, 224, 224)
-        mean, std = torch.tensor(classifier.mean).view(3, 1, 1), torch.tensor(classifier.std).view(3, 1, 1)
-        torch.testing.assert_close(classifier(images), net((images - mean) / std), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(classifier(images), net(normalised(images)), atol=1e-4, rtol=1e-4)
         assert hashlib.sha256(path.read_bytes()).hexdigest() in (tmp_path / f"{path.name}.sha256").read_text()
 
 
@@ -289,30 +193,16 @@ def test_shipped_networks_with_other_weights(tmp_path, build):
     save_file(build(4).half().state_dict(), tmp_path / "w.safetensors")
     name = "caltech101-" + build.__name__.removeprefix("shipped_")
     classifier = load_classifier(name, weights=tmp_path / "w.safetensors")
-    assert (classifier.num_classes, classifier.input_size) == (4, CATALOGUE[name].input_size)
+    assert (classifier.num_classes, classifier.preprocessing) == (4, CLASSIFIERS[name].preprocessing)
     assert classifier(IMAGES).dtype == torch.float32
 
 
 @pytest.mark.parametrize("name", ["caltech101-resnet", "caltech101-alexnet"])
 def test_shipped_classifiers_need_nothing(name):
     classifier = load_classifier(name)
-    assert classifier.num_classes == CATALOGUE[name].num_classes
+    assert classifier.num_classes == CLASSIFIERS[name].num_classes
     assert not classifier.classes[0].isdigit()
     assert classifier(IMAGES).shape == (2, classifier.num_classes)
-
-
-def test_every_number_of_classes_is_read_from_the_head():
-    """The tensor that tells the number of classes is the output's, also beside auxiliary outputs."""
-    for network in ("regnet_y_400mf", "googlenet", "densenet121", "vit_b_32", "convnext_tiny"):
-        build = loading._torchvision(network)
-        state = {
-            "fc.weight": torch.ones(9, 1),
-            "classifier.weight": torch.ones(9, 1),
-            "classifier.2.bias": nn.Parameter(),
-        }
-        state |= {"fc.bias": torch.ones(9), "classifier.bias": torch.ones(9), "classifier.2.bias": torch.ones(9)}
-        state |= {"heads.head.bias": torch.ones(9), "aux1.fc2.bias": torch.ones(5)}
-        assert loading._count_classes(build, state) == 9, network
 
 
 def test_torchvision_is_not_imported_without_need():

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from edgefool.classifiers.shipped import INPUT_SIZE, MEAN, STD, shipped_alexnet, shipped_resnet
+from edgefool.classifiers.shipped import shipped_alexnet, shipped_resnet
 
+# As the cards say.
+INPUT_SIZE, MEAN, STD = 112, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NAMES = ["caltech101_resnet", "caltech101_alexnet"]
 ARCHITECTURES: dict[str, Callable[[int], nn.Module]] = dict(zip(NAMES, [shipped_resnet, shipped_alexnet], strict=True))
 LEAST_TOP1 = dict(zip(NAMES, [0.65, 0.55], strict=True))

@@ -41,7 +41,7 @@ def quick(tmp_path, monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("nothing is to be downloaded")
 
-    monkeypatch.setattr("urllib.request.OpenerDirector.open", fail)
+    monkeypatch.setattr("edgefool.classifiers.downloads.urlopen", fail)
     monkeypatch.setenv("EDGEFOOL_CACHE", str(tmp_path / "cache"))
     settings = tomllib.loads(DEMO_PLAN.read_text()) | {"size": 32}
     for method in settings["methods"]:

@@ -11,7 +11,6 @@ from safetensors.torch import save_file
 
 from edgefool.classifiers.vision import torchvision
 
-
 PAPER_SQUEEZERS = ["bits4", "bits5", "bits6", "bits7", "median2", "median3"]
 
 

@@ -82,7 +82,7 @@ def test_workers_and_their_rates_are_shown(capsys):
     rates = {f"worker 1 ({NASTY})": 1.25, "worker 2 (b)": 3.5}
     stderr = follow([cell], {cell.folder: []}, [1.0], [], capsys, rates=rates)
     bar, *workers = stderr.splitlines()
-    assert "2 workers: 1.2 to 3.5 images/s each, 4.75 in all " in bar
+    assert "2 workers: 4.75 images/s (1.2 to 3.5 each) " in bar
     assert workers == [f"worker 1 ({TAME}): 1.25 images/s", "worker 2 (b): 3.5 images/s"]
     bar, _ = follow([cell], {cell.folder: []}, [1.0], [], capsys, rates={"worker 1 (a)": 1.25}).splitlines()
     assert "1 worker: 1.25 images/s " in bar

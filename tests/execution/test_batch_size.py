@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from edgefool.attacks import EdgeFool
-from edgefool.execution.batch_size import BatchSize, ActivationMemory, free_memory, saved_bytes
+from edgefool.execution.batch_size import ActivationMemory, BatchSize, free_memory, saved_bytes
 
 CPU = torch.device("cpu")
 

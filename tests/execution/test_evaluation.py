@@ -9,14 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from edgefool.classifiers import Classifier, load_classifier
+from edgefool.classifiers import Classifier, Preprocessing, load_classifier
 from edgefool.errors import UsageError
 from edgefool.execution.evaluation import Evaluation
 from edgefool.execution.measurer import Measurer
 from edgefool.images import encode_png, read_image
-from edgefool.measures import SQUEEZERS, changed_pixels, ciede2000, linf
+from edgefool.metrics import SQUEEZERS, changed_pixels, ciede2000, linf, psnr, ssim
 from edgefool.runs import RunFolder
-from edgefool.runs.run_folder import sha256
+from edgefool.runs.records import sha256
+from edgefool.storage import local_path
 
 SQUEEZED = ("bits4", "median2")
 
@@ -67,10 +68,11 @@ def measure(run: RunFolder, classifiers, squeezers=SQUEEZED, lpips=None, batch_s
 
 def forget(run: RunFolder) -> RunFolder:
     """Return a copy of the run that has not been measured."""
-    copy = RunFolder(run.path.with_name("copy"))
-    shutil.rmtree(copy.path, ignore_errors=True)
-    shutil.copytree(run.path, copy.path, ignore=shutil.ignore_patterns("predictions.jsonl", "quality.jsonl"))
-    return copy
+    folder = local_path(run.path)
+    copy = folder.with_name("copy")
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("predictions.jsonl", "quality.jsonl"))
+    return RunFolder(copy)
 
 
 # From the files
@@ -81,14 +83,14 @@ def test_answers_are_those_of_the_files(done):
     run, classifiers = done
     by_fingerprint = {classifier.fingerprint: classifier for classifier in classifiers}
     records = {(r.cell, r.image): r for r in run.records()} | {(None, r.image): r for r in run.records()}
-    lines = run.prediction_lines.read()
+    lines = run.predictions()
     assert {line.key for line in lines} == {
         (cell, "pics", image, fingerprint) for cell, image in records for fingerprint in by_fingerprint
     }
     for line in lines:
         record, classifier = records[line.cell, line.image], by_fingerprint[line.fingerprint]
         path = run.image_path(record.kind if line.cell else "originals", record)
-        assert line.png == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert line.png == hashlib.sha256(path.read()).hexdigest()
         assert line.classifier == classifier.name
         image = read_image(path)[None]
         probabilities = classifier(image).softmax(1)[0]
@@ -105,15 +107,15 @@ def test_answers_are_those_of_the_files(done):
 def test_qualities_are_those_of_the_files(done):
     run, _ = done
     records = {r.key: r for r in run.records()}
-    lines = run.quality_lines.read()
+    lines = run.qualities()
     assert {line.key for line in lines} == set(records)
     for line in lines:
         record = records[line.key]
         pair = [read_image(run.image_path(kind, record))[None] for kind in (record.kind, "originals")]
         assert line.png == record.png
         assert line.lpips is None
-        for measured, value in ((ciede2000, line.ciede2000), (linf, line.linf), (changed_pixels, line.changed_pixels)):
-            assert value == pytest.approx(measured(*pair).item(), rel=1e-5)
+        for distance in (psnr, ssim, ciede2000, linf, changed_pixels):
+            assert getattr(line, distance.__name__) == pytest.approx(distance(*pair).item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 100])
@@ -132,8 +134,8 @@ def test_images_of_other_sizes_share_no_batch(album, settings, carry_out, make_p
         make_photo(album / f"tall{seed}.png", seed, width=20, height=50)
     run, _, steps = carry_out(settings | {"size": "native"})
     assert sorted(step.measured for step in steps if step.measured) == sorted([3, 6] * 4 + [3, 6])
-    assert len(run.prediction_lines.read()) == (4 * 9 + 9) * 2
-    assert len(run.quality_lines.read()) == 4 * 9
+    assert len(run.predictions()) == (4 * 9 + 9) * 2
+    assert len(run.qualities()) == 4 * 9
 
 
 # What is missing
@@ -141,10 +143,10 @@ def test_images_of_other_sizes_share_no_batch(album, settings, carry_out, make_p
 
 def test_nothing_is_measured_twice(done):
     run, classifiers = done
-    before = run.prediction_lines.path.read_bytes(), run.quality_lines.path.read_bytes()
+    before = run.prediction_lines.path.read(), run.quality_lines.path.read()
     assert measure(run, classifiers)[1] == 0
     assert measure(run, classifiers, squeezers=SQUEEZED[:1])[1] == 0
-    assert (run.prediction_lines.path.read_bytes(), run.quality_lines.path.read_bytes()) == before
+    assert (run.prediction_lines.path.read(), run.quality_lines.path.read()) == before
 
 
 def test_an_image_that_was_replaced_is_measured_anew(done):
@@ -154,13 +156,13 @@ def test_an_image_that_was_replaced_is_measured_anew(done):
     image = read_image(run.image_path("originals", record)).flip(2)
     png = encode_png(image)
     run.save(record.model_copy(update={"png": sha256(png)}), {run.image_path(record.kind, record): png})
-    answers = len(run.prediction_lines.path.read_text().splitlines())
+    answers = len(run.prediction_lines.path.read().splitlines())
     assert measure(run, classifiers)[1] == 1
-    assert len(run.prediction_lines.path.read_text().splitlines()) == answers + 2
-    new = [line for line in run.prediction_lines.read() if line.key[:3] == (record.cell, "pics", record.image)]
+    assert len(run.prediction_lines.path.read().splitlines()) == answers + 2
+    new = [line for line in run.predictions() if line.key[:3] == (record.cell, "pics", record.image)]
     assert {line.png for line in new} == {sha256(png)}
     assert [line.predicted for line in new] == [int(c(image[None]).argmax()) for c in classifiers]
-    (quality,) = [line for line in run.quality_lines.read() if line.key == record.key]
+    (quality,) = [line for line in run.qualities() if line.key == record.key]
     assert quality.png == sha256(png)
     assert measure(run, classifiers)[1] == 0
 
@@ -168,23 +170,23 @@ def test_an_image_that_was_replaced_is_measured_anew(done):
 def test_another_squeezer_is_measured_where_it_is_wanted(done):
     run, classifiers = done
     assert measure(run, classifiers, squeezers=("median3",))[1] == 4 * 6 + 6
-    for line in run.prediction_lines.read():
+    for line in run.predictions():
         attacked = line.cell is None or run.cells()[line.cell].fingerprint == line.fingerprint
         assert set(line.scores) == ({"median3"} if attacked else set())
 
 
 def test_lpips_can_be_asked_for_later(done):
     run, classifiers = done
-    before = {line.key: line for line in run.quality_lines.read()}
-    answers = run.prediction_lines.path.read_bytes()
+    before = {line.key: line for line in run.qualities()}
+    answers = run.prediction_lines.path.read()
     assert measure(run, classifiers, lpips=Distance())[1] == 4 * 6
     records = {r.key: r for r in run.records()}
-    for line in run.quality_lines.read():
+    for line in run.qualities():
         record = records[line.key]
         image, original = (read_image(run.image_path(kind, record)) for kind in (record.kind, "originals"))
         assert line.lpips == pytest.approx(3 * (image - original).abs().mean().item(), rel=1e-4)
         assert line.model_copy(update={"lpips": None}).model_dump() == pytest.approx(before[line.key].model_dump())
-    assert run.prediction_lines.path.read_bytes() == answers
+    assert run.prediction_lines.path.read() == answers
     assert measure(run, classifiers, lpips=Distance())[1] == 0
     assert measure(run, classifiers)[1] == 0, "what is known of LPIPS is not forgotten"
 
@@ -192,7 +194,7 @@ def test_lpips_can_be_asked_for_later(done):
 def test_lpips_that_fails_leaves_the_other_distances(done, monkeypatch):
     """As it does of images that are too small for its network."""
     run, classifiers = done
-    before = run.quality_lines.path.read_bytes()
+    before = run.quality_lines.path.read()
     lpips = Distance()
 
     def fail(*_):
@@ -200,10 +202,10 @@ def test_lpips_that_fails_leaves_the_other_distances(done, monkeypatch):
 
     monkeypatch.setattr(lpips, "forward", fail)
     assert measure(run, classifiers, lpips=lpips)[0].problems == ["LPIPS: too small"]
-    assert run.quality_lines.path.read_bytes() == before
+    assert run.quality_lines.path.read() == before
     copy = forget(run)
     measure(copy, classifiers, lpips=lpips)
-    known = {line.key: line.lpips for line in copy.quality_lines.read()}
+    known = {line.key: line.lpips for line in copy.qualities()}
     assert known == {record.key: None for record in run.records()}
 
 
@@ -211,9 +213,8 @@ def test_lpips_that_fails_leaves_the_other_distances(done, monkeypatch):
 
 
 def touchy(classifier: Classifier, limit: float) -> Classifier:
-    return Classifier(
-        Touchy(classifier.net, limit), name="touchy", classes=classifier.classes, architecture="t", input_size=None
-    )
+    net, classes = Touchy(classifier.net, limit), classifier.classes
+    return Classifier(net, name="touchy", classes=classes, architecture="t", preprocessing=Preprocessing())
 
 
 def test_one_answer_that_is_no_number_leaves_its_neighbours_alone(done):
@@ -224,11 +225,11 @@ def test_one_answer_that_is_no_number_leaves_its_neighbours_alone(done):
     classifier = touchy(first, limit)
     evaluation, _ = measure(run, [classifier])
     assert evaluation.problems == ["touchy: the logits for some images of 32 x 32 pixels are not finite numbers"]
-    lines = [line for line in run.prediction_lines.read() if line.classifier == "touchy"]
+    lines = [line for line in run.predictions() if line.classifier == "touchy"]
     clean = {line.image for line in lines if line.cell is None}
     assert clean == {image for image, value in brightness.items() if value <= limit}
     assert len(clean) == 4
-    known = {(line.cell, line.image): line for line in run.prediction_lines.read() if line.classifier == "first"}
+    known = {(line.cell, line.image): line for line in run.predictions() if line.classifier == "first"}
     for line in lines:
         assert line.predicted == known[line.cell, line.image].predicted
         assert line.probability == pytest.approx(known[line.cell, line.image].probability, rel=1e-4)
@@ -243,12 +244,12 @@ def test_a_classifier_that_fails_is_told_once_for_a_size(album, tiny, settings, 
             make_photo(album / f"{height}-{seed}.png", seed, height=height)
     run, state, _ = carry_out(settings | {"size": "native"})
     net = state.cells[0].job.classifier.net
-    fine = Classifier(net, name="fine", classes="abcde", architecture="net", input_size=None)
+    fine = Classifier(net, name="fine", classes="abcde", architecture="net", preprocessing=Preprocessing())
     evaluation, _ = measure(run, [load_classifier(f"{tiny}:choosy"), fine])
     assert evaluation.problems == [
         "classifier-choosy cannot take 36 x 40 pixels: no 40, please",
         "classifier-choosy: the logits for some images of 36 x 48 pixels are not finite numbers",
     ]
-    lines = run.prediction_lines.read()
+    lines = run.predictions()
     for name, images in (("classifier-choosy", 6), ("fine", 10), ("first", 10), ("other", 10)):
         assert len([line for line in lines if line.classifier == name]) == images * 5

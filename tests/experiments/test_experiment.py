@@ -11,7 +11,7 @@ from edgefool.classifiers.vision import torchvision
 from edgefool.datasets import paper_subset
 from edgefool.errors import UsageError
 from edgefool.experiments import Experiment, make_plan
-from edgefool.measures import Lpips
+from edgefool.metrics import Lpips
 
 
 def test_every_method_attacks_every_classifier_of_every_dataset(tmp_path, tiny, album, settings):
@@ -55,13 +55,13 @@ def entry(settings, what, **changes):
 
 
 WRONG = {
-    "no folder": (lambda s, _: entry(s, "datasets", path="gone"), "no such file or folder: 'gone'"),
+    "no folder": (lambda s, _: entry(s, "datasets", path="gone"), "/gone'"),
     "no images": (lambda s, tmp: entry(s, "datasets", path=str(tmp / "empty")), "no image files in the folder"),
-    "no labels": (lambda s, _: entry(s, "datasets", labels="gone.csv", num_classes=5), "cannot read 'gone.csv'"),
-    "no factory": (lambda s, _: entry(s, "classifiers", name="gone.py:net"), "no Python file at gone.py"),
+    "no labels": (lambda s, _: entry(s, "datasets", labels="gone.csv", num_classes=5), "/gone.csv'"),
+    "no factory": (lambda s, _: entry(s, "classifiers", name="gone.py:net"), "/gone.py"),
     "no classifier": (lambda s, _: entry(s, "classifiers", name="resnet5"), "unknown classifier 'resnet5'; did you"),
     "no weights": (lambda s, _: entry(s, "classifiers", name="resnet18", weights="gone.pth"), "gone.pth"),
-    "no class names": (lambda s, _: entry(s, "classifiers", classes="gone.txt"), "class names of gone.txt"),
+    "no class names": (lambda s, _: entry(s, "classifiers", classes="gone.txt"), "/gone.txt"),
     "one classifier twice": (
         lambda s, _: entry(s, "classifiers", name=s["classifiers"][1]["name"]),
         "the classifiers first and other are the same",
@@ -111,7 +111,7 @@ def test_missing_images_of_a_list_are_passed_over_if_asked(tmp_path, settings, m
 # Warnings
 
 
-def test_labels_that_do_not_fit_are_told(tiny, album, settings):
+def test_labels_that_do_not_fit_are_reported(tiny, album, settings):
     (album / "labels.csv").write_text("file,label\n0.png,2\n")
     labelled = entry(settings, "datasets", labels=str(album / "labels.csv"), num_classes=3)
     labelled["classifiers"] = [*settings["classifiers"], {"name": f"{tiny}:three"}]
@@ -121,7 +121,7 @@ def test_labels_that_do_not_fit_are_told(tiny, album, settings):
 
 
 @pytest.mark.parametrize(("rate", "few"), [(0.17, False), (0.16, True), (0.05, True), (0, True)])
-def test_too_few_photos_for_a_threshold_are_told(settings, rate, few):
+def test_too_few_photos_for_a_threshold_are_reported(settings, rate, few):
     """Of six photos one may lie above the threshold if the rate is a sixth or more."""
     warnings = Experiment(make_plan(settings | {"false_positive_rate": rate})).warnings()
     assert len(warnings) == few

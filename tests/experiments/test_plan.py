@@ -13,8 +13,8 @@ from edgefool.attacks import EdgeFool
 from edgefool.errors import RunError, UsageError
 from edgefool.experiments import Plan, make_attack, make_plan, read_plan
 from edgefool.experiments.plan import reread_plan
-from edgefool.measures import PAPER_SQUEEZERS
-from edgefool.storage.files import parse_path
+from edgefool.metrics import PAPER_SQUEEZERS
+from edgefool.storage import parse_path
 
 SMALLEST = """
 [[datasets]]
@@ -64,8 +64,9 @@ def test_paths_count_from_the_plan(read, tmp_path, monkeypatch):
         + '[[classifiers]]\nname = "nets/mine.py:factory"\n[lpips]\nweights = "lpips.pth"\n'
     )
     dataset, (first, second) = plan.datasets[0], plan.classifiers
-    assert dataset.paths == (tmp_path / "photos", Path("/home/me/more"), tmp_path.parent / "*.png")
-    assert dataset.labels == tmp_path / "labels.csv"
+    expected = (tmp_path / "photos", "/home/me/more", tmp_path.parent / "*.png")
+    assert dataset.paths == tuple(map(parse_path, expected))
+    assert dataset.labels == parse_path(tmp_path / "labels.csv")
     assert (first.weights, first.classes) == (Path("/weights/a.pth"), Path("/weights/a.txt"))
     assert second.name == f"{tmp_path}/nets/mine.py:factory"
     assert plan.lpips.weights == tmp_path / "lpips.pth"
@@ -118,7 +119,7 @@ def test_file_gives_the_plan_back(tmp_path_factory, methods, size, seed, squeeze
     )
     path = tmp_path_factory.mktemp("plan") / "plan.toml"
     path.write_bytes(plan.to_toml().encode())
-    again = reread_plan(path)
+    again = reread_plan(parse_path(path))
     assert again == plan
     for mine, theirs in zip(plan.methods, again.methods, strict=True):
         assert [type(value) for value in mine.constants.values()] == [
@@ -130,31 +131,31 @@ def test_a_path_that_is_not_utf8_does_not_stop_the_plan(tmp_path):
     settings = {"classifiers": [{"name": "resnet50"}], "methods": [{"name": "edgefool"}]}
     plan = make_plan(settings | {"datasets": [{"kind": "folder", "path": os.fsdecode(b"/caf\xff.png")}]})
     (tmp_path / "plan.toml").write_bytes(plan.to_toml().encode())
-    assert reread_plan(tmp_path / "plan.toml").datasets[0].paths == (Path("/caf?.png"),)
+    assert reread_plan(parse_path(tmp_path / "plan.toml")).datasets[0].paths == (parse_path("/caf?.png"),)
 
 
-def test_a_plan_of_a_run_that_was_altered_is_told(tmp_path):
+def test_a_changed_plan_of_a_run_is_refused(tmp_path):
     """Every byte counts: another rate or squeezer less would give other tables without notice."""
     plan = make_plan({"datasets": [{"kind": "demo"}], "classifiers": [{"name": "a"}], "methods": [{"name": "enhance"}]})
     path, data = tmp_path / "plan.toml", plan.to_toml().encode()
-    told = []
+    refused = []
     for at in range(len(data)):
         path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
         try:
-            assert reread_plan(path) == plan
+            assert reread_plan(parse_path(path)) == plan
         except (UsageError, RunError) as error:
-            told.append(str(error))
-    assert all(line.isprintable() for line in told)
-    assert len(told) > len(data) - 12, "only what marks the check may be altered without notice"
+            refused.append(str(error))
+    assert all(line.isprintable() for line in refused)
+    assert len(refused) > len(data) - 12, "only what marks the check may change without notice"
     path.write_bytes(data.replace(b"0.05", b"0.06"))
-    with pytest.raises(RunError, match=r"plan.toml is damaged; the command that made the run mends it when repeated"):
-        reread_plan(path)
+    with pytest.raises(RunError, match=r"plan.toml is damaged; to repair it, repeat the command that made the run"):
+        reread_plan(parse_path(path))
 
 
 def test_a_plan_without_a_check_is_read(tmp_path):
     plan = make_plan({"datasets": [{"kind": "demo"}], "classifiers": [{"name": "a"}], "methods": [{"name": "enhance"}]})
     (tmp_path / "plan.toml").write_text(plan.to_toml().partition("\n")[2])
-    assert reread_plan(tmp_path / "plan.toml") == plan
+    assert reread_plan(parse_path(tmp_path / "plan.toml")) == plan
 
 
 # Plans that are wrong
@@ -170,14 +171,14 @@ WRONG = {
     "seed": ('seed = "x"\n' + SMALLEST, "seed = 'x': Input should be a valid integer"),
     "rate": ("false_positive_rate = 1.0\n" + SMALLEST, "false_positive_rate = 1.0: Input should be less than 1"),
     "squeezer": ('squeezers = ["bits9"]\n' + SMALLEST, "squeezers.0 = 'bits9': unknown squeezer 'bits9'; did you mean"),
-    "squeezer twice": ('squeezers = ["bits4", "bits4"]\n' + SMALLEST, "squeezer 'bits4' stands twice"),
+    "squeezer twice": ('squeezers = ["bits4", "bits4"]\n' + SMALLEST, "squeezer 'bits4' is named twice"),
     "method": (SMALLEST.replace("edgefool", "edgefol"), "unknown method 'edgefol'; did you mean edgefool"),
     "field": (SMALLEST + "constants = { alfa = 1 }\n", "unknown field of edgefool 'alfa'; did you mean alpha"),
     "constant": (SMALLEST + "constants = { alpha = -1.0 }\n", "edgefool: alpha=-1.0: input should be greater than 0"),
     "kind of constant": (SMALLEST + "constants = { alpha = [1] }\n", "methods.0.constants.alpha"),
     "limit": (SMALLEST + "limit = 0\n", "methods.0.limit = 0: Input should be greater than or equal to 1"),
-    "method twice": (SMALLEST + '[[methods]]\nname = "edgefool"\n', "method 'edgefool' stands twice"),
-    "dataset twice": (SMALLEST + '[[datasets]]\nkind = "demo"\nname = "Folder"\n', "dataset 'folder' stands twice"),
+    "method twice": (SMALLEST + '[[methods]]\nname = "edgefool"\n', "method 'edgefool' is named twice"),
+    "dataset twice": (SMALLEST + '[[datasets]]\nkind = "demo"\nname = "Folder"\n', "dataset 'folder' is named twice"),
     "dataset of a classifier": (
         SMALLEST.replace('"resnet50"', '"resnet50"\ndatasets = ["foldr"]'),
         "unknown dataset of classifier resnet50 'foldr'; did you mean folder",
@@ -269,10 +270,10 @@ def test_addresses_stay_as_they_are(read, tmp_path, monkeypatch):
         methods = [{name = "enhance"}]
     """)
     folder, imagenet = plan.datasets
-    assert folder.path == (parse_path("memory://photos/a"), tmp_path / "b")
+    assert folder.path == (parse_path("memory://photos/a"), parse_path(tmp_path / "b"))
     assert (folder.labels, imagenet.path) == (parse_path("memory://c.csv"), parse_path("memory://imagenet"))
     (tmp_path / "again.toml").write_text(plan.to_toml())
-    assert reread_plan(tmp_path / "again.toml") == read_plan(tmp_path / "again.toml") == plan
+    assert reread_plan(parse_path(tmp_path / "again.toml")) == read_plan(tmp_path / "again.toml") == plan
 
 
 @pytest.mark.parametrize("field", ["weights", "classes"])

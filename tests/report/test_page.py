@@ -14,11 +14,11 @@ from PIL import Image
 from edgefool.images import encode_png
 from edgefool.report import load_results, make_tables, write_report
 from edgefool.runs import RunFolder
-from edgefool.runs.run_folder import sha256
+from edgefool.runs.records import sha256
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 BROWSER = next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium here; on Debian: apt-get install chromium")
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="needs Chromium (on Debian: apt-get install chromium)")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def browser():
 
 @pytest.fixture
 def visit(browser):
-    """Return what opens a page; at the end it must have asked for files alone, and complained of nothing."""
+    """Return a function that opens a page; in the end, pages must have loaded files only, without any complaint."""
     complaints, contexts = [], []
 
     def visit(page: Path, width: int = 1280, scheme: str = "light"):
@@ -59,43 +59,46 @@ def visit(browser):
 
 
 @pytest.fixture
-def run(tmp_path, make_photo, edgefool, tiny):
-    """Return a run of six photos, one with a name that is markup, and of one that cannot be attacked."""
+def plan(tmp_path, make_photo, settings):
+    """Return a plan with six photos, one of which has markup for a name, and a file that is not a photo."""
     for seed in range(5):
         make_photo(tmp_path / "album" / f"photo {seed} #%.png", seed)
     make_photo(tmp_path / "album" / HOSTILE, 6)
     (tmp_path / "album" / "broken <b>.png").write_bytes(b"no photo")
-    plan = tmp_path / "plan.toml"
-    plan.write_text(
-        f"""size = 32
-squeezers = ["bits4", "median2"]
-datasets = [{{kind = "folder", name = "album", path = "{tmp_path / "album"}"}}]
-classifiers = [{{name = "{tiny}:factory", label = "first <i>"}}, {{name = "{tiny}:other", label = "other"}}]
-methods = [{{name = "enhance"}}, {{name = "deepfool", constants = {{max_iterations = 3}}}}]
-"""
-    )
-    code, stdout, _ = edgefool("run", plan, "--out", tmp_path / "run")
-    assert code == 1, "one photo is broken"
-    assert f"report: {tmp_path}/run/report/index.html" in stdout
-    return RunFolder(tmp_path / "run")
+    first, other = settings["classifiers"]
+    return settings | {"classifiers": [first | {"label": "first <i>"}, other]}
+
+
+@pytest.fixture
+def run(plan, carry_out):
+    """Return a run of the plan."""
+    return carry_out(plan).run
 
 
 def report(run: RunFolder, **options) -> Path:
     results = load_results(run.path)
-    return write_report(run, results, make_tables(results), **options)
+    return Path(str(write_report(run, results, make_tables(results), **options)))
 
 
 @pytest.fixture
 def page(run):
-    return run.path / "report" / "index.html"
+    """Return the page of the run."""
+    return report(run)
+
+
+def rewrite(log, lines) -> None:
+    """Replace all lines of a log."""
+    lines = list(lines)
+    log.path.delete()
+    log.append(lines)
 
 
 @needs_browser
-def test_hostile_names_are_text(page, visit):
+def test_names_with_markup_are_text(page, visit):
     opened = visit(page)
     opened.fill("#filter-text", "onerror")
     assert HOSTILE in opened.inner_text("#list")
-    assert HOSTILE in opened.inner_text("#told")
+    assert HOSTILE in opened.inner_text("#description")
     assert opened.evaluate("document.querySelectorAll('img[onerror], #list b, main i').length") == 0
     assert "first <i>" in opened.inner_text("#summary")
     assert (
@@ -185,7 +188,7 @@ def test_the_perturbation_is_the_scaled_difference(page, visit, run):
 
 @needs_browser
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
-def test_nothing_serious_for_people_who_see_or_move_otherwise(page, visit, width, scheme):
+def test_the_page_is_accessible(page, visit, width, scheme):
     from axe_playwright_python.sync_playwright import Axe
 
     opened = visit(page, width, scheme)
@@ -203,33 +206,30 @@ def test_nothing_serious_for_people_who_see_or_move_otherwise(page, visit, width
     "left", ["no successes", "one image", "no records", "no predictions", "no quality", "no files"]
 )
 def test_runs_that_lack_something(run, visit, left, tmp_path):
-    path = run.path
     records = run.records()
     if left == "no successes":
-        run.record_lines.replace(
-            record.model_copy(update={"success": False}) for record in records if record.kind == "failures"
-        )
+        rewrite(run.record_lines, [record for record in records if record.kind == "failures"])
     elif left == "one image":
-        run.record_lines.replace([record for record in records if not record.error][:1])
+        rewrite(run.record_lines, [record for record in records if not record.error][:1])
     elif left == "no records":
-        run.record_lines.replace([])
+        rewrite(run.record_lines, [])
     elif left == "no files":
         for record in records:
-            run.image_path(record.kind, record).unlink(missing_ok=True)
+            run.image_path(record.kind, record).delete()
     else:
-        (path / f"{left.split()[1]}.jsonl").unlink()
+        (run.path / f"{left.split()[1]}.jsonl").delete()
     opened = visit(report(run))
     text = opened.inner_text("main")
     assert "Summary" in text
     for wrong in ("nan", "None", "undefined", "inf"):
         assert wrong not in text.replace("inference", ""), wrong
     assert opened.is_visible("#browser") == (left not in ("no records", "no files"))
-    assert ("are missing from the run" in text) == (left == "no files")
+    assert ("Repeat the command of the run" in text) == (left == "no files")
 
 
 @needs_browser
 def test_three_thousand_images(tmp_path, visit, run):
-    """Made in a minute, ready in three seconds, five megabytes at most; thumbnails come as they are looked at."""
+    """Written within a minute, shown within three seconds, at most five megabytes; thumbnails load on demand."""
     (record,) = [r for r in run.records() if not r.error and r.method == "enhance"][:1]
     source = run.image_path(record.kind, record)
     original = run.image_path("originals", record)
@@ -237,9 +237,10 @@ def test_three_thousand_images(tmp_path, visit, run):
     for k in range(3000):
         new = record.model_copy(update={"image": f"many{k}", "source": f"/photos/many{k}.png", "structure_png": None})
         for kind, file in (("originals", original), (record.kind, source)):
-            shutil.copyfile(file, run.image_path(kind, new))
+            file.copy_to(Path(str(run.image_path(kind, new))))
         copies.append(new)
-    run.record_lines.replace(copies)
+    rewrite(run.record_lines, copies)
+    run.select({record.dataset: [copy.image for copy in copies]})
     start = time.perf_counter()
     page = report(run)
     assert time.perf_counter() - start < 60
@@ -267,13 +268,13 @@ def test_the_gallery_shares_its_room(run):
 def test_the_page_is_replaced_whole(run, page, monkeypatch):
     """A page that cannot be made leaves the old one; files of images that are gone do not stay."""
     before = page.read_bytes()
-    monkeypatch.setattr("edgefool.report.page._render", lambda *_: 1 / 0)
+    monkeypatch.setattr("jinja2.Template.render", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         report(run)
     assert page.read_bytes() == before
-    assert not [path for path in run.path.iterdir() if path.name.startswith(".report")]
+    assert not list(page.parent.parent.glob(".report*"))
     monkeypatch.undo()
-    run.record_lines.replace(run.records()[:1])
+    rewrite(run.record_lines, run.records()[:1])
     report(run)
     assert len(list((page.parent / "images" / "adversarial").rglob("*.png"))) <= 1
 
@@ -282,7 +283,9 @@ def test_files_beside_the_page(run, page):
     folder = page.parent
     for name in ("summary", "misleading", "transferability", "detectability", "quality"):
         assert (folder / f"{name}.csv").read_bytes()
-    assert (folder / "misleading.csv").read_bytes() == (run.path / "tables" / "misleading.csv").read_bytes()
+    expected = make_tables(load_results(run.path))["misleading"].to_csv(index=False)
+    assert (folder / "misleading.csv").read_text() == expected
+    assert (folder / "plan.toml").read_bytes() == run.plan.read()
     assert "toprule" in (folder / "table1.tex").read_text()
     for name in ("figure5.pdf", "figure5.png", "figure5.svg", "figure5-dark.svg", "figure6.png", "figure4.pdf"):
         assert (folder / "figures" / name).stat().st_size > 1000
@@ -292,9 +295,9 @@ def test_large_images_get_thumbnails(run):
     record = next(record for record in run.records() if not record.error)
     image = encode_png(torch.rand(3, 700, 650))
     for kind in ("originals", record.kind):
-        run.image_path(kind, record).write_bytes(image)
-    told = {"png": sha256(image), "original_png": sha256(image), "width": 650, "height": 700, "structure_png": None}
-    run.record_lines.replace([record.model_copy(update=told)])
+        run.image_path(kind, record).write(image)
+    changes = {"png": sha256(image), "original_png": sha256(image), "width": 650, "height": 700, "structure_png": None}
+    rewrite(run.record_lines, [record.model_copy(update=changes)])
     page = report(run)
     (thumbnail,) = (page.parent / "images" / "thumbnails").rglob("*.jpg")
     with Image.open(thumbnail) as image:
@@ -307,11 +310,13 @@ def test_the_same_run_gives_the_same_page(run):
     assert first == again
 
 
-def test_a_killed_report_leaves_a_run_that_goes_on(run, edgefool):
-    (run.path / ".report" / "images").mkdir(parents=True)
-    (run.path / ".report" / "images" / "half.png").write_bytes(b"half")
-    assert edgefool("run", run.path.parent / "plan.toml", "--out", run.path)[0] == 1, "the broken photo, nothing else"
-    assert not (run.path / ".report").exists()
+def test_a_run_whose_report_was_killed_goes_on(run, plan, page, carry_out):
+    half = page.parent.parent / ".report" / "images" / "half.png"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"half")
+    carry_out(plan)
+    report(run)
+    assert not list(page.parent.parent.glob(".report*"))
 
 
 def test_the_old_page_stays_if_the_new_one_cannot_take_its_place(run, page, monkeypatch):
@@ -329,15 +334,15 @@ def test_the_old_page_stays_if_the_new_one_cannot_take_its_place(run, page, monk
     assert page.read_bytes() == before
 
 
-def test_methods_that_would_be_called_the_same(run):
-    """A label may be the title of another method; nothing is merged."""
+def test_methods_with_the_same_title_have_their_names(run):
+    """A label may be the title of another method; they are not merged."""
     lines = [
         line.model_copy(update={"cell": line.cell.model_copy(update={"label": "DeepFool"})})
         if line.cell.method == "enhance"
         else line
         for line in run.cell_lines.read()
     ]
-    run.cell_lines.replace(lines)
+    rewrite(run.cell_lines, lines)
     text = report(run).read_text()
     data = json.loads(text.split('id="data">')[1].split("</script>")[0])
     assert [cell["method"] for cell in data["cells"]] == ["DeepFool", "deepfool"] * 2
@@ -345,5 +350,12 @@ def test_methods_that_would_be_called_the_same(run):
 
 def test_a_run_without_cells(run):
     for lines in (run.cell_lines, run.record_lines):
-        lines.replace([])
-    assert "No cell has been begun" in report(run).read_text()
+        rewrite(lines, [])
+    assert "This run has no cells yet" in report(run).read_text()
+
+
+def test_photos_that_left_the_plan_are_counted(run):
+    images = sorted({record.image for record in run.records()})
+    run.select({"pics": images[1:]})
+    text = report(run).read_text()
+    assert "Left out: 4 results" in text, "one photo, two methods, two classifiers"

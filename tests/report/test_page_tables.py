@@ -1,4 +1,4 @@
-"""What the page's tables say of the numbers."""
+"""The tables of the page show the numbers, and mark the best."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 
 from edgefool.report import make_results
 from edgefool.report.page_tables import COLUMNS, detectability_rows, known_columns, summary_rows
-from edgefool.runs.cell import Cell
+from edgefool.runs import Cell
 
 
 def make(*methods):
@@ -19,7 +19,7 @@ def make(*methods):
 
 
 def summarise(rows):
-    """Return a summary of these rows; what they leave open is not known."""
+    """Return a summary of these rows; numbers that they lack are NaN."""
     names = [column.name for column in COLUMNS]
     columns = [
         *names,
@@ -33,12 +33,12 @@ def summarise(rows):
 def best(rows, summary):
     """Return by column the methods whose number is marked."""
     return {
-        column.name: [row.method for row in rows["d"] if row.cells[k].best]
+        column.name: [row.method for row in rows["d", "net"] if row.numbers[k].best]
         for k, column in enumerate(known_columns(summary))
     }
 
 
-def test_the_best_of_those_that_mislead():
+def test_only_attacks_that_mislead_can_be_the_best():
     results = make("cw", "nfgsm", "edgefool", "enhance")
     summary = summarise(
         [
@@ -50,22 +50,22 @@ def test_the_best_of_those_that_mislead():
     )
     rows = summary_rows(results, summary, known_columns(summary))
     assert best(rows, summary) == {
-        "misled": ["N-FGSM", "EdgeFool"],  # the same as they are shown
+        "misled": ["N-FGSM", "EdgeFool"],  # equal as shown
         "detected": ["EdgeFool"],
         "psnr": ["N-FGSM"],
     }
-    assert [row.null for row in rows["d"]] == [False, False, False, True]
-    assert rows["d"][0].images == "1,234"
+    assert [row.null for row in rows["d", "net"]] == [False, False, False, True]
+    assert rows["d", "net"][0].images == "1,234"
 
 
 def test_a_single_method_is_not_the_best():
     summary = summarise([{"method": "cw", "misled": 1.0}])
-    (row,) = summary_rows(make("cw"), summary, known_columns(summary))["d"]
-    assert not row.cells[0].best
+    (row,) = summary_rows(make("cw"), summary, known_columns(summary))["d", "net"]
+    assert not row.numbers[0].best
 
 
 @pytest.mark.parametrize(
-    ("low", "gain", "high", "sign", "told"),
+    ("low", "gain", "high", "sign", "text"),
     [
         (0.02, 0.1, 0.2, "▲", "+10"),
         (-0.3, -0.2, -0.1, "▼", "-20"),
@@ -73,20 +73,20 @@ def test_a_single_method_is_not_the_best():
         (0.0, 0.1, 0.2, "", "+10"),
     ],
 )
-def test_gains_that_are_not_chance(low, gain, high, sign, told):
+def test_significant_gains_have_a_sign(low, gain, high, sign, text):
     summary = summarise([{"method": "cw", "misled": 1.0, "gain": gain, "gain_low": low, "gain_high": high}])
     columns = known_columns(summary)
-    (row,) = summary_rows(make("cw"), summary, columns)["d"]
-    cell = row.cells[[column.name for column in columns].index("gain")]
-    assert (cell.text, cell.sign) == (told, sign)
-    assert cell.interval.count(" to ") == 1
+    (row,) = summary_rows(make("cw"), summary, columns)["d", "net"]
+    number = row.numbers[[column.name for column in columns].index("gain")]
+    assert (number.text, number.sign) == (text, sign)
+    assert number.interval.count(" to ") == 1
 
 
-def test_what_is_not_known_is_empty_and_errors_are_told():
+def test_unknown_numbers_are_empty_and_errors_are_counted():
     summary = summarise([{"method": "cw", "errors": 2, "misled": math.nan, "ssim": 0.5}])
-    (row,) = summary_rows(make("cw"), summary, COLUMNS)["d"]
+    (row,) = summary_rows(make("cw"), summary, COLUMNS)["d", "net"]
     assert row.images == "1,234 + 2 errors"
-    assert [cell.text for cell in row.cells if cell.text] == ["0.500"]
+    assert [number.text for number in row.numbers if number.text] == ["0.500"]
 
 
 def test_table_1_has_the_papers_groups_and_figures():
@@ -103,8 +103,24 @@ def test_table_1_has_the_papers_groups_and_figures():
         ]
     )
     groups, rows = detectability_rows(make("cw"), table)
-    assert groups == [("Quantisation", ["4b"]), ("", ["bits1", "joint", "mean"])]
-    (row,) = rows["d"]
-    assert [cell.text for cell in row.cells] == [".50", ".25", "1.00", ".38"]
-    assert [cell.paper for cell in row.cells] == [".99", "", "", ""]
-    assert row.cells[0].interval == ".00 to 1.00"
+    assert groups == {"Quantisation": ["4b", "1b"], "": ["joint", "mean"]}
+    (row,) = rows["d", "net"]
+    assert [number.text for number in row.numbers] == [".50", ".25", "1.00", ".38"]
+    assert [number.paper for number in row.numbers] == [".99", "", "", ""]
+    assert row.numbers[0].interval == ".00 to 1.00"
+
+
+def test_classifiers_stand_apart_in_the_order_of_their_cells():
+    """A method that was added to the run later joins its classifier."""
+    settings = {"constants": {}, "size": 32, "seed": 0, "num_classes": 5}
+    pairs = [("cw", "b"), ("cw", "a"), ("nfgsm", "b")]
+    cells = {
+        f"d/{m}/{c}": Cell(dataset="d", method=m, label=m, fingerprint=c, classifier=c, **settings) for m, c in pairs
+    }
+    results = make_results(cells, [], [], [], squeezers=(), false_positive_rate=0.05, label_classes={})
+    summary = summarise([{"method": m, "classifier": c, "misled": 1.0} for m, c in pairs])
+    rows = summary_rows(results, summary, COLUMNS)
+    assert [(key, [row.method for row in its]) for key, its in rows.items()] == [
+        (("d", "b"), ["CW", "N-FGSM"]),
+        (("d", "a"), ["CW"]),
+    ]

@@ -48,8 +48,8 @@ def test_every_number_has_its_mark():
         assert sum(list(line.get_ydata()) == [0.25, 0.25] for line in axis.get_lines()) == 12, (
             "the null method's dashes"
         )
-        told = [text.get_text() for text in axis.get_legend().get_texts()]
-        assert told == ["a", "b", "c", "attacked", "transferred to", "enhancement only"]
+        keys = [text.get_text() for text in axis.get_legend().get_texts()]
+        assert keys == ["a", "b", "c", "attacked", "transferred to", "enhancement only"]
 
 
 def test_classifiers_differ_in_colour_and_shape():
@@ -70,10 +70,18 @@ def test_what_is_missing_is_left_out(dark):
 
 
 def test_names_are_plain_text():
-    figure = rates_figure(make(methods=["$x^", "\x1b[1m"], classifiers=["$\\frac{", "b"], datasets=["$d"]))
-    figure.savefig(io.BytesIO(), format="png")
+    figure = rates_figure(make(methods=["$x^", "\x1b[1m"], classifiers=["$\\frac{", "b"], datasets=["$d^"]))
+    (axis,) = figure.axes
+    labels, keys = axis.get_xticklabels(), axis.get_legend().get_texts()
+    assert axis.get_title("left") == "$d^"
+    assert [label.get_text() for label in labels] == ["$x^", "?[1m"]
+    assert [key.get_text() for key in keys][:2] == ["$\\frac{", "b"]
+    assert not any(text.get_parse_math() for text in (*labels, *keys))
+    figure.savefig(io.BytesIO(), format="png")  # fails on mathematics that is not closed
 
 
 def test_no_cells():
     empty = {name: table[:0] for name, table in make().items()}
-    rates_figure(empty).savefig(io.BytesIO(), format="png")
+    figure = rates_figure(empty)
+    assert figure.axes == []
+    assert [text.get_text() for text in figure.texts] == ["no cells"]

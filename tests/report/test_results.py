@@ -1,13 +1,12 @@
-"""Results are sorted by cell, and hold nothing about files that are there no more."""
+"""Results are sorted by cell, and hold only what the run has now."""
 
 import pytest
 
 from edgefool.errors import RunError, UsageError
 from edgefool.experiments import make_plan
 from edgefool.report import Results, load_results, make_results
-from edgefool.runs import RunFolder
-from edgefool.runs.cell import Cell
-from edgefool.runs.run_folder import CellLine, Prediction, Quality, Record
+from edgefool.runs import Cell, Prediction, Quality, Record, RunFolder
+from edgefool.runs.records import CellLine
 
 
 def make_cell(label: str = "nfgsm", classifier: str = "a", **changes: object) -> Cell:
@@ -54,7 +53,7 @@ def results(cells=None, records=(), predictions=(), qualities=(), label_classes=
     )
 
 
-def test_answers_lie_by_cell_and_classifier():
+def test_predictions_are_sorted_by_cell_and_classifier():
     cells = {"pics/nfgsm/a": make_cell(), "pics/nfgsm/b": make_cell(classifier="b")}
     records = [make_record(image, folder) for image in ("cat", "dog") for folder in cells]
     lines = [
@@ -84,14 +83,14 @@ def test_answers_lie_by_cell_and_classifier():
     "stale",
     [
         {"png": "replaced"},
-        {"png": "before"},  # of the original, not of what was made of it
+        {"png": "before"},  # of the original, not the adversarial image
         {"image": "lion"},
         {"dataset": "scenes"},
         {"cell": "pics/nfgsm/b"},
         {"cell": "pics/gone/a"},
     ],
 )
-def test_answers_about_other_files_are_left_out(stale):
+def test_measurements_of_other_files_are_left_out(stale):
     cells = {"pics/nfgsm/a": make_cell(), "pics/nfgsm/b": make_cell(classifier="b")}
     records = [make_record(), make_record(cell="pics/nfgsm/b", png="other")]
     found = results(cells, records, [make_prediction(**stale)])
@@ -102,15 +101,15 @@ def test_answers_about_other_files_are_left_out(stale):
 
 
 @pytest.mark.parametrize("stale", [{"png": "after"}, {"png": "replaced"}, {"image": "lion"}, {"dataset": "scenes"}])
-def test_answers_about_other_originals_are_left_out(stale):
+def test_predictions_for_other_originals_are_left_out(stale):
     found = results(records=[make_record()], predictions=[make_prediction(cell=None, **stale)])
     assert found.of_originals("pics", "print of a") == found.of_originals("scenes", "print of a") == {}
     kept = results(records=[make_record()], predictions=[make_prediction(cell=None)])
     assert list(kept.of_originals("pics", "print of a")) == ["cat"]
 
 
-def test_images_that_could_not_be_attacked_stand_apart():
-    """An answer about a file of an earlier try counts no more."""
+def test_images_that_could_not_be_attacked_are_apart():
+    """A prediction for a file of an earlier attempt no longer counts."""
     broken = make_record("dog", original_png=None, png=None, error="broken")
     found = results(records=[make_record(), broken], predictions=[make_prediction("dog"), make_prediction("cat")])
     assert found.records["pics/nfgsm/a"] == [make_record()]
@@ -118,7 +117,7 @@ def test_images_that_could_not_be_attacked_stand_apart():
     assert list(found.of_adversarial("pics/nfgsm/a", "print of a")) == ["cat"]
 
 
-def test_methods_are_called_by_labels_where_these_tell_them_apart():
+def test_methods_have_their_labels_as_names_if_these_are_unambiguous():
     cells = {
         "pics/nfgsm/a": make_cell(),
         "pics/nfgsm-1234/a": make_cell(constants={"alpha": 2.0}),
@@ -128,7 +127,7 @@ def test_methods_are_called_by_labels_where_these_tell_them_apart():
     assert list(results(cells).methods.values()) == ["nfgsm", "nfgsm-1234", "nfgsm", "new"]
 
 
-def test_targets_are_all_classifiers_of_a_dataset_once():
+def test_targets_are_the_classifiers_of_a_dataset_once_each():
     cells = {
         f"{dataset}/{method}/{classifier}": make_cell(method, classifier, dataset=dataset, constants={"m": method})
         for dataset, classifiers in (("pics", "ab"), ("scenes", "bc"))
@@ -161,6 +160,37 @@ def test_the_null_method_is_that_of_the_same_classifier():
 def test_labels_fit_classifiers_of_as_many_classes(classes, fits):
     assert results(label_classes=classes).fits(make_cell()) is fits
     assert not results(label_classes=classes).fits(make_cell(dataset="of an older plan"))
+
+
+def test_distances_of_new_records_come_from_the_quality_lines():
+    """Those of 0.1.0's records are in the records; a line about another file does not count."""
+    records = [make_record("new"), make_record("old", psnr=20.0, ssim=0.2), make_record("stale")]
+    lines = [make_quality("new", psnr=30.0, ssim=0.3), make_quality("old"), make_quality("stale", png="x", psnr=40.0)]
+    found = results(records=records, qualities=lines).records["pics/nfgsm/a"]
+    assert [(record.psnr, record.ssim) for record in found] == [(30.0, 0.3), (20.0, 0.2), (None, None)]
+
+
+def test_images_that_are_not_selected_are_left_out():
+    cells = {"pics/nfgsm/a": make_cell(), "pics/nfgsm/b": make_cell(classifier="b")}
+    records = [make_record(image, folder) for folder in cells for image in ("cat", "dog")]
+    records += [make_record("fox", "pics/nfgsm/a", error="broken", png=None)]
+    predictions = [make_prediction(image, folder) for folder in (None, *cells) for image in ("cat", "dog")]
+    found = make_results(
+        cells,
+        records,
+        predictions,
+        [make_quality(image, folder) for folder in cells for image in ("cat", "dog")],
+        squeezers=(),
+        false_positive_rate=0.05,
+        label_classes={},
+        selected={"pics/nfgsm/a": {"cat"}},
+    )
+    assert found.left_out == 2
+    assert [r.image for r in found.records["pics/nfgsm/a"]] == ["cat"]
+    assert found.errors == {}
+    assert list(found.of_adversarial("pics/nfgsm/a", "print of a")) == list(found.quality("pics/nfgsm/a")) == ["cat"]
+    assert [r.image for r in found.records["pics/nfgsm/b"]] == ["cat", "dog"], "nothing is known of this cell"
+    assert set(found.of_originals("pics", "print of a")) == {"cat", "dog"}
 
 
 # From a folder
@@ -198,29 +228,40 @@ def test_a_folder_is_read_without_what_its_plan_names(run):
     assert found.fits(make_cell())
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path):
+def test_the_plan_says_which_images_count(run):
+    run.record_lines.append([make_record("dog"), make_record("fox")])
+    assert load_results(run.path).left_out == 0
+    run.select({"pics": ["fox", "dog", "cat"]})
+    assert load_results(run.path).left_out == 0
+    run.enter([make_cell()], [2])
+    found = load_results(run.path)
+    assert found.left_out == 1
+    assert [record.image for record in found.records["pics/nfgsm/a"]] == ["dog", "fox"]
+
+
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "gone", tmp_path / "gone" / "\x1b"):
         with pytest.raises(UsageError, match=r"is not a run folder \(it has no plan\.toml\)"):
             load_results(path)
 
 
 @pytest.mark.parametrize("name", ["cells", "records", "predictions", "quality"])
-def test_a_damaged_line_is_told(run, name):
-    path = run.path / f"{name}.jsonl"
+def test_a_damaged_line_is_an_error(run, name, tmp_path):
+    path = tmp_path / f"{name}.jsonl"
     path.write_bytes(b"{}\n" + path.read_bytes())
     with pytest.raises(RunError, match=rf"line 1 of .*{name}\.jsonl is damaged"):
         load_results(run.path)
 
 
-def test_half_a_last_line_is_being_written(run):
+def test_half_a_last_line_is_still_being_written(run, tmp_path):
     before = load_results(run.path)
     for name in ("cells", "records", "predictions", "quality"):
-        with (run.path / f"{name}.jsonl").open("a") as file:
+        with (tmp_path / f"{name}.jsonl").open("a") as file:
             file.write('{"cell": "pics/nf')
     assert load_results(run.path) == before
 
 
-def test_a_plan_that_cannot_be_read_is_told(run):
-    (run.path / "plan.toml").write_text("no = = plan")
+def test_a_plan_that_cannot_be_read_is_an_error(run, tmp_path):
+    (tmp_path / "plan.toml").write_text("no = = plan")
     with pytest.raises(UsageError, match=r"cannot read the plan .*plan\.toml"):
         load_results(run.path)

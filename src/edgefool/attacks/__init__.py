@@ -1,23 +1,25 @@
 """Attacks: one paper, one file."""
 
-from edgefool.attacks.attack import Attack, AttackResult, Sample
+from edgefool.attacks.active_batch import ActiveBatch, Sample
+from edgefool.attacks.attack import AbsentValue, Attack
 from edgefool.attacks.cw import CW
 from edgefool.attacks.deepfool import DeepFool
 from edgefool.attacks.edgefool import EdgeFool
 from edgefool.attacks.enhance import Enhance
 from edgefool.attacks.nfgsm import NFGSM
 from edgefool.attacks.pfgsm import PFGSM
+from edgefool.attacks.registry import METHODS, attack_from_settings, make_attack, settings
+from edgefool.attacks.result import AttackResult
 from edgefool.attacks.semanticadv import SemanticAdv
 from edgefool.attacks.sparsefool import SparseFool
-
-_ATTACKS: tuple[type[Attack], ...] = (EdgeFool, NFGSM, PFGSM, DeepFool, SparseFool, CW, SemanticAdv, Enhance)
-METHODS = {attack.name: attack for attack in _ATTACKS}
 
 __all__ = [
     "CW",
     "METHODS",
     "NFGSM",
     "PFGSM",
+    "AbsentValue",
+    "ActiveBatch",
     "Attack",
     "AttackResult",
     "DeepFool",
@@ -26,4 +28,7 @@ __all__ = [
     "Sample",
     "SemanticAdv",
     "SparseFool",
+    "attack_from_settings",
+    "make_attack",
+    "settings",
 ]

@@ -12,18 +12,10 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from edgefool.attacks.attack import (
-    Count,
-    IterativeAttack,
-    NotNegative,
-    Positive,
-    State,
-    clean_logits,
-    image_gradients,
-    l2_distance,
-    margin,
-)
+from edgefool.attacks.attack import Count, IterativeAttack, NotNegative, Positive
+from edgefool.attacks.functional import clean_logits, image_gradient, l2_norm, margin, per_image
 from edgefool.attacks.optimisers import Moments, adam
+from edgefool.attacks.state import State
 
 _INSIDE = 0.999999  # images are shrunk by it in [-1, 1], so that their atanh is finite
 _PROGRESS = 0.9999  # of the loss, that must be undercut within a tenth of the iterations
@@ -31,39 +23,54 @@ _PROGRESS = 0.9999  # of the loss, that must be undercut within a tenth of the i
 
 @plain_dataclass(kw_only=True)
 class CWState(State):
-    """An image, its w, and where the binary search for its c stands."""
+    """Images, their w, and where the binary search for the c of each stands."""
 
     origin: Tensor  # atanh I
-    start: Tensor  # I after the round trip, x at w = 0
+    reference: Tensor  # I after the round trip, x at w = 0
     w: Tensor
     moments: Moments
-    c: float
-    lower: float = 0.0
-    upper: float = math.inf
-    searches: int = 0
-    step: int = 0
-    found: bool = False
-    last_loss: float = math.inf
-    best: float = math.inf
+    c: Tensor  # float64, as the other numbers of the search
+    lower: Tensor
+    upper: Tensor
+    searches: Tensor  # that are over
+    taken: Tensor  # steps of the present search
+    found: Tensor  # in the present search
+    last_loss: Tensor
+    best: Tensor
 
-    def end_search(self) -> None:
-        """Choose the next c and begin again from w = 0."""
-        if self.found:
-            self.upper = self.c
-        else:
-            self.lower = self.c
-        self.c = self.lower * 10 if math.isinf(self.upper) else (self.lower + self.upper) / 2
-        self.searches += 1
-        self.w, self.moments = torch.zeros_like(self.w), Moments.like(self.w)
-        self.step, self.found, self.last_loss = 0, False, math.inf
+    def choose_c(self, over: Tensor) -> None:
+        """Choose the next c of those (N,) whose search is over."""
+        self.upper = torch.where(over & self.found, self.c, self.upper)
+        self.lower = torch.where(over & ~self.found, self.c, self.lower)
+        next_c = torch.where(self.upper.isinf(), self.lower * 10, (self.lower + self.upper) / 2)
+        self.c = torch.where(over, next_c, self.c)
+        self.searches += over
+
+    def begin_search(self, rows: Tensor) -> None:
+        """Begin again from w = 0."""
+        self.w[rows] = 0
+        self.moments.assign(rows, Moments.like(self.w[rows]))
+        self.taken[rows], self.found[rows], self.last_loss[rows] = 0, False, torch.inf
 
 
 @dataclass(frozen=True)
 class CW(IterativeAttack[CWState]):
     """Minimise ||x - I||_2² + c f(x) over w, where x = (tanh(atanh I + w) + 1) / 2, and search for the least c.
 
-    f(x) = max(z_y - max over i ≠ y of z_i, -κ), f_6 of the paper; the x of smallest distance that misleads is kept.
-    After each search c is multiplied by 10 until one misleads, then bisected (Sec. VI-A of the paper). Each image has
+    f(x) = max(z_y - max over i ≠ y of z_i, -κ), f_6 of the paper; the adversarial x of smallest distance is kept.
+    After each search c is multiplied by 10 until one succeeds, then bisected (Sec. VI-A of the paper)::
+
+        for each of the binary_search_steps searches:
+            w, found = 0, False
+            for each of at most max_iterations steps:
+                x = (tanh(atanh I + w) + 1) / 2
+                if f(x) is at its least, -κ: found = True; keep x if none before was nearer to I
+                w = w - Adam's step on ||x - I||_2² + c f(x)
+                stop if the loss fell by less than a ten-thousandth within a tenth of max_iterations
+            if found: upper = c, else: lower = c
+            c = (lower + upper) / 2 if there is an upper, else 10 lower
+
+    `CW.step` is the body of the inner loop for all images of a batch, each of which may be in another search: it has
     its own c, its own optimiser and stops on its own.
 
     Parameters
@@ -101,63 +108,65 @@ class CW(IterativeAttack[CWState]):
     abort_early: bool = True
     adam_epsilon: Positive = 1e-7
 
-    def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> list[CWState]:
+    def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> CWState:
         """Start each w from 0; nothing is random."""
         classes = clean_logits(classifier, images).argmax(1)
-        origins = ((2 * images - 1) * _INSIDE).atanh()
-        starts = to_image(origins)
-        return [
-            CWState(
-                image=image,
-                original_class=classes[i],
-                origin=origins[i],
-                start=starts[i],
-                w=torch.zeros_like(image),
-                moments=Moments.like(image),
-                c=self.initial_const,
-            )
-            for i, image in enumerate(images)
-        ]
+        origin = ((2 * images - 1) * _INSIDE).atanh()
+        zeros = torch.zeros_like(classes, dtype=torch.float64)
+        return CWState.start(
+            images,
+            classes,
+            origin=origin,
+            reference=to_image(origin),
+            w=torch.zeros_like(images),
+            moments=Moments.like(images),
+            c=zeros + self.initial_const,
+            lower=zeros,
+            upper=zeros + torch.inf,
+            searches=torch.zeros_like(classes),
+            taken=torch.zeros_like(classes),
+            found=torch.zeros_like(classes, dtype=torch.bool),
+            last_loss=zeros + torch.inf,
+            best=zeros + torch.inf,
+        )
 
-    def step(self, classifier: nn.Module, active: list[CWState]) -> None:
+    def step(self, classifier: nn.Module, state: CWState) -> None:
         """Take one step of Adam with each image; end searches and begin new ones where it is time."""
-        w = torch.stack([state.w for state in active]).requires_grad_()
-        classes = torch.stack([state.original_class for state in active])
-        images = to_image(torch.stack([state.origin for state in active]) + w)
-        distances = (images - torch.stack([state.start for state in active])).square().sum((1, 2, 3))
-        margins = margin(classifier(images), classes)
-        c = w.new_tensor([state.c for state in active])
-        losses = distances + c * (margins + self.confidence).clamp_min(0)
+        w = state.w.detach().requires_grad_()
+        images = to_image(state.origin + w)
+        distances = (images - state.reference).square().sum((1, 2, 3))
+        margins = margin(classifier(images), state.original_class)
+        losses = distances + state.c.to(w.dtype) * (margins + self.confidence).clamp_min(0)
+        gradient = image_gradient(losses, w)
+        state.w = w.detach() - self.learning_rate * adam(gradient.values, state.moments, epsilon=self.adam_epsilon)
+        state.note(gradient)
+        state.forward_passes += 1
+        state.iterations += 1
 
-        gradients = image_gradients(losses, w, active)
-        steps = self.learning_rate * adam(gradients, [state.moments for state in active], epsilon=self.adam_epsilon)
-        rows = torch.stack([losses, distances, margins]).detach().double().T.tolist()
-        for i, (state, (loss, distance, to_border)) in enumerate(zip(active, rows, strict=True)):
-            state.forward_passes += 1
-            state.iterations += 1
-            misled = to_border < 0 and to_border <= -self.confidence
-            state.found = state.found or misled
-            if misled and distance < state.best:
-                state.best, state.converged = distance, True
-                state.adversarial = images[i].detach().clone()
-            state.w = state.w - steps[i]
-            if self._is_over(state, loss):
-                state.end_search()
-            state.finished = state.finished or state.searches == self.binary_search_steps
+        fools = (margins < 0) & (margins <= -self.confidence)
+        better = fools & (distances < state.best)
+        state.best = torch.where(better, distances.detach().double(), state.best)
+        state.adversarial = torch.where(per_image(better), images.detach(), state.adversarial)
+        state.converged |= better
+        state.found |= fools
+        over = self._is_over(state, losses.detach().double())
+        state.choose_c(over)
+        finished = state.stuck | (state.searches == self.binary_search_steps)
+        state.finished, over = torch.stack([finished, over]).cpu()  # the step's only wait for the device
+        if over.any():
+            state.begin_search(over)
 
-    def _is_over(self, state: CWState, loss: float) -> bool:
-        """Count a step of a search and tell whether it was the last."""
-        check = self.abort_early and state.step % math.ceil(self.max_iterations / 10) == 0
-        state.step += 1
-        if check and not loss <= _PROGRESS * state.last_loss:
-            return True
-        if check:
-            state.last_loss = loss
-        return state.step == self.max_iterations
+    def _is_over(self, state: CWState, losses: Tensor) -> Tensor:
+        """Count a step of each search and return which were the last."""
+        check = (state.taken % math.ceil(self.max_iterations / 10) == 0) & self.abort_early
+        stalled = check & ~(losses <= _PROGRESS * state.last_loss)
+        state.last_loss = torch.where(check, losses, state.last_loss)
+        state.taken += 1
+        return stalled | (state.taken == self.max_iterations)
 
     def details(self, state: CWState) -> dict[str, Tensor]:
         """Return the L2 distance before rounding."""
-        return {"l2": l2_distance(state)}
+        return {"l2": l2_norm(state.adversarial - state.images)}
 
 
 def to_image(w: Tensor) -> Tensor:

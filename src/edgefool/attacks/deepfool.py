@@ -12,15 +12,10 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from edgefool.attacks.attack import (
-    Count,
-    IterativeAttack,
-    NotNegative,
-    State,
-    clean_logits,
-    image_gradients,
-    l2_distance,
-)
+from edgefool.attacks.attack import Count, IterativeAttack, NotNegative
+from edgefool.attacks.functional import clean_logits, image_gradient, l2_norm, per_image
+from edgefool.attacks.state import State
+from edgefool.classifiers import Classifier
 from edgefool.errors import UsageError
 
 _EXTRA = 1e-4  # added to each step's length, as in the authors' code
@@ -28,7 +23,7 @@ _EXTRA = 1e-4  # added to each step's length, as in the authors' code
 
 @plain_dataclass(kw_only=True)
 class DeepFoolState(State):
-    """An image, the likeliest classes of it (its own first), and the steps r so far."""
+    """Images, their likeliest classes (N, candidates), their own first, and the sum of the steps r so far."""
 
     candidates: Tensor
     total: Tensor
@@ -71,71 +66,59 @@ class DeepFool(IterativeAttack[DeepFoolState]):
     clip: bool = True
     space: Literal["pixels", "normalised"] = "pixels"
 
-    def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> list[DeepFoolState]:
+    def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> DeepFoolState:
         """Choose the candidates; nothing is random."""
         return self.start(images, clean_logits(classifier, images))
 
-    def start(self, images: Tensor, logits: Tensor) -> list[DeepFoolState]:
+    def start(self, images: Tensor, logits: Tensor) -> DeepFoolState:
         """Prepare images whose logits are known."""
         candidates = logits.topk(min(self.candidates, logits.shape[1]), 1).indices
-        return [
-            DeepFoolState(image=image, original_class=row[0], candidates=row, total=torch.zeros_like(image))
-            for image, row in zip(images, candidates, strict=True)
-        ]
+        return DeepFoolState.start(images, candidates[:, 0], candidates=candidates, total=torch.zeros_like(images))
 
-    def step(self, classifier: nn.Module, active: list[DeepFoolState]) -> None:
+    def step(self, classifier: nn.Module, state: DeepFoolState) -> None:
         """Judge the images, then take a step with those that are not finished."""
-        images, logits = _look(classifier, active)
-        classes = torch.stack([state.original_class for state in active])
-        for state, misled in zip(active, (logits.argmax(1) != classes).tolist(), strict=True):
-            state.forward_passes += 1
-            state.converged = misled
-            state.finished = misled or state.iterations == self.max_iterations
-        unfinished = [state for state in active if not state.finished]
-        if not unfinished:
+        x = state.adversarial.detach().requires_grad_()
+        logits = classifier(x)
+        state.forward_passes += 1
+        state.converged = logits.argmax(1) != state.original_class
+        stop = state.converged | state.stuck | (state.iterations == self.max_iterations)
+        state.finished = stop.cpu()  # the step's only wait for the device
+        if state.finished.all():
             return
-        if len(unfinished) < len(active):
-            # Nine backward passes cost more than this forward pass, which counts for no image: it depends on company.
-            images, logits = _look(classifier, unfinished)
+        with state.subset(~state.finished) as rest:
+            if rest is not state:
+                # Backward passes cost more than this forward pass, which no image counts: it depends on the others.
+                x = rest.adversarial.detach().requires_grad_()
+                logits = classifier(x)
+            rest.total = rest.total + self._nearest(x, logits, rest, self._scale(classifier, x))
+            moved = rest.images + (1 + self.overshoot) * rest.total
+            rest.adversarial = moved.clamp(0, 1) if self.clip else moved
+            rest.iterations += 1
 
-        steps = self._nearest(images, logits, unfinished, self._scale(classifier, images))
-        for state, step in zip(unfinished, steps, strict=True):
-            state.total = state.total + step
-            image = state.image + (1 + self.overshoot) * state.total
-            state.adversarial = image.clamp(0, 1) if self.clip else image
-            state.iterations += 1
-
-    def _nearest(self, images: Tensor, logits: Tensor, states: list[DeepFoolState], scale: Tensor) -> Tensor:
+    def _nearest(self, x: Tensor, logits: Tensor, state: DeepFoolState, scale: Tensor) -> Tensor:
         """Return the step of each image to the nearest of the planes."""
-        own = logits.gather(1, torch.stack([state.original_class for state in states])[:, None])
-        differences = logits.gather(1, torch.stack([state.candidates for state in states])[:, 1:]) - own
-        nearest = torch.full_like(own[:, 0], torch.inf)
-        steps = torch.zeros_like(images)
+        differences = logits.gather(1, state.candidates[:, 1:]) - logits.gather(1, state.candidates[:, :1])
+        nearest = torch.full_like(differences[:, 0], torch.inf)
+        steps = torch.zeros_like(x)
         last = differences.shape[1] - 1
         for k in range(last + 1):
-            # In coordinates u = image / scale: gradients grow by the scale, steps shrink by it.
-            w = scale * image_gradients(differences[:, k], images, states, retain_graph=k < last)
-            length = torch.linalg.vector_norm(w, dim=(1, 2, 3))
+            gradient = image_gradient(differences[:, k], x, retain_graph=k < last)
+            state.note(gradient)
+            w = scale * gradient.values  # in coordinates u = x / scale gradients grow by the scale, steps shrink by it
+            length = l2_norm(w)
             distance = torch.where(length > 0, differences[:, k].detach().abs() / length, torch.inf)
-            closer = (distance < nearest)[:, None, None, None]
-            direction = w / length.clamp_min(torch.finfo(w.dtype).tiny)[:, None, None, None]
-            steps = torch.where(closer, scale * (distance + _EXTRA)[:, None, None, None] * direction, steps)
+            direction = w / per_image(length.clamp_min(torch.finfo(w.dtype).tiny))
+            steps = torch.where(per_image(distance < nearest), scale * per_image(distance + _EXTRA) * direction, steps)
             nearest = torch.minimum(nearest, distance)
         return steps
 
     def _scale(self, classifier: nn.Module, images: Tensor) -> Tensor:
         if self.space == "pixels":
             return images.new_ones(1, 3, 1, 1)
-        std = getattr(classifier, "std", None)
-        if std is None:
+        if not isinstance(classifier, Classifier):
             raise UsageError("deepfool: space=normalised needs an edgefool.Classifier, which knows its std")
-        return images.new_tensor(std).view(1, 3, 1, 1)
+        return images.new_tensor(classifier.preprocessing.std).view(1, 3, 1, 1)
 
     def details(self, state: DeepFoolState) -> dict[str, Tensor]:
         """Return the L2 distance before rounding."""
-        return {"l2": l2_distance(state)}
-
-
-def _look(classifier: nn.Module, states: list[DeepFoolState]) -> tuple[Tensor, Tensor]:
-    images = torch.stack([state.adversarial for state in states]).detach().requires_grad_()
-    return images, classifier(images)
+        return {"l2": l2_norm(state.adversarial - state.images)}

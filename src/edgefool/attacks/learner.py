@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from edgefool.attacks.optimisers import Moments, adam, orthogonalise
+from edgefool.attacks.tensor_struct import TensorStruct
 from edgefool.filters.fcnn import MAPS, identity_parameters, is_kernel, split_parameters
 from edgefool.filters.smoother import smoother_parameters
 
 
 @dataclass
-class Weights:
-    """The weights of one image's network, (P,), and the optimiser's memory of their gradients."""
+class Weights(TensorStruct):
+    """The weights of each image's network, (N, P), and the optimiser's memory of their gradients."""
 
     parameters: Tensor
     moments: Moments
@@ -28,19 +29,22 @@ class Learner(ABC):
     default_rate: ClassVar[float]
     rate: float
 
-    @abstractmethod
-    def start(self, image: Tensor, seed: int) -> Weights:
-        """Return the weights for one image."""
+    def start(self, images: Tensor, seeds: Sequence[int]) -> Weights:
+        """Return the weights for images (N, 3, H, W)."""
+        parameters = torch.stack([self.initial(int(seed)) for seed in seeds]).to(images)
+        return Weights(parameters, Moments.like(parameters))
 
-    @abstractmethod
-    def step(self, gradients: Tensor, moments: Sequence[Moments]) -> Tensor:
-        """Return what to subtract from the weights, for gradients (N, P)."""
-
-    def learn(self, weights: Sequence[Weights], gradients: Tensor) -> None:
+    def learn(self, weights: Weights, gradients: Tensor) -> None:
         """Take one step down the gradients, shape (N, P), a row for each network."""
-        rows = torch.stack([w.parameters for w in weights]) - self.step(gradients, [w.moments for w in weights])
-        for w, row in zip(weights, rows, strict=True):
-            w.parameters = row
+        weights.parameters = weights.parameters - self.step(gradients, weights.moments)
+
+    @abstractmethod
+    def initial(self, seed: int) -> Tensor:
+        """Return the weights of one network, (P,)."""
+
+    @abstractmethod
+    def step(self, gradients: Tensor, moments: Moments) -> Tensor:
+        """Return what to subtract from the weights, for gradients (N, P)."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,11 @@ class FromIdentity(Learner):
     default_rate = 1e-3
     max_gradient_norm: float
 
-    def start(self, image: Tensor, seed: int) -> Weights:
+    def initial(self, seed: int) -> Tensor:
         """Draw the last layer from the seed."""
-        parameters = identity_parameters(seed, image.device).to(image.dtype)
-        return Weights(parameters, Moments.like(parameters))
+        return identity_parameters(seed)
 
-    def step(self, gradients: Tensor, moments: Sequence[Moments]) -> Tensor:
+    def step(self, gradients: Tensor, moments: Moments) -> Tensor:
         """Return steps of Adam."""
         norms = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
         return self.rate * adam(gradients * (self.max_gradient_norm / (norms + 1e-6)).clamp(max=1), moments)
@@ -65,23 +68,22 @@ class FromIdentity(Learner):
 class FromSmoother(Learner):
     """From a trained L0 filter: Muon for the 3x3 kernels and Adam at a quarter of its rate for the rest.
 
-    The gradients are scaled to length 1: that of L_adv is a hundred times that of L_s, and once the classifier is
-    misled the optimisers' memory of it would lead L_s astray for as long as it lasts.
+    The gradients are scaled to length 1: that of L_adv is a hundred times that of L_s, and once the class
+    has changed the optimisers' memory of it would lead L_s astray for as long as it lasts.
     """
 
     default_rate = 2e-3
     momentum: ClassVar[float] = 0.5
 
-    def start(self, image: Tensor, seed: int) -> Weights:
+    def initial(self, seed: int) -> Tensor:
         """Take the shipped filter; nothing is random."""
-        parameters = smoother_parameters(image.device).to(image.dtype)
-        return Weights(parameters, Moments.like(parameters))
+        return smoother_parameters()
 
-    def step(self, gradients: Tensor, moments: Sequence[Moments]) -> Tensor:
+    def step(self, gradients: Tensor, moments: Moments) -> Tensor:
         """Return steps of Muon (with Nesterov's momentum) and of Adam."""
         gradients = gradients / torch.linalg.vector_norm(gradients, dim=1, keepdim=True).clamp_min(1e-12)
         by_adam = self.rate / 4 * adam(gradients, moments, betas=(self.momentum, 0.9))
-        ahead = gradients.lerp(torch.stack([m.mean for m in moments]), self.momentum)
+        ahead = gradients.lerp(moments.mean, self.momentum)
         steps = [
             self.rate * orthogonalise(way.view(len(way), MAPS, -1)).flatten(1) if is_kernel(way) else step
             for way, step in zip(split_parameters(ahead), split_parameters(by_adam), strict=True)

@@ -6,13 +6,14 @@ https://arxiv.org/abs/1607.02533
 from collections.abc import Sequence
 from typing import ClassVar
 
-import torch
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgefool.attacks.attack import Count, IterativeAttack, Level, State, clean_logits, image_gradients, project
+from edgefool.attacks.attack import Count, IterativeAttack, Level
+from edgefool.attacks.functional import clean_logits, image_gradient, per_image, project
+from edgefool.attacks.state import State
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class NFGSM(IterativeAttack[State]):
     max_iterations : int
         N; by default what the paper gives, min(ε + 4, 1.25 ε) with ε in levels of 1/255, rounded down.
     early_stop : bool
-        Stop as soon as the classifier is misled. The paper takes all N steps.
+        Stop as soon as the class has changed. The paper takes all N steps.
 
     Examples
     --------
@@ -54,29 +55,28 @@ class NFGSM(IterativeAttack[State]):
         # The small number is for products such as 1.25 * 8.0 that fall short of a whole one by rounding.
         return max(1, int(min(levels + 4, 1.25 * levels) + 1e-6)) if value is None else value
 
-    def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> list[State]:
+    def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> State:
         """Start from the images themselves; nothing is random."""
-        classes = clean_logits(classifier, images).argmax(1)
-        return [State(image=image, original_class=y) for image, y in zip(images, classes, strict=True)]
+        return State.start(images, clean_logits(classifier, images).argmax(1))
 
-    def step(self, classifier: nn.Module, active: list[State]) -> None:
-        """Take one step with each image; with ``early_stop`` only with those that do not mislead yet."""
-        images = torch.stack([state.adversarial for state in active]).requires_grad_()
-        classes = torch.stack([state.original_class for state in active])
-        logits = classifier(images)
-        for state, misled in zip(active, (logits.argmax(1) != classes).tolist(), strict=True):
-            state.forward_passes += 1
-            state.converged = self.early_stop and misled
-            state.finished = state.converged or state.iterations == self.max_iterations
-        if all(state.finished for state in active):
-            return
+    def step(self, classifier: nn.Module, state: State) -> None:
+        """Take one step with each image; with ``early_stop`` only with those whose class has not changed yet."""
+        x = state.adversarial.detach().requires_grad_()
+        logits = classifier(x)
+        state.forward_passes += 1
+        stop = state.stuck
+        if self.early_stop:
+            state.converged = logits.argmax(1) != state.original_class
+            stop = stop | state.converged | (state.iterations == self.max_iterations)
+            state.finished = stop.cpu()
+            if state.finished.all():
+                return
 
-        losses = F.cross_entropy(logits, classes, reduction="none")
-        gradients = image_gradients(losses, images, active)
-        originals = torch.stack([state.image for state in active])
-        moved = project(images.detach() + self.alpha * gradients.sign(), originals, self.epsilon)
-        for state, image in zip(active, moved, strict=True):
-            if not state.finished:
-                state.adversarial = image
-                state.iterations += 1
-                state.finished = state.converged = not self.early_stop and state.iterations == self.max_iterations
+        gradient = image_gradient(F.cross_entropy(logits, state.original_class, reduction="none"), x)
+        direction = per_image(~stop) * gradient.values.sign()
+        state.adversarial = project(x.detach() + self.alpha * direction, state.images, self.epsilon)
+        state.note(gradient, ~stop)
+        state.iterations += ~stop & ~state.stuck
+        if not self.early_stop:
+            state.converged = state.iterations == self.max_iterations
+            state.finished = (state.converged | state.stuck).cpu()

@@ -1,31 +1,30 @@
 """Optimisers whose every row is a problem of its own, with its own number of steps: torch's share one count."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from edgefool.attacks.tensor_struct import TensorStruct
+
 
 @dataclass
-class Moments:
-    """What an optimiser remembers of one row's gradients."""
+class Moments(TensorStruct):
+    """What an optimiser remembers of each row's gradients: their moments (N, ...) and the steps taken, (N,)."""
 
     mean: Tensor
     square: Tensor
-    steps: int = 0
+    steps: Tensor
 
     @classmethod
-    def like(cls, row: Tensor) -> "Moments":
+    def like(cls, rows: Tensor) -> "Moments":
         """Return the memory before the first step."""
-        return cls(torch.zeros_like(row), torch.zeros_like(row))
+        steps = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
+        return cls(torch.zeros_like(rows), torch.zeros_like(rows), steps)
 
 
 def adam(
-    gradients: Tensor,
-    moments: Sequence[Moments],
-    betas: tuple[float, float] = (0.9, 0.999),
-    epsilon: float = 1e-8,
+    gradients: Tensor, moments: Moments, betas: tuple[float, float] = (0.9, 0.999), epsilon: float = 1e-8
 ) -> Tensor:
     """Return Adam's steps at a learning rate of 1 (Kingma and Ba, 2015, Alg. 1), to be subtracted.
 
@@ -33,16 +32,15 @@ def adam(
     ----------
     gradients : Tensor
         (N, ...), a row per problem.
-    moments : sequence of Moments
-        N, updated in place.
+    moments : Moments
+        Updated in place.
     betas, epsilon
         The paper's β1, β2 and ε.
     """
-    mean = torch.stack([m.mean for m in moments]).lerp_(gradients, 1 - betas[0])
-    square = torch.stack([m.square for m in moments]).lerp_(gradients.square(), 1 - betas[1])
-    for row, m in enumerate(moments):
-        m.mean, m.square, m.steps = mean[row], square[row], m.steps + 1
-    steps = gradients.new_tensor([m.steps for m in moments]).view(-1, *[1] * (gradients.dim() - 1))
+    mean = moments.mean.lerp_(gradients, 1 - betas[0])
+    square = moments.square.lerp_(gradients.square(), 1 - betas[1])
+    moments.steps += 1
+    steps = moments.steps.to(gradients.dtype).view(-1, *[1] * (gradients.dim() - 1))
     step: Tensor = mean / (1 - betas[0] ** steps) / ((square / (1 - betas[1] ** steps)).sqrt() + epsilon)
     return step
 

@@ -13,16 +13,18 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgefool.attacks.attack import Count, IterativeAttack, Level, State, clean_logits, image_gradients, project
+from edgefool.attacks.attack import Count, IterativeAttack, Level
+from edgefool.attacks.functional import clean_logits, image_gradient, per_image, project
+from edgefool.attacks.state import State
 
 Probability = Annotated[float, Field(gt=0, lt=1)]
 
 
 @plain_dataclass(kw_only=True)
 class PFGSMState(State):
-    """An image and the class that it is to take."""
+    """Images and the classes that they are to take, (N,)."""
 
-    target: int
+    target: Tensor
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,12 @@ class PFGSM(IterativeAttack[PFGSMState]):
     max_iterations: Count = 100
     released_set: bool = False
 
-    def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> list[PFGSMState]:
+    def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> PFGSMState:
         """Draw the targets, each from its image's own seed."""
-        states = []
-        for image, logits, seed in zip(images, clean_logits(classifier, images), seeds, strict=True):
-            target = self.draw_target(logits.softmax(0), int(seed))
-            states.append(PFGSMState(image=image, original_class=logits.argmax(), target=target))
-        return states
+        logits = clean_logits(classifier, images)
+        rows = zip(logits.softmax(1).cpu(), seeds, strict=True)
+        target = torch.tensor([self.draw_target(row, int(seed)) for row, seed in rows], device=images.device)
+        return PFGSMState.start(images, logits.argmax(1), target=target)
 
     def draw_target(self, probabilities: Tensor, seed: int) -> int:
         """Return the target class, given the probabilities (D,) of the image."""
@@ -83,26 +84,23 @@ class PFGSM(IterativeAttack[PFGSMState]):
         generator = torch.Generator().manual_seed(seed)
         return int(candidates[torch.randint(len(candidates), (1,), generator=generator)])
 
-    def step(self, classifier: nn.Module, active: list[PFGSMState]) -> None:
+    def step(self, classifier: nn.Module, state: PFGSMState) -> None:
         """Judge the images, then take a step with those that are not finished."""
-        images = torch.stack([state.adversarial for state in active]).requires_grad_()
-        targets = torch.tensor([state.target for state in active], device=images.device)
-        losses = F.cross_entropy(classifier(images), targets, reduction="none")  # -log of the target's probability
-        for state, probability in zip(active, (-losses.detach()).exp().tolist(), strict=True):
-            state.forward_passes += 1
-            state.converged = probability > self.target_probability
-            state.finished = state.converged or state.iterations == self.max_iterations
-        if all(state.finished for state in active):
+        x = state.adversarial.detach().requires_grad_()
+        losses = F.cross_entropy(classifier(x), state.target, reduction="none")  # -log of the target's probability
+        state.forward_passes += 1
+        state.converged = (-losses.detach()).exp() > self.target_probability
+        stop = state.converged | state.stuck | (state.iterations == self.max_iterations)
+        state.finished = stop.cpu()
+        if state.finished.all():
             return
 
-        gradients = image_gradients(losses, images, active)
-        originals = torch.stack([state.image for state in active])
-        moved = project(images.detach() - self.step_size * gradients.sign(), originals, self.epsilon)
-        for state, image in zip(active, moved, strict=True):
-            if not state.finished:
-                state.adversarial = image
-                state.iterations += 1
+        gradient = image_gradient(losses, x)
+        direction = per_image(~stop) * gradient.values.sign()
+        state.adversarial = project(x.detach() - self.step_size * direction, state.images, self.epsilon)
+        state.note(gradient, ~stop)
+        state.iterations += ~stop & ~state.stuck
 
     def details(self, state: PFGSMState) -> dict[str, Tensor]:
-        """Return the target."""
-        return {"target": torch.tensor([state.target], device=state.image.device)}
+        """Return the targets."""
+        return {"target": state.target}

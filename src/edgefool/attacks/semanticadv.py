@@ -12,19 +12,22 @@ import torch
 from kornia.color import hsv_to_rgb, rgb_to_hsv
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
-from edgefool.attacks.attack import Count, IterativeAttack, State, clean_logits
+from edgefool.attacks.attack import Count, IterativeAttack
+from edgefool.attacks.functional import clean_logits
+from edgefool.attacks.state import State
 
 _MOST_AT_A_TIME = 8  # more are no faster on a CPU, and on a GPU many images share a batch
 
 
 @plain_dataclass(kw_only=True)
 class SemanticAdvState(State):
-    """An image in HSV, its trials, and how many of them come next."""
+    """Images in HSV, their trials, and how many of these were made."""
 
     hsv: Tensor
-    shifts: Tensor  # (trials, 2): of hue, in radians, and of saturation
-    at_a_time: int = 2
+    shifts: Tensor  # (N, trials, 2): of hue, in radians, and of saturation
+    tried: Tensor  # (N,), int64, on the CPU
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class SemanticAdv(IterativeAttack[SemanticAdvState]):
     """Shift the hue and the saturation of all pixels by the same random amounts until the class changes.
 
     Trial i of n, from 0: H' = H + U(0, 1) turns, S' = S + U(-1, 1) i / n clipped to [0, 1], V' = V. The first trial
-    that misleads is kept. Many are evaluated at a time, with the same outcome.
+    that changes the class is kept. Many are evaluated at a time, with the same outcome.
 
     Parameters
     ----------
@@ -51,13 +54,15 @@ class SemanticAdv(IterativeAttack[SemanticAdvState]):
 
     trials: Count = 1000
 
-    def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> list[SemanticAdvState]:
+    def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> SemanticAdvState:
         """Draw all trials of each image from its own seed."""
-        classes, hsv = clean_logits(classifier, images).argmax(1), rgb_to_hsv(images)
-        return [
-            SemanticAdvState(image=image, original_class=classes[i], hsv=hsv[i], shifts=self.draw(seed).to(image))
-            for i, (image, seed) in enumerate(zip(images, seeds, strict=True))
-        ]
+        return SemanticAdvState.start(
+            images,
+            clean_logits(classifier, images).argmax(1),
+            hsv=rgb_to_hsv(images),
+            shifts=torch.stack([self.draw(seed) for seed in seeds]).to(images),
+            tried=torch.zeros(len(images), dtype=torch.int64),
+        )
 
     def draw(self, seed: int) -> Tensor:
         """Return the shifts of hue, in radians, and of saturation of all trials, (n, 2)."""
@@ -67,21 +72,25 @@ class SemanticAdv(IterativeAttack[SemanticAdvState]):
         return torch.stack([2 * math.pi * hue, (2 * saturation - 1) * growing], 1)
 
     @torch.no_grad()
-    def step(self, classifier: nn.Module, active: list[SemanticAdvState]) -> None:
-        """Evaluate the next trials of each image: twice as many each time, as most are misled early."""
-        tried = [
-            shift(state.hsv, state.shifts[state.iterations : state.iterations + state.at_a_time]) for state in active
-        ]
-        logits = classifier(torch.cat(tried))
-        for state, images, z in zip(active, tried, logits.split([len(images) for images in tried]), strict=True):
-            misled = (z.argmax(1) != state.original_class) & z.isfinite().all(1)
-            state.forward_passes += len(images)
-            state.converged = bool(misled.any())
-            first = int(misled.int().argmax()) if state.converged else len(images) - 1
-            state.iterations += first + 1
-            state.adversarial = images[first].clone()
-            state.finished = state.converged or state.iterations == self.trials
-            state.at_a_time = min(2 * state.at_a_time, _MOST_AT_A_TIME)
+    def step(self, classifier: nn.Module, state: SemanticAdvState) -> None:
+        """Evaluate the next trials of each image: twice as many each time, as most images need few."""
+        counts = torch.minimum((state.tried + 2).clamp_max(_MOST_AT_A_TIME), self.trials - state.tried)
+        ends = state.tried + counts
+        ranges = zip(state.tried.tolist(), ends.tolist(), strict=True)
+        images = torch.cat([shift(state.hsv[row], state.shifts[row, a:b]) for row, (a, b) in enumerate(ranges)])
+        logits = classifier(images)
+        classes = state.original_class.repeat_interleave(counts.to(images.device), output_size=len(images))
+        changed = ((logits.argmax(1) != classes) & logits.isfinite().all(1)).cpu()  # the only wait of a step
+
+        found = pad_sequence(changed.split(counts.tolist()), batch_first=True)
+        converged = found.any(1)
+        last = torch.where(converged, found.int().argmax(1), counts - 1)
+        state.adversarial = images[counts.cumsum(0) - counts + last]
+        state.converged = converged.to(images.device)
+        state.iterations += (last + 1).to(images.device)
+        state.forward_passes += counts.to(images.device)
+        state.tried = ends
+        state.finished = converged | (ends == self.trials)
 
 
 def shift(hsv: Tensor, shifts: Tensor) -> Tensor:

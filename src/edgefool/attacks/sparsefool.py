@@ -12,23 +12,24 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from edgefool.attacks.attack import Count, IterativeAttack, NotNegative, State, image_gradients, margin
+from edgefool.attacks.attack import Count, IterativeAttack, NotNegative
 from edgefool.attacks.deepfool import DeepFool, DeepFoolState
+from edgefool.attacks.functional import image_gradient, l2_norm, margin, per_image
+from edgefool.attacks.state import State
 
 _BEYOND = 1e-3  # how far past the plane, as in the authors' code
 
 
 @plain_dataclass(kw_only=True)
 class SparseFoolState(State):
-    """An image, the iterate x_i, and DeepFool's way from it to the border."""
+    """Images, and DeepFool's way from the iterates x_i, which are its images, to the border."""
 
-    iterate: Tensor
     border: DeepFoolState
 
 
 @dataclass(frozen=True)
 class SparseFool(IterativeAttack[SparseFoolState]):
-    """Change few values: DeepFool tells the plane of the border, one value after the other is moved to reach it.
+    """Change few values: DeepFool finds the plane of the border, and one value after the other is moved to reach it.
 
     Repeat (Alg. 2 of the paper): x_B = x_i + λ r with DeepFool's r; w the normal of the border there; x_{i+1} the
     solution of the linearised problem (`solve_plane`, Alg. 1); until the class of I + (1 + ε)(x_i - I) changes.
@@ -70,56 +71,43 @@ class SparseFool(IterativeAttack[SparseFoolState]):
     def _deepfool(self) -> DeepFool:
         return DeepFool(self.candidates, self.overshoot, self.border_iterations, clip=False)
 
-    def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> list[SparseFoolState]:
+    def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> SparseFoolState:
         """Start DeepFool from the images; nothing is random."""
-        return [
-            SparseFoolState(
-                image=border.image,
-                original_class=border.original_class,
-                iterate=border.image,
-                border=border,
-                forward_passes=0,  # those of the border's are added when it is reached
-            )
-            for border in self._deepfool.begin(classifier, images, seeds)
-        ]
+        border = self._deepfool.begin(classifier, images.clone(), seeds)  # its rows are overwritten
+        state = SparseFoolState.start(images, border.original_class.clone(), border=border)
+        state.forward_passes -= 1  # counted by the border; its passes are added when it is reached
+        return state
 
-    def step(self, classifier: nn.Module, active: list[SparseFoolState]) -> None:
+    def step(self, classifier: nn.Module, state: SparseFoolState) -> None:
         """Take a step of DeepFool with each image; where it has reached the border, go to the border's plane."""
-        self._deepfool.step(classifier, [state.border for state in active])
-        if arrived := [state for state in active if state.border.finished]:
-            self._go_to_planes(classifier, arrived)
+        self._deepfool.step(classifier, state.border)
+        arrived = state.border.finished
+        if arrived.any():
+            with state.subset(arrived) as rows:
+                self._go_to_plane(classifier, rows)
 
-    def _go_to_planes(self, classifier: nn.Module, states: list[SparseFoolState]) -> None:
-        borders = [state.border for state in states]
+    def _go_to_plane(self, classifier: nn.Module, state: SparseFoolState) -> None:
+        border, x = state.border, state.border.images
         # On the border itself, before DeepFool's overshoot, as in the authors' code.
-        there = torch.stack([state.iterate + state.border.total for state in states]).requires_grad_()
-        classes = torch.stack([border.original_class for border in borders])
-        for border in borders:
-            border.finished = False  # its last gradient, that of z_other - z_own, is the normal
-        normals = image_gradients(-margin(classifier(there), classes), there, borders)
-        normals = normals / torch.linalg.vector_norm(normals, dim=(1, 2, 3), keepdim=True).clamp_min(1e-12)
-        points = torch.stack([state.iterate + self.lam * state.border.total for state in states])
-        iterates = torch.stack([state.iterate for state in states])
-        iterates = solve_plane(iterates, normals, points, released=self.released_solver)
-        originals = torch.stack([state.image for state in states])
-        images = (originals + (1 + self.epsilon) * (iterates - originals)).clamp(0, 1)
+        there = (x + border.total).requires_grad_()
+        gradient = image_gradient(-margin(classifier(there), border.original_class), there)
+        state.note(gradient)
+        normals = gradient.values / per_image(l2_norm(gradient.values).clamp_min(1e-12))
+        x = solve_plane(x, normals, x + self.lam * border.total, released=self.released_solver)
+        state.adversarial = (state.images + (1 + self.epsilon) * (x - state.images)).clamp(0, 1)
 
         with torch.no_grad():
-            logits, next_logits = classifier(torch.cat([images, iterates])).chunk(2)
-        misled = (logits.argmax(1) != torch.stack([state.original_class for state in states])).tolist()
-        valid = next_logits.isfinite().all(1).tolist()
-        next_borders = self._deepfool.start(iterates, next_logits)
-        for i, state in enumerate(states):
-            state.forward_passes += state.border.forward_passes + 3  # the normal, the judgement, the next start
-            state.backward_passes += state.border.backward_passes
-            state.lost_gradient = state.lost_gradient or state.border.lost_gradient or not valid[i]
-            state.iterations += 1
-            state.adversarial, state.iterate = images[i], iterates[i]
-            state.converged = misled[i]
-            stuck = state.border.finished or not valid[i]  # a gradient or logits that are not finite
-            state.finished = misled[i] or stuck or state.iterations == self.max_iterations
-            state.border = next_borders[i]
-            state.border.forward_passes = 0
+            logits, next_logits = classifier(torch.cat([state.adversarial, x])).chunk(2)
+        state.converged = logits.argmax(1) != state.original_class
+        broken = ~next_logits.isfinite().all(1)
+        state.forward_passes += border.forward_passes + 3  # the normal, the judgement, the next start
+        state.backward_passes += border.backward_passes
+        state.lost_gradient |= border.lost_gradient | broken
+        state.iterations += 1
+        state.border = self._deepfool.start(x, next_logits)
+        state.border.forward_passes -= 1  # counted here
+        stop = state.converged | state.stuck | broken | (state.iterations == self.max_iterations)
+        state.finished = stop.cpu()
 
 
 def solve_plane(images: Tensor, normals: Tensor, points: Tensor, *, released: bool = False) -> Tensor:

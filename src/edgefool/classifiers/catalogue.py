@@ -1,104 +1,98 @@
-"""The classifiers that EdgeFool knows by name, as facts: what each is, where its weights are, what it was trained on.
+"""The classifiers that EdgeFool knows by name: what each is, where its weights are, what it was trained on.
 
-Importing this module imports neither torch nor torchvision.
+Importing this module does not import torch.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from edgefool.classifiers.preprocessing import IMAGENET, Preprocessing
+
+TrainingData = Literal["ImageNet", "Places365", "Caltech-101"]
+
+NUM_CLASSES: dict[TrainingData, int] = {"ImageNet": 1000, "Places365": 365, "Caltech-101": 53}
+"""Number of classes by what classifiers are trained on."""
 
 
 @dataclass(frozen=True)
-class Entry:
+class ClassifierInfo:
     """One classifier with one set of weights.
 
     Attributes
     ----------
     name : str
-        Name in the catalogue.
+        Name in `CLASSIFIERS`.
     architecture : str
         ``torchvision:NAME`` or ``shipped:NAME``.
-    weights : str
-        Tag of the weights.
     url : str or None
-        Where the weights are downloaded from; None: they come with the package.
+        Where the weights are downloaded from. None: they come with the package.
     sha256 : str or None
-        SHA-256 of the file, or its first digits; None: unpublished, remembered on first use.
+        SHA-256 of the file, or its first digits. None: not published; it is recorded at the first use.
     dataset : str
-        What it was trained on: ``ImageNet``, ``Places365`` or ``Caltech-101``.
-    num_classes : int
-        Number of logits.
-    input_size : int
-        Height and width of the network's input, in pixels.
-    interpolation : str
-        How images are resized to it.
-    mean, std : tuple of three floats
-        Of R, G and B in [0, 1].
+        What it was trained on, a key of `NUM_CLASSES`.
     licence : str
         Terms of the weights.
     about : str
         One line for people.
+    preprocessing : Preprocessing
+        What the network expects.
     """
 
     name: str
     architecture: str
-    weights: str
     url: str | None
     sha256: str | None
-    dataset: str
-    num_classes: int
+    dataset: TrainingData
     licence: str
     about: str
-    input_size: int = 224
-    interpolation: str = "bilinear"
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    preprocessing: Preprocessing = IMAGENET
+
+    @property
+    def num_classes(self) -> int:
+        """Number of logits."""
+        return NUM_CLASSES[self.dataset]
 
 
-def _imagenet(name: str, file: str, about: str) -> Entry:
-    return Entry(
+def _imagenet(name: str, file: str, about: str) -> ClassifierInfo:
+    return ClassifierInfo(
         name=name,
         architecture=f"torchvision:{name}",
-        weights="IMAGENET1K_V1",
         url=f"https://download.pytorch.org/models/{file}",
         sha256=file.removesuffix(".pth").rpartition("-")[2],
         dataset="ImageNet",
-        num_classes=1000,
         licence="BSD-3-Clause (torchvision); ImageNet's terms of access",
         about=about,
     )
 
 
-def _places365(network: str, about: str) -> Entry:
-    return Entry(
+def _places365(network: str, about: str) -> ClassifierInfo:
+    return ClassifierInfo(
         name=f"{network}-places365",
         architecture=f"torchvision:{network}",
-        weights="Places365",
         url=f"http://places2.csail.mit.edu/models_places365/{network}_places365.pth.tar",
         sha256=None,
         dataset="Places365",
-        num_classes=365,
         licence="CC BY (MIT CSAIL)",
         about=about,
     )
 
 
-def _shipped(network: str, about: str) -> Entry:
-    return Entry(
+def _shipped(network: str, about: str) -> ClassifierInfo:
+    return ClassifierInfo(
         name=f"caltech101-{network}",
         architecture=f"shipped:{network}",
-        weights="Caltech-101",
         url=None,
         sha256=None,
         dataset="Caltech-101",
-        num_classes=53,
         licence="Apache-2.0; images CC BY 4.0",
         about=about,
-        input_size=112,
+        preprocessing=replace(IMAGENET, input_size=112),
     )
 
 
-CATALOGUE: dict[str, Entry] = {
-    entry.name: entry
-    for entry in (
+CLASSIFIERS: dict[str, ClassifierInfo] = {
+    info.name: info
+    for info in (
         _imagenet("resnet50", "resnet50-0676ba61.pth", "the paper's ResNet-50; top-1 76.1 %"),
         _imagenet("resnet18", "resnet18-f37072fd.pth", "the paper's ResNet-18; top-1 69.8 %"),
         _imagenet("alexnet", "alexnet-owt-7be5be79.pth", "the paper's AlexNet; top-1 56.5 %"),
@@ -109,4 +103,4 @@ CATALOGUE: dict[str, Entry] = {
         _shipped("alexnet", "small plain network, needs no download"),
     )
 }
-"""Every entry by its name."""
+"""Every classifier by its name."""

@@ -1,4 +1,4 @@
-"""The one form in which attacks and measures see a classifier."""
+"""The one form in which attacks and metrics see a classifier."""
 
 import hashlib
 import json
@@ -9,33 +9,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgefool.classifiers.preprocessing import Preprocessing
 from edgefool.errors import UsageError
 
 
 class Classifier(nn.Module):
-    """A frozen network together with its resizing, its normalisation and the names of its classes.
+    """A frozen network with its preprocessing and the names of its classes.
 
-    It is in eval mode for good, and its parameters ask for no gradient. Gradients do flow to the images.
+    The network is always in eval mode and its parameters need no gradient. Gradients flow to the images.
 
     Parameters
     ----------
     net : nn.Module
-        Normalised images (N, 3, input_size, input_size) to logits (N, D). It is frozen in place.
+        Preprocessed images (N, 3, H, W) to logits (N, D). It is frozen in place.
     name : str
         Short name for people, tables and folders.
     classes : sequence of str
         Names of the D classes, in the order of the logits.
     architecture : str
         What computes the logits; part of the fingerprint.
-    input_size : int or None
-        Height and width, in pixels, that images are resized to. None: images go in as they are.
-    interpolation : {"bilinear", "bicubic"}
-        How images are resized.
-    mean, std : sequence of three floats
-        Of R, G and B: the network sees (image - mean) / std.
+    preprocessing : Preprocessing
+        Resizing and normalisation; `Preprocessing()` if the network does it all itself.
     channels_last : bool
         Lay out images and weights channels last. On a CPU, a convolutional network's forward pass and input gradient
-        then take 0.67 to 0.94 of the time; a network that calls ``view`` on its feature maps may refuse it.
+        then take 0.67 to 0.94 of the time; a network that calls ``view`` on its feature maps may reject it.
 
     Attributes
     ----------
@@ -46,7 +43,9 @@ class Classifier(nn.Module):
         answers.
 
     >>> net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
-    >>> classifier = Classifier(net, name="tiny", classes=["cat", "dog"], architecture="linear", input_size=8)
+    >>> classifier = Classifier(
+    ...     net, name="tiny", classes=["cat", "dog"], architecture="linear", preprocessing=Preprocessing(input_size=8)
+    ... )
     >>> classifier(torch.rand(5, 3, 20, 30)).shape
     torch.Size([5, 2])
     """
@@ -61,10 +60,7 @@ class Classifier(nn.Module):
         name: str,
         classes: Sequence[str],
         architecture: str,
-        input_size: int | None = 224,
-        interpolation: str = "bilinear",
-        mean: Sequence[float] = (0.0, 0.0, 0.0),
-        std: Sequence[float] = (1.0, 1.0, 1.0),
+        preprocessing: Preprocessing,
         channels_last: bool = False,
     ):
         super().__init__()
@@ -74,12 +70,9 @@ class Classifier(nn.Module):
         self.classes = tuple(classes)
         self.num_classes = len(self.classes)
         self.architecture = architecture
-        self.input_size = input_size
-        self.interpolation = interpolation
-        self.mean = tuple(mean)
-        self.std = tuple(std)
-        self.register_buffer("_mean", torch.tensor(self.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("_std", torch.tensor(self.std).view(1, 3, 1, 1), persistent=False)
+        self.preprocessing = preprocessing
+        self.register_buffer("_mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("_std", torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
         self.fingerprint = self._fingerprint()
         super().train(False)
 
@@ -89,7 +82,7 @@ class Classifier(nn.Module):
         Parameters
         ----------
         images : Tensor
-            (N, 3, H, W) float, RGB in [0, 1], any H and W (with ``input_size=None``: any that the network takes).
+            (N, 3, H, W) float, RGB in [0, 1]; any H and W (without resizing: any that the network takes).
 
         Returns
         -------
@@ -107,19 +100,21 @@ class Classifier(nn.Module):
         return logits
 
     def train(self, mode: bool = True) -> Self:
-        """Stay in eval mode, whatever is asked for: a frozen classifier has no other."""
+        """Stay in eval mode; ``mode`` is ignored."""
         return super().train(False)
 
     def _preprocess(self, images: Tensor) -> Tensor:
-        size = self.input_size
+        size = self.preprocessing.input_size
         if size is not None and images.shape[2:] != (size, size):
             # Antialiasing only acts where an axis shrinks.
-            images = F.interpolate(images, (size, size), mode=self.interpolation, antialias=True)
+            images = F.interpolate(images, (size, size), mode=self.preprocessing.interpolation, antialias=True)
         return ((images - self._mean) / self._std).contiguous(memory_format=self._memory_format)
 
     def _fingerprint(self) -> str:
-        preprocessing = [self.input_size, self.interpolation, self.mean, self.std]
-        digest = hashlib.sha256(json.dumps([self.architecture, preprocessing]).encode())
+        # Runs hold fingerprints: a new field of `Preprocessing` must not change the text for classifiers without it.
+        before = self.preprocessing
+        facts = [self.architecture, [before.input_size, before.interpolation, before.mean, before.std]]
+        digest = hashlib.sha256(json.dumps(facts).encode())
         tensors = {**dict(self.net.named_parameters()), **dict(self.net.named_buffers())}
         for name, tensor in sorted(tensors.items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -1,19 +1,12 @@
 """Architectures of the two small classifiers whose weights come with the package.
 
-They are for trying things offline. `training/classifiers.py` makes the weights in `data/`, whose cards say from what.
+They are for trying EdgeFool offline. `training/classifiers.py` makes the weights in `data/`; the cards there say more.
 """
 
 from collections import OrderedDict
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-INPUT_SIZE = 112
-"""Height and width, in pixels, of the square input."""
-MEAN = (0.485, 0.456, 0.406)
-"""Mean of R, G and B to take off the [0, 1] input."""
-STD = (0.229, 0.224, 0.225)
-"""Standard deviation of R, G and B to divide the input by."""
 
 
 class ResidualBlock(nn.Module):
@@ -47,11 +40,11 @@ def shipped_resnet(num_classes: int) -> nn.Module:
     Returns
     -------
     nn.Module
-        Normalised images (N, 3, `INPUT_SIZE`, `INPUT_SIZE`) to logits (N, num_classes): `body`, which ends in pooled
+        Normalised images (N, 3, 112, 112) to logits (N, num_classes): `body`, which ends in pooled
         features (N, 192), then a linear `head`.
 
     >>> import torch
-    >>> shipped_resnet(5).eval()(torch.zeros(2, 3, INPUT_SIZE, INPUT_SIZE)).shape
+    >>> shipped_resnet(5).eval()(torch.zeros(2, 3, 112, 112)).shape
     torch.Size([2, 5])
     """
     body = nn.Sequential(
@@ -70,7 +63,7 @@ def shipped_resnet(num_classes: int) -> nn.Module:
 
 
 def shipped_alexnet(num_classes: int) -> nn.Module:
-    """Return a plain stack in AlexNet's manner, untrained: five convolutions, three max-poolings, dense layers.
+    """Return a plain network like AlexNet, untrained: five convolutions, three max-poolings, dense layers.
 
     Parameters
     ----------
@@ -80,11 +73,11 @@ def shipped_alexnet(num_classes: int) -> nn.Module:
     Returns
     -------
     nn.Module
-        Normalised images (N, 3, `INPUT_SIZE`, `INPUT_SIZE`) to logits (N, num_classes): `body`, which ends in a dense
+        Normalised images (N, 3, 112, 112) to logits (N, num_classes): `body`, which ends in a dense
         layer (N, 256), then a linear `head`.
 
     >>> import torch
-    >>> shipped_alexnet(5).eval()(torch.zeros(2, 3, INPUT_SIZE, INPUT_SIZE)).shape
+    >>> shipped_alexnet(5).eval()(torch.zeros(2, 3, 112, 112)).shape
     torch.Size([2, 5])
     """
     body = nn.Sequential(

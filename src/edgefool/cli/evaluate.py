@@ -43,7 +43,7 @@ def evaluate(
     from edgefool.execution import ExternalImages
     from edgefool.experiments import ClassifierEntry, LpipsEntry
     from edgefool.experiments.experiment import load_classifiers, load_lpips, unfit_labels
-    from edgefool.measures import PAPER_SQUEEZERS
+    from edgefool.metrics import PAPER_SQUEEZERS
     from edgefool.report import make_results
     from edgefool.runs import RunFolder
 

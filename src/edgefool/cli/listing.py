@@ -24,10 +24,10 @@ def show(what: Annotated[Listing, typer.Argument(help="What to list.")] = Listin
 
 
 def _show_classifiers() -> None:
-    from edgefool.classifiers import CATALOGUE
+    from edgefool.classifiers import CLASSIFIERS
 
     table = Table("name", "trained on", "classes", "weights", "about", box=None)
-    for entry in CATALOGUE.values():
+    for entry in CLASSIFIERS.values():
         source = "in the package" if entry.url is None else "downloaded"
         table.add_row(entry.name, entry.dataset, str(entry.num_classes), source, f"{entry.about} ({entry.licence})")
     table.columns[0].no_wrap = True

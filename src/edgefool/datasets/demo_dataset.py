@@ -31,8 +31,8 @@ class Demo(Dataset):
     about: ClassVar[str] = "photos for trying things offline"
 
     def _find_all(self, known: KnownNames, allow_missing: bool) -> list[Photo]:
-        from edgefool.classifiers.weights import cache_folder  # these import torch
-        from edgefool.datasets.demo import DEMO_PHOTOS, write_demo_photos
+        from edgefool.classifiers import cache_folder
+        from edgefool.datasets.demo import DEMO_PHOTOS, write_demo_photos  # these import torch
         from edgefool.datasets.folder import find_photos
 
         folder = cache_folder() / "demo-photos"

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from edgefool.classifiers import Classifier
 from edgefool.errors import ImageError
-from edgefool.measures import changed_pixels, ciede2000, linf, psnr, ssim
+from edgefool.metrics import changed_pixels, ciede2000, linf, psnr, ssim
 from edgefool.runs import Quality, Record
 
 

@@ -12,7 +12,7 @@ from edgefool.classifiers import Classifier
 from edgefool.errors import UsageError
 from edgefool.execution.judge import device_of
 from edgefool.images import read_image
-from edgefool.measures import changed_pixels, ciede2000, linf, psnr, squeezing_scores, ssim
+from edgefool.metrics import changed_pixels, ciede2000, linf, psnr, squeezing_scores, ssim
 from edgefool.runs import Prediction, Quality, Record, RunFolder
 
 

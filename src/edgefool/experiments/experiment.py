@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import torch
 
 from edgefool.attacks import Attack, settings
-from edgefool.classifiers import CATALOGUE, Classifier, load_classifier, read_state_dict
-from edgefool.classifiers.weights import cache_folder, fetch
+from edgefool.classifiers import CLASSIFIERS, Classifier, cache_folder, fetch, load_classifier, read_state_dict
 from edgefool.datasets import Dataset, Photo
 from edgefool.errors import UsageError
 from edgefool.experiments.identity import known_names
 from edgefool.experiments.plan import ClassifierEntry, LpipsEntry, Plan, make_attack
-from edgefool.measures import Lpips
+from edgefool.metrics import Lpips
 from edgefool.runs import Record
 from edgefool.runs.cell import Cell
 
@@ -224,7 +223,7 @@ def load_lpips(entry: LpipsEntry, device: str) -> Lpips:
     if file is None:
         if entry.backbone != "alex":
             raise UsageError(f"lpips: the backbone {entry.backbone} needs a file with its weights (weights = ...)")
-        alexnet = CATALOGUE["alexnet"]
+        alexnet = CLASSIFIERS["alexnet"]
         file = fetch(str(alexnet.url), alexnet.sha256, cache_folder())
     return Lpips(entry.backbone, read_state_dict(file)).to(device)
 

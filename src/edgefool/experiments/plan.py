@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from edgefool.attacks import METHODS, Attack
 from edgefool.datasets import DatasetEntry
 from edgefool.errors import RunError, UsageError, unknown
-from edgefool.measures import PAPER_SQUEEZERS, SQUEEZERS
+from edgefool.metrics import PAPER_SQUEEZERS, SQUEEZERS
 from edgefool.runs.cell import Constants, Size
 from edgefool.storage import StorePath, parse_path
 from edgefool.storage.fields import LocalPath

@@ -1,9 +1,18 @@
 """Image operators: pure functions over tensors (N, 3, H, W)."""
 
+from edgefool.filters._fcnn_cpu import fcnn
 from edgefool.filters.detail_enhancement import enhance_details
-from edgefool.filters.fcnn import fcnn, identity_parameters
+from edgefool.filters.fcnn import FCNN, identity_parameters
 from edgefool.filters.guided_filter import guided_filter
 from edgefool.filters.l0_smoothing import l0_smooth
 from edgefool.filters.smoother import smoother_parameters
 
-__all__ = ["enhance_details", "fcnn", "guided_filter", "identity_parameters", "l0_smooth", "smoother_parameters"]
+__all__ = [
+    "FCNN",
+    "enhance_details",
+    "fcnn",
+    "guided_filter",
+    "identity_parameters",
+    "l0_smooth",
+    "smoother_parameters",
+]

@@ -2,197 +2,85 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
-from torch.nn.grad import conv2d_input, conv2d_weight
-
-from edgefool.errors import UsageError
+from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector, skip_init
 
 MAPS = 24
 DILATIONS = (1, 2, 4, 8, 16, 32, 1)  # of the 3x3 convolutions; a 1x1 convolution follows
 SLOPE = 0.2  # of the leaky ReLU
 EPSILON = 1e-3  # of the normalisation
-_WIDEST = 16  # dilation that CPUs' convolutions take without help, see `_WideConvolution`
 
-# Sizes of one image's parameters, in the order in which they lie in its row.
-_LAYER = (("w0", 1), ("w1", 1), ("gain", MAPS), ("bias", MAPS))
-KERNELS = tuple((MAPS, 3 if i == 0 else MAPS, 3, 3) for i in range(len(DILATIONS)))
-_LAST_KERNEL = (3, MAPS, 1, 1)
-PARAMETERS = sum(math.prod(k) + sum(n for _, n in _LAYER) for k in KERNELS) + math.prod(_LAST_KERNEL) + 3
+_convolution = partial(skip_init, nn.Conv2d)  # `FCNN` initialises them, from its own generator
 
 
-def identity_parameters(seed: int, device: torch.device | str = "cpu") -> Tensor:
-    """Return the authors' start for one image, shape (P,) with P = `PARAMETERS` = 32,177.
+class AdaptiveNorm(nn.Module):
+    """w0 · x + w1 · norm(x); at first x itself.
 
-    The 3x3 convolutions pass their input on (identity kernels), normalisation is off (w0 = 1, w1 = 0) and the last
-    convolution is Xavier-uniform, drawn from ``seed`` on the CPU so that it is the same on every device.
+    The paper's is batch normalisation of one image at a time: the mean and variance of each map of each image.
     """
-    generator = torch.Generator().manual_seed(seed)
-    pieces = []
-    for kernel in KERNELS:
-        weight = torch.zeros(kernel)
-        for channel in range(min(kernel[:2])):
-            weight[channel, channel, 1, 1] = 1
-        pieces += [weight, torch.ones(1), torch.zeros(1), torch.ones(MAPS), torch.zeros(MAPS)]
-    bound = math.sqrt(6 / (MAPS + 3))
-    pieces += [torch.empty(_LAST_KERNEL).uniform_(-bound, bound, generator=generator), torch.zeros(3)]
-    return torch.cat([piece.flatten() for piece in pieces]).to(device)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w0 = nn.Parameter(torch.ones(1))
+        self.w1 = nn.Parameter(torch.zeros(1))
+        self.norm = nn.InstanceNorm2d(MAPS, eps=EPSILON, affine=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return maps of the same shape (N, MAPS, H, W)."""
+        normalised: Tensor = self.w0 * x + self.w1 * self.norm(x)
+        return normalised
 
 
-def fcnn(parameters: Tensor, images: Tensor) -> Tensor:
-    """Apply to each image its own network: 3x3 convolutions, adaptive normalisation, leaky ReLU; then 1x1.
+class FCNN(nn.Sequential):
+    """The network of Sec. 3: images (N, 3, H, W), RGB in [0, 1], to their structures I_s, (N, 3, H, W), unclipped.
 
-    Adaptive normalisation is w0 · x + w1 · norm(x), with the mean and variance of each map of each image, so that
-    an image never sees its neighbours.
+    Seven 3x3 convolutions of 24 maps, dilated by 1, 2, 4, 8, 16, 32 and 1, each with adaptive normalisation and a leaky
+    ReLU; then a 1x1 convolution. As in the authors' code the 3x3 convolutions pass their input on at first (identity
+    kernels), and the last one is Xavier-uniform.
 
     Parameters
     ----------
-    parameters : Tensor
-        (N, P), a row per image, as `identity_parameters` makes them.
-    images : Tensor
-        (N, 3, H, W), RGB in [0, 1].
-
-    Returns
-    -------
-    Tensor
-        The structures I_s, (N, 3, H, W), unclipped.
-
-    Raises
-    ------
-    UsageError
-        If the shapes do not fit each other.
+    seed : int
+        Of the last convolution's weights.
 
     Examples
     --------
-    >>> images = torch.rand(2, 3, 16, 16)
-    >>> fcnn(torch.stack([identity_parameters(0), identity_parameters(1)]), images).shape
+    >>> FCNN()(torch.rand(2, 3, 16, 16)).shape
     torch.Size([2, 3, 16, 16])
     """
-    if images.dim() != 4 or images.shape[1] != 3 or parameters.shape != (len(images), PARAMETERS):
-        raise UsageError(
-            f"fcnn takes images (N, 3, H, W) and parameters (N, {PARAMETERS}), "
-            f"not {tuple(images.shape)} and {tuple(parameters.shape)}"
-        )
-    if images.is_cuda:
-        return _grouped(parameters, images)
-    # Grouped convolutions are slow on CPUs; one image after the other also keeps its maps in the cache.
-    return torch.cat([_grouped(row[None], image[None]) for row, image in zip(parameters, images, strict=True)])
+
+    def __init__(self, seed: int = 0):
+        layers: list[nn.Module] = []
+        for index, dilation in enumerate(DILATIONS):
+            channels = 3 if index == 0 else MAPS
+            convolution = _convolution(channels, MAPS, 3, padding=dilation, dilation=dilation, bias=False)
+            nn.init.dirac_(convolution.weight)
+            layers += [convolution, AdaptiveNorm(), nn.LeakyReLU(SLOPE)]
+        last = _convolution(MAPS, 3, 1)
+        nn.init.xavier_uniform_(last.weight, generator=torch.Generator().manual_seed(seed))
+        nn.init.zeros_(last.bias)
+        super().__init__(*layers, last)
 
 
-def _grouped(parameters: Tensor, images: Tensor) -> Tensor:
-    """Run N networks as one with N groups, the images side by side in the channels."""
-    n, _, height, width = images.shape
-    maps = images.reshape(1, n * 3, height, width).contiguous(memory_format=torch.channels_last)
-    pieces = split_parameters(parameters)
-    for kernel, dilation in zip(KERNELS, DILATIONS, strict=True):
-        weight = next(pieces).reshape(n * kernel[0], *kernel[1:]).contiguous(memory_format=torch.channels_last)
-        w0, w1, gain, bias = next(pieces), next(pieces), next(pieces), next(pieces)
-        if dilation > _WIDEST and n == 1 and not maps.is_cuda:
-            maps = _WideConvolution.apply(maps, weight, dilation)  # type: ignore[no-untyped-call]
-        else:
-            maps = F.conv2d(maps, weight, padding=dilation, dilation=dilation, groups=n)
-        linear = w0.expand(n, MAPS).reshape(-1)
-        gain, bias = (w1 * gain).reshape(-1), (w1 * bias).reshape(-1)
-        maps = _NormaliseAndActivate.apply(maps, linear, gain, bias)  # type: ignore[no-untyped-call]
-    weight = next(pieces).reshape(n * _LAST_KERNEL[0], *_LAST_KERNEL[1:])
-    return F.conv2d(maps, weight, next(pieces).reshape(-1), groups=n).reshape(n, 3, height, width)
+# Of each layer kernel, w0, w1, gain and bias of the normalisation; then kernel and bias of the last convolution.
+_SHAPES = tuple(parameter.shape for parameter in FCNN().parameters())
+KERNELS = tuple(tuple(shape) for shape in _SHAPES if shape[2:] == (3, 3))
+PARAMETERS = sum(math.prod(shape) for shape in _SHAPES)
+
+
+def identity_parameters(seed: int) -> Tensor:
+    """Return the authors' start for one image, the parameters of `FCNN` as a row (P,), P = `PARAMETERS` = 32,177."""
+    return parameters_to_vector(FCNN(seed).parameters()).detach()
 
 
 def split_parameters(parameters: Tensor) -> Iterator[Tensor]:
-    """Cut rows (N, P) into kernel, w0, w1, gain and bias of each layer, then the last convolution's kernel and bias."""
-    sizes = [size for k in KERNELS for size in (math.prod(k), *(n for _, n in _LAYER))]
-    return iter(torch.split(parameters, [*sizes, math.prod(_LAST_KERNEL), 3], 1))
+    """Cut rows (N, P) into the parameters of `FCNN`, in its order, each flat: (N, size)."""
+    return iter(torch.split(parameters, [math.prod(shape) for shape in _SHAPES], 1))
 
 
 def is_kernel(piece: Tensor) -> bool:
-    """Tell the 3x3 kernels from the other pieces of `split_parameters`, by their size."""
+    """Distinguish the 3x3 kernels from the other pieces of `split_parameters`, by their size."""
     return piece.shape[1] > MAPS * MAPS
-
-
-class _WideConvolution(torch.autograd.Function):
-    """A dilated 3x3 convolution of one image whose weight gradient is fast at any dilation.
-
-    Above a dilation of 28 columns oneDNN leaves its kernels: 26 ms instead of 2.6 ms for 24 maps of 224 x 224 on
-    2 cores. Even and odd columns, as two images with half that dilation, hold the same sums: 5.6 ms with the copies.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, maps: Tensor, weight: Tensor, dilation: int) -> Tensor:
-        ctx.save_for_backward(maps, weight)
-        ctx.dilation = dilation
-        return F.conv2d(maps, weight, padding=dilation, dilation=dilation)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        maps, weight = ctx.saved_tensors
-        d = ctx.dilation
-        d_maps = conv2d_input(maps.shape, weight, gradients[0], padding=d, dilation=d)  # type: ignore[no-untyped-call]
-        d_weight = conv2d_weight(  # type: ignore[no-untyped-call]
-            _even_and_odd(maps), weight.shape, _even_and_odd(gradients[0]), padding=(d, d // 2), dilation=(d, d // 2)
-        )
-        return d_maps, d_weight, None
-
-
-def _even_and_odd(maps: Tensor) -> Tensor:
-    """Return the even and the odd columns of (1, M, H, W) as (2, M, H, (W + 1) // 2), a last one of zeros if needed."""
-    columns = F.pad(maps, (0, maps.shape[3] % 2)).permute(0, 2, 3, 1)
-    _, height, width, count = columns.shape
-    return columns.reshape(height, width // 2, 2, count).permute(2, 0, 1, 3).contiguous().permute(0, 3, 1, 2)
-
-
-class _NormaliseAndActivate(torch.autograd.Function):
-    """leaky_relu(linear · x + gain · (x - mean) / std + bias) for each map of x, shape (1, M, H, W).
-
-    In torch's own batch normalisation the statistics and the backward pass take 8 ms each for 24 maps of 224 x 224
-    on 2 cores, a tenth of the whole network; here the same sums run over whole image rows and take 0.3 ms.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, maps: Tensor, linear: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
-        rows, pixels = _rows(maps), maps[0, 0].numel()
-        mean = _sum(rows, len(linear)) / pixels
-        output = rows * rows  # its memory is used again below: fresh pages cost as much as the arithmetic
-        variance = (_sum(output, len(linear)) / pixels - mean.square()).clamp_min_(0)
-        inverse_std = (variance + EPSILON).rsqrt_()
-        scale = linear + gain * inverse_std
-        shift = bias - gain * inverse_std * mean
-        torch.addcmul(_spread(shift, rows), rows, _spread(scale, rows), out=output)
-        F.leaky_relu_(output, SLOPE)
-        ctx.save_for_backward(maps, output, linear, gain, mean, inverse_std)
-        return _maps(output, maps)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        maps, output, linear, gain, mean, inverse_std = ctx.saved_tensors
-        rows, pixels = _rows(maps), maps[0, 0].numel()
-        gradient = torch.ops.aten.leaky_relu_backward(_rows(gradients[0]), output, SLOPE, True)
-        d_bias = _sum(gradient, len(linear))
-        d_maps = gradient * rows
-        d_linear = _sum(d_maps, len(linear))
-        d_gain = inverse_std * (d_linear - mean * d_bias)
-        on_gradient = linear + gain * inverse_std
-        on_maps = -gain * inverse_std.square() * d_gain / pixels
-        constant = -gain * inverse_std * d_bias / pixels - on_maps * mean
-        torch.addcmul(_spread(constant, rows), rows, _spread(on_maps, rows), out=d_maps)
-        d_maps.addcmul_(gradient, _spread(on_gradient, rows))
-        return _maps(d_maps, maps), d_linear, d_gain, d_bias
-
-
-def _rows(maps: Tensor) -> Tensor:
-    """View (1, M, H, W) as (H, W * M): long rows, over which torch's sums and products are fast."""
-    return maps.permute(0, 2, 3, 1).reshape(maps.shape[2], -1)
-
-
-def _maps(rows: Tensor, like: Tensor) -> Tensor:
-    return rows.view(1, *like.shape[2:], like.shape[1]).permute(0, 3, 1, 2)
-
-
-def _sum(rows: Tensor, count: int) -> Tensor:
-    return rows.sum(0).view(-1, count).sum(0)
-
-
-def _spread(values: Tensor, rows: Tensor) -> Tensor:
-    return values.repeat(rows.shape[1] // len(values))

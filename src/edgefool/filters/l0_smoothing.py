@@ -7,12 +7,14 @@ from torch import Tensor
 
 from edgefool.errors import UsageError
 
+LAMBDA, KAPPA, BETA_MAX = 0.02, 2.0, 1e5  # the authors'
+
 # The authors' smoothed images come from 8-bit values divided by 256; lambda / beta is absolute, so the scale matters.
 _SCALE = 255 / 256
 
 
 @torch.no_grad()
-def l0_smooth(images: Tensor, lam: float = 0.02, kappa: float = 2.0, beta_max: float = 1e5) -> Tensor:
+def l0_smooth(images: Tensor, lam: float = LAMBDA, kappa: float = KAPPA, beta_max: float = BETA_MAX) -> Tensor:
     r"""Smooth images by L0 gradient minimisation (Xu et al., 2011), solved by FFT with half-quadratic splitting.
 
     .. math::

@@ -3,24 +3,24 @@
 import functools
 from importlib.resources import as_file, files
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 
-def smoother_parameters(device: torch.device | str = "cpu") -> Tensor:
+def smoother_parameters() -> Tensor:
     """Return the weights that make `fcnn` an L0 filter (λ = 0.02, κ = 2) for any photo, shape (P,).
 
     Their mean squared error is in `data/smoother.md`. One image's network starts from them with L_s near τ.
 
     Examples
     --------
-    >>> from edgefool.filters.fcnn import fcnn
+    >>> import torch
+    >>> from edgefool.filters import fcnn
     >>> images = torch.full((1, 3, 32, 32), 0.5)
     >>> bool((fcnn(smoother_parameters()[None], images) - images).abs().max() < 0.1)
     True
     """
-    return _read().to(device, copy=True)
+    return _read().clone()
 
 
 @functools.cache

@@ -5,7 +5,6 @@ import io
 import textwrap
 import warnings
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -54,9 +53,10 @@ def read_image(source: str | Path | StorePath | bytes) -> Tensor:
         Nothing installed can reach the address.
     """
     try:
-        with warnings.catch_warnings(), _open(source) as file:
+        data = source if isinstance(source, bytes) else parse_path(source).read()
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return from_levels(torch.from_numpy(_decode(file)).permute(2, 0, 1).contiguous())
+            return from_levels(torch.from_numpy(_decode(data)).permute(2, 0, 1).contiguous())
     except (ImageError, UsageError):
         raise
     except UnidentifiedImageError:
@@ -71,18 +71,10 @@ def read_image(source: str | Path | StorePath | bytes) -> Tensor:
         raise ImageError(f"damaged, truncated or of an unknown kind: {reason}") from error
 
 
-def _open(source: str | Path | StorePath | bytes) -> BinaryIO:
-    if isinstance(source, bytes):
-        return io.BytesIO(source)
-    path = parse_path(source)
-    return path.store.open(path.key)
-
-
-def _decode(file: BinaryIO) -> NDArray[np.uint8]:
-    if not file.read(1):
+def _decode(data: bytes) -> NDArray[np.uint8]:
+    if not data:
         raise ImageError("the file is empty")
-    file.seek(0)
-    with Image.open(file, formats=IMAGE_FORMATS) as image:
+    with Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as image:
         _check_size(*image.size)
         image.load()
         with contextlib.suppress(Exception):  # EXIF data is often broken in photos that are otherwise fine

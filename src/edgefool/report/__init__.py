@@ -1,4 +1,4 @@
-"""Report: what people see of a run, read from its folder alone."""
+"""Tables, figures and the page of a run, made from its folder alone."""
 
 from edgefool.report.figures import FIGURES, draw_figure, save_figure
 from edgefool.report.image_figures import comparison_figure, intermediate_figure, perturbation_figure

@@ -1,24 +1,22 @@
-"""The paper's figures by their numbers: what a run can show in each, and files of them."""
+"""The paper's figures, by number."""
 
 import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from itertools import chain
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from edgefool.errors import UsageError, unknown
 from edgefool.report.image_figures import comparison_figure, intermediate_figure, perturbation_figure
-from edgefool.report.paper import METHODS, method_title
+from edgefool.report.paper import WORKS, method_title
 from edgefool.report.rates_figure import rates_figure
 from edgefool.report.results import Results
 from edgefool.report.tables import misleading_table, transferability_table
 from edgefool.runs import Record, RunFolder
-from edgefool.storage.files import write_atomically
+from edgefool.storage import StorePath, parse_path
 
 FIGURES = {
     3: "intermediate images of EdgeFool",
@@ -26,13 +24,13 @@ FIGURES = {
     5: "misleading rate and transferability",
     6: "adversarial images of all methods",
 }
-"""What each shows."""
+"""The figures and what each shows."""
 
 FORMATS = ("pdf", "png", "svg")
 
-# Reproducible files; letters that stay letters in a PDF, as publishers ask.
+# The same figure gives the same file; PDFs embed TrueType fonts, as publishers ask.
 _SAVING: Any = {"svg.hashsalt": "edgefool", "pdf.fonttype": 42}
-_ROWS = 4  # of Fig. 6
+_MOST_ROWS = 4  # of Fig. 6
 
 
 def draw_figure(
@@ -52,88 +50,50 @@ def draw_figure(
     number : int
         3, 4, 5 or 6; see `FIGURES`.
     run, results
-        The run, and what `load_results` made of it.
+        The run and its results, as `load_results` returns them.
     image : str, optional
-        Name of an image in the run. By default one with as many methods as possible, of which most mislead; in Fig. 6
-        four of them.
+        The name of an image in the run. By default an image that most methods attacked, with most successes; Fig. 6
+        shows four of them.
     dataset, method, classifier : str, optional
-        Only images of these; by default any, in Fig. 4 and 6 of the classifier that is attacked first.
+        Show only images of these. By default Fig. 4 and 6 show the classifier that was attacked first.
 
     Returns
     -------
     Figure
-        Its label says whose images it shows.
+        Its label names the image or dataset and the classifier that it shows.
 
     Raises
     ------
     UsageError
-        If the number or a name is unknown, or the run holds no such image.
+        If the number or a name is unknown, or the run has no such image.
     """
     if number not in FIGURES:
         raise UsageError(f"figure {number}: the figures are {', '.join(map(str, FIGURES))}")
+    options = {"dataset": dataset, "method": method, "classifier": classifier, "image": image}
+    wanted = {kind: name for kind, name in options.items() if name is not None}
     if number == 5:
-        if image is not None:
-            raise UsageError("Fig. 5 is of all images; leave --image out")
-        tables = {"misleading": misleading_table(results), "transferability": transferability_table(results)}
-        for kind, name in {"dataset": dataset, "method": method, "classifier": classifier}.items():
-            tables = {key: table if name is None else _only(table, kind, name) for key, table in tables.items()}
-        return rates_figure(tables, titles(results))
-    chosen = list(chain.from_iterable(results.records.get(folder, ()) for folder in results.cells))
-    for kind, name in {"dataset": dataset, "method": method, "classifier": classifier, "image": image}.items():
-        if name is not None:
-            known = [_name(results, record, kind) for record in chosen]
-            _check(kind, name, known)
-            chosen = [record for record, its in zip(chosen, known, strict=True) if its == name]
+        return _draw_rates(results, wanted)
+    records = _select(results, wanted)
     if number == 3:
-        chosen = [record for record in chosen if record.structure_png]
-        if not chosen:
-            raise UsageError("no such image of EdgeFool misleads, so that there is no Fig. 3")
-        record = min(chosen, key=lambda record: results.cells[record.cell].method != "edgefool")
-        figure = intermediate_figure(run, record)
-        figure.set_label(f"{record.image}, {titles(results)[results.methods[record.cell]]} on {record.classifier}")
-        return figure
-    if not chosen:
-        raise UsageError(f"no image has been attacked, so that there is no Fig. {number}")
-    rows = _rows(results, chosen)
-    figure = perturbation_figure(run, rows[0]) if number == 4 else comparison_figure(run, rows[:_ROWS])
+        return _draw_intermediate(run, results, records)
+    if not records:
+        raise UsageError(f"no image has been attacked, so there is no Fig. {number}")
+    rows = _rows(results, records)
     first = next(iter(rows[0].values()))
-    figure.set_label((f"{first.image}, " if number == 4 else "") + f"{first.dataset} on {first.classifier}")
+    label = f"{first.dataset} on {first.classifier}"
+    if number == 4:
+        figure, label = perturbation_figure(run, rows[0]), f"{first.image}, {label}"
+    else:
+        figure = comparison_figure(run, rows[:_MOST_ROWS])
+    figure.set_label(label)
     return figure
 
 
 def titles(results: Results) -> dict[str, str]:
-    """Return what people call the methods, by their names in the tables; no two alike."""
+    """Return the titles of the methods by their names in the tables; no two are the same."""
     found = {name: method_title(results.cells[folder].method, name) for folder, name in results.methods.items()}
-    alike = Counter(found.values())
-    return {name: title if alike[title] == 1 else name for name, title in found.items()}
-
-
-def _check(kind: str, name: str, known: Iterable[str]) -> None:
-    """Complain of a name that the run does not have."""
-    if name not in (names := list(dict.fromkeys(known))):
-        raise unknown(f"{kind} of the run", name, names)
-
-
-def _name(results: Results, record: Record, kind: str) -> str:
-    return results.methods[record.cell] if kind == "method" else str(getattr(record, kind))
-
-
-def _only(table: pd.DataFrame, kind: str, name: str) -> pd.DataFrame:
-    if len(table):
-        _check(kind, name, table[kind])
-    return table[table[kind] == name]
-
-
-def _rows(results: Results, records: list[Record]) -> list[dict[str, Record]]:
-    """Return a row per original of the first classifier; those that most methods attacked and misled come first."""
-    called, order = titles(results), list(METHODS)
-    first = results.cells[records[0].cell]
-    rows: dict[str, dict[str, Record]] = defaultdict(dict)
-    for record in sorted(records, key=lambda record: order.index(results.cells[record.cell].method)):
-        cell = results.cells[record.cell]
-        if (cell.dataset, cell.fingerprint) == (first.dataset, first.fingerprint):
-            rows[record.image][called[results.methods[record.cell]]] = record
-    return sorted(rows.values(), key=lambda row: (-len(row), -sum(record.success for record in row.values())))
+    counts = Counter(found.values())
+    return {name: title if counts[title] == 1 else name for name, title in found.items()}
 
 
 def encode_figure(figure: Figure, kind: str) -> bytes:
@@ -145,16 +105,69 @@ def encode_figure(figure: Figure, kind: str) -> bytes:
     return file.getvalue()
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure to a file whose suffix says how, and make its folder.
+def save_figure(figure: Figure, path: StorePath | Path | str) -> None:
+    """Write a figure to a file, in the format of its suffix.
 
     Raises
     ------
     UsageError
-        If it is none of `FORMATS`.
+        If the suffix is not one of `FORMATS`.
     """
-    kind = path.suffix[1:].lower()
+    file = parse_path(path)
+    kind = file.suffix[1:].lower()
     if kind not in FORMATS:
-        raise UsageError(f"{path}: a figure is a file .{', .'.join(FORMATS)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, encode_figure(figure, kind))
+        raise UsageError(f"{path}: the suffix of a figure must be .{', .'.join(FORMATS)}")
+    file.write(encode_figure(figure, kind))
+
+
+def _draw_rates(results: Results, wanted: Mapping[str, str]) -> Figure:
+    if "image" in wanted:
+        raise UsageError("Fig. 5 shows all images, not a single image")
+    tables = {"misleading": misleading_table(results), "transferability": transferability_table(results)}
+    for kind, name in wanted.items():
+        for key, table in tables.items():
+            if len(table):
+                _check(kind, name, table[kind].tolist())
+            tables[key] = table[table[kind] == name]
+    return rates_figure(tables, titles(results))
+
+
+def _draw_intermediate(run: RunFolder, results: Results, records: Sequence[Record]) -> Figure:
+    """Draw Fig. 3 of the first of these records that has a structure image, of EdgeFool rather than the null method."""
+    structured = [record for record in records if record.structure_png]
+    if not structured:
+        raise UsageError("no such image of EdgeFool fools its classifier, so there is no Fig. 3")
+    record = min(structured, key=lambda record: results.cells[record.cell].method != "edgefool")
+    figure = intermediate_figure(run, record)
+    figure.set_label(f"{record.image}, {titles(results)[results.methods[record.cell]]} on {record.classifier}")
+    return figure
+
+
+def _select(results: Results, wanted: Mapping[str, str]) -> list[Record]:
+    """Return the records of the images that have these names."""
+    records = [record for folder in results.cells for record in results.records.get(folder, ())]
+    for kind, name in wanted.items():
+        names = [results.methods[r.cell] if kind == "method" else str(getattr(r, kind)) for r in records]
+        _check(kind, name, names)
+        records = [record for record, its_name in zip(records, names, strict=True) if its_name == name]
+    return records
+
+
+def _check(kind: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        raise unknown(f"{kind} of the run", name, list(dict.fromkeys(known)))
+
+
+def _rows(results: Results, records: Sequence[Record]) -> list[dict[str, Record]]:
+    """Return the records of the first classifier: a row per original, by the titles of the methods.
+
+    Rows with most methods come first, then those with most successes.
+    """
+    by_name, order = titles(results), list(WORKS)
+    first = results.cells[records[0].cell]
+    rows: dict[str, dict[str, Record]] = defaultdict(dict)
+    for record in sorted(records, key=lambda record: order.index(results.cells[record.cell].method)):
+        cell = results.cells[record.cell]
+        if (cell.dataset, cell.fingerprint) == (first.dataset, first.fingerprint):
+            rows[record.image][by_name[results.methods[record.cell]]] = record
+    return sorted(rows.values(), key=lambda row: (-len(row), -sum(record.success for record in row.values())))

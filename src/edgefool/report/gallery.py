@@ -1,40 +1,37 @@
-"""The images of a page: which are shown, what is told of each, and the files that go with it."""
+"""The gallery of a page: the images that it shows, what it says of each, and their files."""
 
-import os
-import shutil
-from collections.abc import Collection, Iterable
+import io
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import Any, get_args
 
 from PIL import Image
 
 from edgefool.report.figures import titles
 from edgefool.report.results import Results
 from edgefool.runs import Record, RunFolder
-from edgefool.runs.run_folder import Kind
-from edgefool.storage.files import is_remote
+from edgefool.runs.records import ImageKind
+from edgefool.storage import StorePath
 
-MAX_ITEMS = 3000
-"""Images that a page shows unless it is told otherwise."""
+MAX_IMAGES = 3000
+"""How many images a page shows by default."""
 
 _THUMBNAIL = 256  # pixels
-_LARGE = 640  # an image of a larger side gets a thumbnail of its own
+_LARGE = 640  # an image with a longer side gets a thumbnail
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """What a page shows of a run.
+    """The images that a page shows.
 
     Attributes
     ----------
     data : dict
-        For the page's script; only what JSON can hold.
-    shown, total : int
-        Images that are shown, and that there are.
-    missing : int
-        Those whose files are gone.
+        For the page's script; JSON can hold it.
+    shown, total, missing : int
+        How many images it shows, how many the run has, and how many of these have lost a file.
     """
 
     data: dict[str, Any]
@@ -43,11 +40,8 @@ class Gallery:
     missing: int
 
 
-def make_gallery(run: RunFolder, results: Results, folder: Path, most: int = MAX_ITEMS) -> Gallery:
-    """Choose images and put their files into a folder: the same first photos of every cell, so that they compare.
-
-    Files are linked where the disk can do that, else copied; large images get a thumbnail. Of a run in an object store
-    the folder is on a disk.
+def make_gallery(run: RunFolder, results: Results, folder: Path, max_images: int = MAX_IMAGES) -> Gallery:
+    """Choose images and copy their files into a folder: the first photos of every cell, so that cells compare.
 
     Raises
     ------
@@ -56,31 +50,29 @@ def make_gallery(run: RunFolder, results: Results, folder: Path, most: int = MAX
     """
     cells = [name for name in results.cells if results.records.get(name)]
     total = sum(len(results.records[name]) for name in cells)
-    there = set(run.path.find()) if is_remote(run.path) else None  # one question for all
-    whole = {name: [record for record in results.records[name] if _has_files(run, record, there)] for name in cells}
-    missing = total - sum(map(len, whole.values()))
-    chosen = _share_out(whole, most)
-    named = titles(results)
-    targets = {dataset: [cell.classifier for cell in targets] for dataset, targets in results.targets.items()}
+    there = {f"{kind}/{key}" for kind in get_args(ImageKind) for key in (run.path / kind).find()}
+    whole = {name: [r for r in results.records[name] if there.issuperset(_files(run, r).values())] for name in cells}
+    chosen = _share_out(whole, max_images)
+    by_name = titles(results)
     data = {
         "cells": [
             {
                 "dataset": results.cells[name].dataset,
-                "method": named[results.methods[name]],
+                "method": by_name[results.methods[name]],
                 "classifier": results.cells[name].classifier,
                 "folder": name,
-                "targets": targets[results.cells[name].dataset],
+                "targets": [target.classifier for target in results.targets[results.cells[name].dataset]],
             }
             for name in cells
         ],
         "items": [_item(results, number, record) for number, name in enumerate(cells) for record in chosen[name]],
     }
-    _put_files(run, [record for records in chosen.values() for record in records], folder)
-    return Gallery(data, len(data["items"]), total, missing)
+    _copy_files(run, [record for records in chosen.values() for record in records], folder)
+    return Gallery(data, len(data["items"]), total, total - sum(map(len, whole.values())))
 
 
-def _share_out(records: dict[str, list[Record]], most: int) -> dict[str, list[Record]]:
-    """Return the first records of each cell, the same number of each as far as they go, ``most`` in all."""
+def _share_out(records: Mapping[str, Sequence[Record]], most: int) -> dict[str, Sequence[Record]]:
+    """Return the first records of each cell, equally many of each as far as possible, ``most`` in all."""
     left, chosen = most, {}
     for position, name in enumerate(sorted(records, key=lambda name: len(records[name]))):
         chosen[name] = records[name][: left // (len(records) - position)]
@@ -89,86 +81,76 @@ def _share_out(records: dict[str, list[Record]], most: int) -> dict[str, list[Re
 
 
 def _item(results: Results, cell: int, record: Record) -> dict[str, Any]:
-    """Return what is told of an image; keys are short as there are thousands."""
+    """Return what the page says of an image; keys are short, as there are thousands of images."""
+    psnr = None if record.psnr == float("inf") else record.psnr
     return {
         "c": cell,
         "i": record.image,
         "n": PureWindowsPath(record.source).name or record.image,
         "s": int(record.success) + 2 * int(record.success_float),
-        "o": [record.original_name, _rounded(record.original_probability)],
-        "a": [record.adversarial_name, _rounded(record.adversarial_probability)],
+        "o": [_class_name(record.original_name), _round(record.original_probability)],
+        "a": [_class_name(record.adversarial_name), _round(record.adversarial_probability)],
         "w": [record.width, record.height],
         "x": int(record.structure_png is not None) + 2 * int(_is_large(record)),
-        "t": _transferred(results, record),
-        "m": [record.iterations, _rounded(record.seconds), _finite(record.psnr), _rounded(record.ssim)],
+        "t": _transfers(results, record),
+        "m": [record.iterations, _round(record.seconds), _round(psnr), _round(record.ssim)],
     }
 
 
-def _transferred(results: Results, record: Record) -> str:
-    """Return a letter per classifier: is the image another class for it? ``y``, ``n``, or ``-`` (not asked)."""
+def _transfers(results: Results, record: Record) -> str:
+    """Return a letter per target: its class changes (``y``), does not (``n``), or this is not known (``-``)."""
     letters = []
     for target in results.targets[record.dataset]:
-        if target.fingerprint == results.cells[record.cell].fingerprint:
-            letters.append("-")
-            continue
         clean = results.of_originals(record.dataset, target.fingerprint).get(record.image)
         adversarial = results.of_adversarial(record.cell, target.fingerprint).get(record.image)
-        letters.append("-" if not clean or not adversarial else "yn"[clean.predicted == adversarial.predicted])
+        if not clean or not adversarial or target.fingerprint == results.cells[record.cell].fingerprint:
+            letters.append("-")
+        else:
+            letters.append("yn"[clean.predicted == adversarial.predicted])
     return "".join(letters)
 
 
-def _rounded(value: float | None) -> float | None:
+def _class_name(name: str | None) -> str | None:
+    return name and name.replace("_", " ")
+
+
+def _round(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
-
-
-def _finite(value: float | None) -> float | None:
-    return None if value is None or value == float("inf") else round(value, 2)
 
 
 def _is_large(record: Record) -> bool:
     return max(record.width or 0, record.height or 0) > _LARGE
 
 
-def _kinds(record: Record) -> list[Kind]:
-    return ["originals", record.kind, *(["structure"] if record.structure_png else [])]  # type: ignore[list-item]
+def _files(run: RunFolder, record: Record) -> dict[str, str]:
+    """Return the files of a record's images, relative to the run, by their places in the gallery."""
+    name = f"{record.image}.png"
+    paths = {
+        f"originals/{record.dataset}/{name}": run.image_path("originals", record),
+        f"adversarial/{record.cell}/{name}": run.image_path(record.kind, record),
+    }
+    if record.structure_png:
+        paths[f"structure/{record.cell}/{name}"] = run.image_path("structure", record)
+    return {place: path.relative_to(run.path) for place, path in paths.items()}
 
 
-def _has_files(run: RunFolder, record: Record, there: Collection[object] | None) -> bool:
-    paths = [run.image_path(kind, record) for kind in _kinds(record)]
-    return all(path.is_file() if there is None else path in there for path in paths)
-
-
-def _put_files(run: RunFolder, records: Iterable[Record], folder: Path) -> None:
-    """Put the images into ``originals``, ``adversarial``, ``structure`` and ``thumbnails``."""
-    jobs: dict[Path, Path] = {}
-    thumbnails: dict[Path, Path] = {}
+def _copy_files(run: RunFolder, records: Sequence[Record], folder: Path) -> None:
+    """Copy the images into ``originals``, ``adversarial`` and ``structure``, and make ``thumbnails`` of large ones."""
+    copies: dict[Path, StorePath] = {}
+    thumbnails: dict[Path, StorePath] = {}
     for record in records:
-        for kind in _kinds(record):
-            source = run.image_path(kind, record)
-            inside = source.relative_to(run.path / kind)
-            jobs[folder / ("adversarial" if kind == record.kind else kind) / inside] = source
-            if kind == record.kind and _is_large(record):
-                thumbnails[folder / "thumbnails" / inside.with_suffix(".jpg")] = source
-    for place in {path.parent for path in (*jobs, *thumbnails)}:
-        place.mkdir(parents=True, exist_ok=True)
+        copies |= {folder / place: run.path / file for place, file in _files(run, record).items()}
+        if _is_large(record):
+            place = folder / "thumbnails" / record.cell / f"{record.image}.jpg"
+            thumbnails[place] = run.image_path(record.kind, record)
+    for parent in {path.parent for path in (*copies, *thumbnails)}:
+        parent.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor() as pool:
-        for _ in pool.map(_link, jobs.values(), jobs.keys()):
-            pass
-        for _ in pool.map(_shrink, thumbnails.values(), thumbnails.keys()):
-            pass
+        list(pool.map(StorePath.copy_to, copies.values(), copies.keys()))
+        list(pool.map(_shrink, thumbnails.values(), thumbnails.keys()))
 
 
-def _link(source: Path, target: Path) -> None:
-    if is_remote(source):
-        target.write_bytes(source.read_bytes())
-        return
-    try:
-        os.link(source, target)
-    except OSError:  # not on every disk
-        shutil.copyfile(source, target)
-
-
-def _shrink(source: Path, target: Path) -> None:
-    with source.open("rb") as file, Image.open(file, formats=["PNG"]) as image:
+def _shrink(source: StorePath, target: Path) -> None:
+    with Image.open(io.BytesIO(source.read()), formats=["PNG"]) as image:
         image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX)
         image.save(target, quality=85)

@@ -1,4 +1,4 @@
-"""The paper's figures that show images (3, 4 and 6), drawn from the files of a run."""
+"""The figures that show images (3, 4 and 6), drawn from the files of a run."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,20 +17,20 @@ _SCALES = (1, 2, 5, 10, 20, 50, 100)
 
 
 def intermediate_figure(run: RunFolder, record: Record) -> Figure:
-    """Draw original, structure I_s, details, enhanced details and adversarial image of one photo (Fig. 3).
+    """Draw the original, structure I_s, details, enhanced details and adversarial image of a photo (Fig. 3).
 
     Parameters
     ----------
     run : RunFolder
         The run.
     record : Record
-        Of an image that misled, by EdgeFool or the null method.
+        A success of EdgeFool or the null method.
 
     Returns
     -------
     Figure
-        Five panels; the predicted class and its probability stand under both ends. Details are differences of
-        lightness, scaled for viewing: grey is none.
+        Five panels, with the predicted class and its probability below the first and the last. Details are
+        differences of lightness, scaled for viewing; grey is no difference.
     """
     original = read_image(run.image_path("originals", record))
     structure = read_image(run.image_path("structure", record))
@@ -48,26 +48,26 @@ def intermediate_figure(run: RunFolder, record: Record) -> Figure:
     for axis, (title, panel) in zip(axes, panels.items(), strict=True):
         _show(axis, panel)
         axis.set_title(title, fontsize=11)
-    _write_under(axes[0], _decision(record.original_name, record.original_probability))
-    _write_under(axes[-1], _decision(record.adversarial_name, record.adversarial_probability))
+    _caption(axes[0], _decision(record.original_name, record.original_probability))
+    _caption(axes[-1], _decision(record.adversarial_name, record.adversarial_probability))
     return figure
 
 
 def perturbation_figure(run: RunFolder, records: Mapping[str, Record]) -> Figure:
-    """Draw what each method adds to one photo (Fig. 4).
+    """Draw what each method adds to a photo (Fig. 4).
 
     Parameters
     ----------
     run : RunFolder
         The run.
     records : dict
-        By what to call each method, the records of the same original.
+        Records of the same original, by the titles of the methods.
 
     Returns
     -------
     Figure
-        The original, then per method the difference of the adversarial image to it: grey is none. Small ones are
-        scaled, by the factor that stands under them.
+        The original, then for each method the difference between the adversarial image and the original; grey is no
+        difference. Small differences are multiplied by the factor below them.
     """
     original = read_image(run.image_path("originals", next(iter(records.values()))))
     columns = min(4, len(records) + 1)
@@ -83,8 +83,8 @@ def perturbation_figure(run: RunFolder, records: Mapping[str, Record]) -> Figure
         axis.set_axis_on()
         _show(axis, 0.5 + scale * difference)
         axis.set_title(plain(title), fontsize=11, parse_math=False)
-        told = "not scaled" if scale == 1 else f"{scale} times"
-        _write_under(axis, told + ("" if record.success else ", does not mislead"))
+        factor = "not scaled" if scale == 1 else f"× {scale}"  # noqa: RUF001
+        _caption(axis, factor if record.success else f"{factor}, not fooled")
     return figure
 
 
@@ -96,12 +96,12 @@ def comparison_figure(run: RunFolder, rows: Sequence[Mapping[str, Record]]) -> F
     run : RunFolder
         The run.
     rows : sequence of dict
-        Per original, by what to call each method, its record. Methods may be missing.
+        For each original, records by the titles of the methods. Methods may be missing.
 
     Returns
     -------
     Figure
-        A row per original; the predicted class and its probability stand under each image.
+        A row per original, with the predicted class and its probability below each image.
     """
     titles = list(dict.fromkeys(title for row in rows for title in row))
     first = [next(iter(row.values())) for row in rows]
@@ -110,20 +110,20 @@ def comparison_figure(run: RunFolder, rows: Sequence[Mapping[str, Record]]) -> F
     figure, grid = _grid(len(rows), len(titles) + 1, tallest)
     for axes, original, record, row in zip(grid, originals, first, rows, strict=True):
         _show(axes[0], original)
-        _write_under(axes[0], _decision(record.original_name, record.original_probability), 9)
+        _caption(axes[0], _decision(record.original_name, record.original_probability), 9)
         for axis, title in zip(axes[1:], titles, strict=True):
             if title not in row:
                 axis.set_axis_off()
                 continue
             _show(axis, read_image(run.image_path(row[title].kind, row[title])))
-            _write_under(axis, _decision(row[title].adversarial_name, row[title].adversarial_probability), 9)
+            _caption(axis, _decision(row[title].adversarial_name, row[title].adversarial_probability), 9)
     for axis, title in zip(grid[0], ["original", *titles], strict=True):
         axis.set_title(plain(title), fontsize=11, parse_math=False)
     return figure
 
 
 def viewing_scale(difference: NDArray[np.floating]) -> int:
-    """Return the largest factor of 1, 2, 5, ..., 100 by which hardly any change, (3, H, W) in [-1, 1], leaves [-½, ½].
+    """Return the largest of 1, 2, 5, ..., 100 that keeps 99 % of the changes, (3, H, W) in [-1, 1], within [-½, ½].
 
     >>> viewing_scale(np.full((3, 8, 8), 4 / 255)), viewing_scale(np.full((3, 8, 8), -0.7))
     (20, 1)
@@ -134,8 +134,8 @@ def viewing_scale(difference: NDArray[np.floating]) -> int:
 
 
 def _grid(rows: int, columns: int, image: Tensor) -> tuple[Figure, list[list[Axes]]]:
-    """Return a figure with room for as many panels of the shape of an image, (3, H, W)."""
-    aspect = min(image.shape[1] / image.shape[2], 4)  # no figure becomes a strip that matplotlib refuses
+    """Return a figure and its panels, which have the shape of an image, (3, H, W)."""
+    aspect = min(image.shape[1] / image.shape[2], 4)  # matplotlib refuses endless strips
     side = 2.6 if columns < 6 else 1.8  # inches
     figure = Figure(figsize=(columns * side, rows * (side * aspect + 0.35) + 0.3), layout="constrained", dpi=110)
     return figure, figure.subplots(rows, columns, squeeze=False).tolist()
@@ -148,7 +148,7 @@ def _show(axis: Axes, image: Tensor | NDArray[np.floating]) -> None:
     axis.spines[:].set_visible(False)
 
 
-def _write_under(axis: Axes, text: str, size: int = 11) -> None:
+def _caption(axis: Axes, text: str, size: int = 11) -> None:
     axis.set_xlabel(text, fontsize=size, parse_math=False)
 
 

@@ -1,5 +1,6 @@
-"""What the paper says: names, the figures of its Table 1, and the works it compares with."""
+"""What the paper says: titles and references of the methods, and the figures of its Table 1."""
 
+import string
 from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
@@ -8,13 +9,13 @@ import pandas as pd
 
 
 class Work(NamedTuple):
-    """A method as the paper names it, and where it was published."""
+    """The title of a method in tables and figures, and the paper that introduced it."""
 
     title: str
     reference: str
 
 
-METHODS: dict[str, Work] = {
+WORKS = {
     "nfgsm": Work(
         "N-FGSM",
         "A. Kurakin, I. Goodfellow, S. Bengio. Adversarial examples in the physical world. ICLR workshop track, 2017.",
@@ -50,7 +51,7 @@ METHODS: dict[str, Work] = {
         "Q. Fan, J. Yang, D. Wipf, B. Chen, X. Tong. Image smoothing via unsupervised learning. ACM TOG 37(6), 2018.",
     ),
 }
-"""By the name of the attack, in the order of Table 1; the null method, which the paper lacks, last."""
+"""By the name of each attack, in the order of Table 1; the null method, which is not in the paper, comes last."""
 
 DETECTION_REFERENCE = (
     "W. Xu, D. Evans, Y. Qi. Feature squeezing: detecting adversarial examples in deep neural networks. NDSS, 2018."
@@ -66,28 +67,31 @@ BIBTEX = """\
   year      = {2020}
 }"""
 
-SQUEEZERS = {
-    "bits4": ("Quantisation", "4b"),
-    "bits5": ("Quantisation", "5b"),
-    "bits6": ("Quantisation", "6b"),
-    "bits7": ("Quantisation", "7b"),
-    "median2": ("Smoothing", "2m"),
-    "median3": ("Smoothing", "3m"),
-}
-"""How Table 1 groups and names them."""
+_SQUEEZER_GROUPS = {"bits": ("Quantisation", "b"), "median": ("Smoothing", "m")}
 
 
 def method_title(method: str, label: str) -> str:
-    """Return what people call a method: the paper's name, unless the run gives it a label of its own.
+    """Return the title of a method: the paper's, unless the run gives the method a label of its own.
 
     >>> method_title("nfgsm", "nfgsm"), method_title("edgefool", "edgefool-k5")
     ('N-FGSM', 'edgefool-k5')
     """
-    return METHODS[method].title if label == method and method in METHODS else label
+    return WORKS[method].title if label == method and method in WORKS else label
+
+
+def squeezer_title(squeezer: str) -> tuple[str, str]:
+    """Return the group and the short name of a squeezer in Table 1.
+
+    >>> squeezer_title("median2"), squeezer_title("bits1"), squeezer_title("joint")
+    (('Smoothing', '2m'), ('Quantisation', '1b'), ('', 'joint'))
+    """
+    size = squeezer.lstrip(string.ascii_letters)
+    group, unit = _SQUEEZER_GROUPS.get(squeezer.removesuffix(size), ("", ""))
+    return (group, size + unit) if group else ("", squeezer)
 
 
 def classifier_of_paper(name: str) -> str | None:
-    """Return which of the paper's classifiers has the architecture that a plan names, if any has.
+    """Return the paper's classifier with the architecture of a classifier's name in a plan, or None.
 
     >>> classifier_of_paper("torchvision:resnet18"), classifier_of_paper("resnet50-places365")
     ('resnet18', 'resnet50')
@@ -98,7 +102,7 @@ def classifier_of_paper(name: str) -> str | None:
 
 
 def paper_detectability(dataset: str, method: str, classifier: str, squeezer: str) -> float:
-    """Return a share of Table 1, NaN where it has no such cell.
+    """Return a share of Table 1, or NaN if the table has no such cell.
 
     >>> paper_detectability("imagenet", "edgefool", "resnet50", "median2")
     0.32
@@ -106,9 +110,17 @@ def paper_detectability(dataset: str, method: str, classifier: str, squeezer: st
     return _table1().get((dataset, method, classifier, squeezer), float("nan"))
 
 
+def format_share(share: float) -> str:
+    """Format a share as the paper does, NaN as nothing.
+
+    >>> format_share(0.316), format_share(1.0), format_share(float("nan"))
+    ('.32', '1.00', '')
+    """
+    return "" if share != share else f"{share:.2f}".removeprefix("0")
+
+
 @cache
 def _table1() -> dict[tuple[str, str, str, str], float]:
     with (files("edgefool.report") / "data" / "paper_table1.csv").open(encoding="utf-8") as file:
-        table = pd.read_csv(file)
-    keys = zip(table["dataset"], table["method"], table["classifier"], table["squeezer"], strict=True)
-    return dict(zip(keys, table["detected"].tolist(), strict=True))
+        table = pd.read_csv(file, index_col=["dataset", "method", "classifier", "squeezer"])
+    return table["detected"].to_dict()  # type: ignore[return-value]

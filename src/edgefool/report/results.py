@@ -1,46 +1,46 @@
-"""What is known of the images of a run, sorted by the cells that made them."""
+"""What is known of the images of a run, sorted by cell."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from edgefool.errors import UsageError
 from edgefool.experiments.plan import reread_plan
-from edgefool.runs import RunFolder
-from edgefool.runs.cell import Cell
-from edgefool.runs.run_folder import Prediction, Quality, Record
-from edgefool.storage.files import parse_path
+from edgefool.runs import Cell, Prediction, Quality, Record, read_run
+from edgefool.runs.tables import add_distances
+from edgefool.storage import StorePath
 
 NULL_METHOD = "enhance"
-"""EdgeFool's enhancement without an attack: what any attack of its kind has to beat."""
+"""EdgeFool's enhancement without an attack, the baseline of every attack that enhances."""
 
 Answers = Mapping[str, Prediction]  # by image
 
 
 @dataclass(frozen=True)
 class Results:
-    """The answers from which tables are made.
+    """The records and measurements that tables are made from.
 
     Attributes
     ----------
     cells : dict
         By folder.
     records : dict
-        By a cell's folder, the records of its images that were attacked.
+        By a cell's folder, the records of the images that were attacked.
     errors : dict
-        By a cell's folder, those of the images that could not be.
+        By a cell's folder, the records of the images that could not be attacked.
     squeezers : sequence of str
-        Whose scores are asked for.
+        The squeezers that detect.
     false_positive_rate : float
         Of the detectors.
     label_classes : dict
-        By dataset, how many classes its labels count; None if it has none.
+        By dataset, the number of classes of its labels; None if it has no labels.
     kinds : dict
         By dataset, its kind.
     networks : dict
         By dataset and classifier, the name by which the plan loads it.
+    left_out : int
+        How many records are not here, as the plan no longer holds their photos.
     """
 
     cells: Mapping[str, Cell]
@@ -51,15 +51,16 @@ class Results:
     label_classes: Mapping[str, int | None]
     kinds: Mapping[str, str]
     networks: Mapping[tuple[str, str], str]
+    left_out: int
     _predictions: Mapping[tuple[str | None, str, str], Answers]
     _qualities: Mapping[str, Mapping[str, Quality]]
 
     def of_originals(self, dataset: str, fingerprint: str) -> Answers:
-        """Return what a classifier says of the originals of a dataset, by image."""
+        """Return a classifier's predictions for the originals of a dataset, by image."""
         return self._predictions.get((None, dataset, fingerprint), {})
 
     def of_adversarial(self, folder: str, fingerprint: str) -> Answers:
-        """Return what a classifier says of the adversarial images of a cell, by image."""
+        """Return a classifier's predictions for the adversarial images of a cell, by image."""
         return self._predictions.get((folder, self.cells[folder].dataset, fingerprint), {})
 
     def quality(self, folder: str) -> Mapping[str, Quality]:
@@ -68,23 +69,20 @@ class Results:
 
     @cached_property
     def methods(self) -> dict[str, str]:
-        """What tables call the method of each cell: its label, unless another cell of its kind has the same."""
-        alike = Counter(_names(cell) for cell in self.cells.values())
+        """By a cell's folder, the name of its method in tables: its label, if this is unambiguous."""
+        counts = Counter(_labels(cell) for cell in self.cells.values())
         return {
-            folder: cell.label if alike[_names(cell)] == 1 else folder.split("/")[1]
+            folder: cell.label if counts[_labels(cell)] == 1 else folder.split("/")[1]
             for folder, cell in self.cells.items()
         }
 
     @cached_property
     def targets(self) -> dict[str, list[Cell]]:
         """By dataset, a cell of each classifier."""
-        first: dict[tuple[str, str], Cell] = {}
+        first: dict[str, dict[str, Cell]] = defaultdict(dict)
         for cell in self.cells.values():
-            first.setdefault((cell.dataset, cell.fingerprint), cell)
-        targets: dict[str, list[Cell]] = defaultdict(list)
-        for cell in first.values():
-            targets[cell.dataset].append(cell)
-        return targets
+            first[cell.dataset].setdefault(cell.fingerprint, cell)
+        return {dataset: list(cells.values()) for dataset, cells in first.items()}
 
     @cached_property
     def nulls(self) -> dict[tuple[str, str], str]:
@@ -95,34 +93,36 @@ class Results:
                 nulls.setdefault((cell.dataset, cell.fingerprint), folder)
         return nulls
 
+    def others(self, cell: Cell) -> list[Cell]:
+        """Return a cell of each other classifier of the dataset."""
+        return [target for target in self.targets[cell.dataset] if target.fingerprint != cell.fingerprint]
+
     def fits(self, cell: Cell) -> bool:
-        """Tell whether the classifier of a cell has the classes that the labels of its dataset count."""
+        """Return whether a cell's classifier has as many classes as the labels of its dataset."""
         return self.label_classes.get(cell.dataset) == cell.num_classes
 
 
-def _names(cell: Cell) -> tuple[str, str, str]:
+def _labels(cell: Cell) -> tuple[str, str, str]:
     return cell.dataset, cell.label, cell.classifier
 
 
-def load_results(path: Path | str) -> Results:
-    """Read the results of a run, of which this is the folder or the address.
+def load_results(path: StorePath | Path | str) -> Results:
+    """Read the results of a run from its folder or address, for the photos that its plan holds now.
 
     Raises
     ------
     UsageError
         If the folder is not a run.
     RunError
-        If a line of its files is damaged.
+        If a line of its files is damaged, or written by a newer version.
     """
-    run = RunFolder(parse_path(path))
-    if not (run.path / "plan.toml").is_file():
-        raise UsageError(f"{path} is not a run folder (it has no plan.toml)")
-    plan = reread_plan(run.path / "plan.toml")
+    run = read_run(path)
+    plan = reread_plan(run.plan)
     return make_results(
         run.cells(),
         run.records(),
-        run.prediction_lines.read(),
-        run.quality_lines.read(),
+        run.predictions(),
+        run.qualities(),
         squeezers=plan.squeezers,
         false_positive_rate=plan.false_positive_rate,
         label_classes={dataset.name: dataset.num_classes for dataset in plan.datasets},
@@ -133,6 +133,7 @@ def load_results(path: Path | str) -> Results:
             for entry in plan.classifiers
             if entry.datasets is None or dataset.name in entry.datasets
         },
+        selected=run.selected(),
     )
 
 
@@ -147,13 +148,22 @@ def make_results(
     label_classes: Mapping[str, int | None],
     kinds: Mapping[str, str] | None = None,
     networks: Mapping[tuple[str, str], str] | None = None,
+    selected: Mapping[str, Collection[str]] | None = None,
 ) -> Results:
-    """Sort records and answers by cell and image; answers about files that have been replaced since are left out."""
-    whole: dict[str, list[Record]] = defaultdict(list)
+    """Sort records and measurements by cell and image.
+
+    Measurements of files that have been replaced since are left out, as are the images of a cell in ``selected`` that
+    it does not name.
+    """
+    records, qualities = list(records), list(qualities)
+    kept = [record for record in records if record.image in (selected or {}).get(record.cell, {record.image})]
+    attacked: dict[str, list[Record]] = defaultdict(list)
     errors: dict[str, list[Record]] = defaultdict(list)
     files: dict[tuple[str | None, str, str], str | None] = {}
-    for record in sorted(records, key=lambda record: record.image):  # they stand as they were finished
-        (errors if record.error else whole)[record.cell].append(record)
+    for record in sorted(
+        add_distances(kept, qualities), key=lambda record: record.image
+    ):  # the file has them in the order they finished
+        (errors if record.error else attacked)[record.cell].append(record)
         if not record.error:
             files[None, record.dataset, record.image] = record.original_png
             files[record.cell, record.dataset, record.image] = record.png
@@ -163,10 +173,8 @@ def make_results(
             answers[line.cell, line.dataset, line.fingerprint][line.image] = line
     distances: dict[str, dict[str, Quality]] = defaultdict(dict)
     for quality in qualities:
-        if (
-            quality.cell in cells
-            and files.get((quality.cell, cells[quality.cell].dataset, quality.image)) == quality.png
-        ):
+        cell = cells.get(quality.cell)
+        if cell and files.get((quality.cell, cell.dataset, quality.image)) == quality.png:
             distances[quality.cell][quality.image] = quality
-    facts = (squeezers, false_positive_rate, label_classes, kinds or {}, networks or {})
-    return Results(cells, whole, errors, *facts, answers, distances)
+    facts = (squeezers, false_positive_rate, label_classes, kinds or {}, networks or {}, len(records) - len(kept))
+    return Results(cells, attacked, errors, *facts, answers, distances)

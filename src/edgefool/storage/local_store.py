@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, ClassVar, NoReturn
+from typing import ClassVar, NoReturn
 
 from edgefool.storage.run_lock import PARTIAL_SUFFIX, RunLock, file_lock
 from edgefool.storage.store import Kind, Stat, Store, StorePath
@@ -27,18 +27,13 @@ class LocalStore(Store):
         return key
 
     def read(self, key: str) -> bytes:
-        """Return what a file holds; only a regular file is opened, as a pipe would block for ever."""
-        with self.open(key) as file:
-            return file.read()
-
-    def open(self, key: str) -> BinaryIO:
-        """Open a regular file."""
+        """Return what a regular file holds; opening a pipe would block for ever."""
         mode = os.stat(key).st_mode
         if stat_module.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, "a folder, not a file", key)
         if not stat_module.S_ISREG(mode):
             raise OSError(errno.EINVAL, "not a regular file", key)
-        return Path(key).open("rb")
+        return Path(key).read_bytes()
 
     def write(self, key: str, data: bytes) -> None:
         """Write a file of a name of its own in the same folder, sync it, rename it and sync the folder."""

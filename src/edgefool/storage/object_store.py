@@ -5,7 +5,6 @@ errors of its clients through.
 """
 
 import errno
-import io
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, ClassVar
 
 from edgefool.errors import UsageError
 from edgefool.storage.run_lock import Lease, RunLock
@@ -50,10 +49,6 @@ class ObjectStore(Store):
         with self._client(key) as client:
             data: bytes = client.cat_file(self.url(key))
             return data
-
-    def open(self, key: str) -> BinaryIO:
-        """Read an object at once: another process may replace it."""
-        return io.BytesIO(self.read(key))
 
     def write(self, key: str, data: bytes) -> None:
         """Write an object by one request."""

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from edgefool.storage.run_lock import RunLock
@@ -40,10 +40,6 @@ class Store(ABC):
     @abstractmethod
     def read(self, key: str) -> bytes:
         """Return what an object holds."""
-
-    @abstractmethod
-    def open(self, key: str) -> BinaryIO:
-        """Open an object to read it."""
 
     @abstractmethod
     def write(self, key: str, data: bytes) -> None:

@@ -1,20 +1,21 @@
-"""Which assignment is next: block by block, an original once, and alone what workers died of."""
+"""Which work item is next: block by block, an original once, and by itself what workers died of."""
 
+from itertools import count
 from types import SimpleNamespace
 
 import pytest
 
-from edgefool.execution.distributed.work_queue import Assignment, Todo
+from edgefool.execution.distributed.work_queue import WorkItem, WorkQueue
+
+NUMBERS = count()
 
 
 def photos(dataset, *names):
-    cell = SimpleNamespace(dataset=dataset)
-    task = SimpleNamespace(work=SimpleNamespace(cell=cell))
-    return [Assignment(task, photo=SimpleNamespace(name=name)) for name in names]
+    return [WorkItem(next(NUMBERS), "cell", dataset, photo=SimpleNamespace(name=name)) for name in names]
 
 
-def question():
-    return Assignment(SimpleNamespace(), question=SimpleNamespace())
+def request_item():
+    return WorkItem(next(NUMBERS), "cell", "a", request=SimpleNamespace())
 
 
 @pytest.fixture
@@ -24,93 +25,93 @@ def originals():
 
 
 @pytest.fixture
-def todo(originals):
-    return Todo(lambda assignment: assignment.original in originals)
+def queue(originals):
+    return WorkQueue(lambda item: item.original in originals)
 
 
-def test_blocks_come_in_their_order(todo):
+def test_blocks_come_in_their_order(queue):
     first, second = photos("a", "1", "2"), photos("b", "1", "2")
-    measures = [question()]
-    todo.add(first)
-    todo.add(second)
-    todo.add_soon(measures)
-    assert [todo.next() for _ in range(6)] == [*first, *measures, *second, None]
-    assert not todo
+    measures = [request_item()]
+    queue.add(first)
+    queue.add(second)
+    queue.add_next(measures)
+    assert [queue.next() for _ in range(6)] == [*first, *measures, *second, None]
+    assert not queue
 
 
-def test_an_empty_block_is_none(todo):
-    todo.add([])
-    todo.add_soon([])
-    assert not todo
-    assert todo.next() is None
+def test_an_empty_block_is_none(queue):
+    queue.add([])
+    queue.add_next([])
+    assert not queue
+    assert queue.next() is None
 
 
-def test_an_original_is_made_once(todo, originals):
+def test_an_original_is_made_once(queue, originals):
     (maker,), (other,), (third,), (free,) = (photos("a", name) for name in ("1", "1", "1", "2"))
-    todo.add([maker, other, third, free])
-    assert todo.next() is maker
-    assert todo.next() is free
-    assert todo.next() is None
-    assert todo, "two wait for the original"
+    queue.add([maker, other, third, free])
+    assert queue.next() is maker
+    assert queue.next() is free
+    assert queue.next() is None
+    assert queue, "two wait for the original"
     originals.add(("a", "1"))
-    todo.finish(maker)
-    assert [todo.next() for _ in range(3)] == [other, third, None]
+    queue.finish(maker)
+    assert [queue.next() for _ in range(3)] == [other, third, None]
 
 
-def test_another_makes_it_where_the_first_failed(todo):
+def test_another_makes_it_where_the_first_failed(queue):
     (maker,), (other,), (third,) = (photos("a", "1") for _ in range(3))
-    todo.add([maker, other, third])
-    assert todo.next() is maker
-    todo.finish(maker)  # an error record has no original
-    assert [todo.next(), todo.next()] == [other, None]
-    todo.finish(other)
-    assert todo.next() is third
+    queue.add([maker, other, third])
+    assert queue.next() is maker
+    queue.finish(maker)  # an error record has no original
+    assert [queue.next(), queue.next()] == [other, None]
+    queue.finish(other)
+    assert queue.next() is third
 
 
-def test_datasets_have_originals_of_their_own(todo):
+def test_datasets_have_originals_of_their_own(queue):
     mine, theirs = photos("a", "1"), photos("b", "1")
-    todo.add([*mine, *theirs])
-    assert [todo.next(), todo.next()] == [*mine, *theirs]
+    queue.add([*mine, *theirs])
+    assert [queue.next(), queue.next()] == [*mine, *theirs]
 
 
-def test_a_maker_that_died_makes_it_again(todo):
+def test_a_maker_that_died_makes_it_again(queue):
     (maker,), (other,) = photos("a", "1"), photos("a", "1")
-    todo.add([maker, other])
-    assert [todo.next(), todo.next()] == [maker, None]
-    assert todo.again([maker]) == []
-    assert [todo.next(), todo.next()] == [maker, None]
+    queue.add([maker, other])
+    assert [queue.next(), queue.next()] == [maker, None]
+    assert queue.retry([maker]) == []
+    assert [queue.next(), queue.next()] == [maker, None]
 
 
-def test_what_two_workers_died_with_is_done_alone(todo):
+def test_what_two_workers_died_with_is_isolated(queue):
     one, two = photos("a", "1", "2")
-    todo.add([one, two])
+    queue.add([one, two])
     for _ in range(2):
-        taken = [todo.next(), todo.next()]
+        taken = [queue.next(), queue.next()]
         assert taken == [one, two]
-        assert not todo.some_alone
-        assert todo.again(taken) == []
-    assert todo.some_alone
-    assert todo.next() is None
-    assert todo.next_alone() is one
-    assert todo.again([one]) == [one], "the third one died of it"
-    assert todo.next_alone() is two
-    assert todo.next_alone() is None
-    assert not todo
+        assert not queue.has_isolated
+        assert queue.retry(taken) == []
+    assert queue.has_isolated
+    assert queue.next() is None
+    assert queue.next_isolated() is one
+    assert queue.retry([one]) == [one], "the third one died of it"
+    assert queue.next_isolated() is two
+    assert queue.next_isolated() is None
+    assert not queue
 
 
-def test_company_is_no_culprit(todo):
-    """Three workers that died with the same two in hand leave it open which of them it was."""
+def test_other_items_are_not_poison(queue):
+    """Three workers that died with the same two in hand do not tell which of them it was."""
     one, two = photos("a", "1", "2")
     for _ in range(3):
-        assert todo.again([one, two]) == []
-    assert {todo.next_alone(), todo.next_alone()} == {one, two}
+        assert queue.retry([one, two]) == []
+    assert {queue.next_isolated(), queue.next_isolated()} == {one, two}
 
 
-def test_a_question_can_be_the_culprit(todo):
-    asked = question()
+def test_a_request_can_be_poison(queue):
+    item = request_item()
     for _ in range(2):
-        assert todo.again([asked]) == []
-        assert (todo.next() or todo.next_alone()) is asked
-    assert todo.again([asked]) == [asked]
-    todo.finish(asked)
-    assert not todo
+        assert queue.retry([item]) == []
+        assert (queue.next() or queue.next_isolated()) is item
+    assert queue.retry([item]) == [item]
+    queue.finish(item)
+    assert not queue

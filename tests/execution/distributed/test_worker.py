@@ -1,190 +1,213 @@
-"""A worker by itself: what it is given, in whatever portions, it does as a local run would."""
+"""A worker by itself: what is submitted, in whatever portions, it does as a local run would."""
 
-import time
+import threading
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
 from edgefool.errors import AttackError, RunError, UsageError
-from edgefool.execution import Execution, cell_attack
-from edgefool.execution.cell_attack import Wanted
-from edgefool.execution.distributed import worker as worker_module
-from edgefool.execution.distributed.worker import Order, Setup, Worker
-from edgefool.experiments import Experiment, make_plan
-from edgefool.runs import Record, RunFolder, open_run
+from edgefool.execution import cell_attack
+from edgefool.execution.distributed.work_queue import WorkItem
+from edgefool.execution.distributed.worker import Worker
+from edgefool.runs import RunFolder
+from edgefool.storage import parse_path
+
+NUMBERS = count()
+
+
+class Clock:
+    """A clock that stands still until it is moved; it counts how often it is read."""
+
+    def __init__(self):
+        self.now, self.reads, self.changed = 0.0, 0, threading.Condition()
+
+    def __call__(self):
+        with self.changed:
+            self.reads += 1
+            self.changed.notify_all()
+        return self.now
+
+    def wait_for_reads(self, number):
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.reads >= number, timeout=60)
+
+    def move(self, seconds):
+        self.now += seconds
 
 
 @pytest.fixture
-def opened(settings, tmp_path):
-    """Return an execution in an open run and what a worker of it needs to know."""
-    plan = make_plan(settings)
-    experiment = Experiment(plan)
-    with open_run(tmp_path / "run", plan.to_toml(), experiment.cells) as run:
-        execution = Execution(experiment, run)
-        cells = {task.folder: task.work.cell for task in execution.tasks}
-        yield execution, run, Setup(plan, cells, run.path, run.owner(), batch_size=4)
+def opened(settings, open_state):
+    """Return the state of an open run and what its workers need to know."""
+    with open_state(settings, batch_size=4) as opened:
+        yield opened
 
 
-def orders(execution, task):
+def work_items(state, cell):
+    """Return the work items of a cell's photos."""
+    dataset = cell.job.cell.dataset
     return [
-        Order(number, wanted=execution.wanted(task, photo), cell=task.folder)
-        for number, photo in enumerate(task.photos, 100 * execution.tasks.index(task))
+        WorkItem(next(NUMBERS), cell.folder, dataset, photo=photo, known_original=state.original(dataset, photo.name))
+        for photo in cell.photos
     ]
 
 
-def collect(worker, count):
+def collect(worker, number):
     results = {}
-    while len(results) < count:
-        taken = dict(worker.take().results)
-        assert not taken.keys() & results.keys(), "each is delivered once"
-        results |= taken
+    while len(results) < number:
+        reported = dict(worker.poll().results)
+        assert not reported.keys() & results.keys(), "each is delivered once"
+        results |= reported
     return results
 
 
 def test_it_does_what_a_local_run_does(opened, carry_out, settings, agree):
-    execution, run, setup = opened
-    worker = Worker(setup)
-    assert worker.ready.room >= 2
-    for task in execution.tasks:
-        given = orders(execution, task)
-        worker.give(given[:1])
-        worker.give(given[1:])
-        results = collect(worker, len(given))
-        assert {number: record.image for number, record in results.items()} == {
-            order.number: order.wanted.photo.name for order in given
+    state, config = opened
+    worker = Worker(config)
+    assert worker.ready.capacity >= 2
+    for cell in state.cells:
+        items = work_items(state, cell)
+        worker.submit(items[:1])
+        worker.submit(items[1:])
+        outcomes = collect(worker, len(items))
+        assert {number: outcome.record.image for number, outcome in outcomes.items()} == {
+            item.number: item.photo.name for item in items
         }
-        assert not {record.key for record in results.values()} & {r.key for r in run.records()}, "others write records"
-        run.save_records(list(results.values()))
-        for record in results.values():
-            execution.note(task, record)
-        questions = list(execution.questions(task))
-        worker.give([Order(number, question=question) for number, question in enumerate(questions)])
-        for answer in collect(worker, len(questions)).values():
-            execution.evaluation.save(answer)
-    agree(run, carry_out(settings, "local").run)
+        known = {record.key for record in state.run.records()}
+        assert not known & {outcome.record.key for outcome in outcomes.values()}, "others write records"
+        state.save(list(outcomes.values()))
+        for outcome in outcomes.values():
+            state.note(cell, outcome.record)
+        requests = {next(NUMBERS): request for request in state.requests(cell)}
+        worker.submit(
+            [WorkItem(number, cell.folder, "pics", request=request) for number, request in requests.items()]
+        )
+        for number, measured in collect(worker, len(requests)).items():
+            state.save_measurements(cell, requests[number], measured)
+    agree(state.run, carry_out(settings, "local").run)
 
 
 def test_a_batch_goes_on_while_nothing_waits(opened):
-    """One photo after the other, each given when the last is done; and cells in turns."""
-    execution, _, setup = opened
-    worker = Worker(setup)
-    alternately = [
-        order for pair in zip(*(orders(execution, task) for task in execution.tasks), strict=True) for order in pair
-    ]
-    for order in alternately[:8]:
-        worker.give([order])
-        ((number, record),) = worker.take().results
-        assert (number, record.cell, record.image) == (order.number, order.cell, order.wanted.photo.name)
-    worker.give(alternately[8:])
-    assert collect(worker, len(alternately) - 8).keys() == {order.number for order in alternately[8:]}
+    """One photo after the other, each submitted when the last is done; and cells in turns."""
+    state, config = opened
+    worker = Worker(config)
+    by_cell = zip(*(work_items(state, cell) for cell in state.cells), strict=True)
+    items = [item for photo in by_cell for item in photo]
+    for item in items[:8]:
+        worker.submit([item])
+        ((number, outcome),) = worker.poll().results
+        assert (number, outcome.record.cell, outcome.record.image) == (item.number, item.cell, item.photo.name)
+    worker.submit(items[8:])
+    assert collect(worker, len(items) - 8).keys() == {item.number for item in items[8:]}
 
 
-def test_idleness_is_told(opened):
-    execution, _, setup = opened
-    worker = Worker(setup)
-    worker.give(orders(execution, execution.tasks[0])[:1])
-    assert worker.take().idle >= 0
-    time.sleep(0.3)
-    worker.give(orders(execution, execution.tasks[0])[1:2])
-    assert worker.take().idle >= 0.25
+def test_time_without_items_is_idle(opened):
+    state, config = opened
+    clock = Clock()
+    worker = Worker(config, clock=clock)
+    clock.wait_for_reads(1)  # it begins to wait
+    clock.move(7)
+    worker.submit(work_items(state, state.cells[0])[:1])
+    assert worker.poll().idle == 7
 
 
-def test_waiting_for_photos_is_idleness(opened, monkeypatch):
-    execution, _, setup = opened
-    worker, read = Worker(setup), cell_attack.read_image
+def test_waiting_for_photos_is_idle(opened, monkeypatch):
+    state, config = opened
+    clock, read = Clock(), cell_attack.read_image
 
-    def slowly(source):
-        time.sleep(0.4)
+    def read_slowly(source):
+        if not isinstance(source, bytes):  # a photo
+            clock.wait_for_reads(3)  # before and after the wait for an item, and before that for this photo
+            clock.move(7)
         return read(source)
 
-    monkeypatch.setattr(cell_attack, "read_image", slowly)
-    worker.give(orders(execution, execution.tasks[0])[:1])
-    report = worker.take()
+    worker = Worker(config, clock=clock)
+    monkeypatch.setattr(cell_attack, "read_image", read_slowly)
+    worker.submit(work_items(state, state.cells[0])[:1])
+    report = worker.poll()
     assert report.results
-    assert 0.3 < report.idle < 2
+    assert report.idle == 7
 
 
 def test_an_owner_that_cannot_be_read_for_a_moment_is_asked_again(opened, monkeypatch):
-    execution, _, setup = opened
-    worker, owner, asked = Worker(setup), RunFolder.owner, []
+    state, config = opened
+    pauses = []
+    worker, owner, failures = Worker(config, sleep=pauses.append), RunFolder.owner, 2
 
     def stutter(self):
-        asked.append(self)
-        if len(asked) < 3:
+        if len(pauses) < failures:
             raise OSError(5, "Input/output error")
         return owner(self)
 
     monkeypatch.setattr(RunFolder, "owner", stutter)
-    monkeypatch.setattr(worker_module.time, "sleep", lambda _: None)
-    worker.give(orders(execution, execution.tasks[0])[:1])
-    assert worker.take().results
-    monkeypatch.setattr(RunFolder, "owner", lambda _: stutter(asked.clear()))
-    worker.give(orders(execution, execution.tasks[0])[1:2])
+    items = work_items(state, state.cells[0])
+    worker.submit(items[:1])
+    assert worker.poll().results
+    assert pauses == [1, 2]
+    failures = 100
+    worker.submit(items[1:2])
     with pytest.raises(RunError, match=r"cannot read .*run: Input/output error"):
-        worker.take()
+        worker.poll()
 
 
 def test_a_photo_that_cannot_be_read_is_an_error_record(opened, album):
-    execution, _, setup = opened
+    state, config = opened
     (album / "0.png").write_bytes(b"no image")
-    worker = Worker(setup)
-    worker.give(orders(execution, execution.tasks[0]))
-    results = collect(worker, 6)
-    assert [record.image for record in results.values() if record.error] == ["0"]
+    worker = Worker(config)
+    worker.submit(work_items(state, state.cells[0]))
+    outcomes = collect(worker, 6).values()
+    assert [(o.record.image, o.quality) for o in outcomes if o.record.error] == [("0", None)]
 
 
 def test_a_worker_that_sees_another_folder_is_refused(opened, tmp_path):
-    _, _, setup = opened
+    _, config = opened
     with pytest.raises(UsageError, match=r"does not see .*elsewhere: workers and driver must share it"):
-        Worker(replace(setup, run=tmp_path / "elsewhere"))
+        Worker(replace(config, run=parse_path(tmp_path / "elsewhere")))
 
 
 def test_a_worker_with_another_classifier_is_refused(opened, tiny):
-    _, _, setup = opened
+    _, config = opened
     tiny.write_text(tiny.read_text().replace("manual_seed(1)", "manual_seed(7)"))
     with pytest.raises(UsageError, match=r"has other weights or code of .* than the driver"):
-        Worker(setup)
+        Worker(config)
 
 
 def test_a_worker_whose_driver_was_replaced_stops(opened):
-    execution, run, setup = opened
-    worker = Worker(setup)
-    (run.path / ".owner").write_text("somebody else")
-    worker.give(orders(execution, execution.tasks[0])[:1])
+    state, config = opened
+    worker = Worker(config)
+    (config.run / ".owner").write(b"somebody else")
+    worker.submit(work_items(state, state.cells[0])[:1])
     with pytest.raises(RunError, match="the driver no longer holds"):
-        worker.take()
-    assert not list(run.path.rglob("*.png"))
+        worker.poll()
+    assert not [name for name in config.run.find() if name.endswith(".png")]
 
 
 def test_a_failure_is_raised_after_what_was_done(opened, monkeypatch):
-    execution, _, setup = opened
-    worker = Worker(setup)
-    first, second = orders(execution, execution.tasks[0])[:2]
-    worker.give([first])
-    while not worker._results:
-        time.sleep(0.01)
+    state, config = opened
+    genuine, steps = type(state.cells[0].job.attack).step, count()
 
-    def fail(*_):
-        raise MemoryError("out of memory")
+    def step(*arguments):
+        if next(steps):
+            raise MemoryError("out of memory")
+        genuine(*arguments)
 
-    monkeypatch.setattr(type(execution.tasks[0].work.attack), "step", fail)
-    worker.give([second])
-    while not worker._failure:
-        time.sleep(0.01)
-    ((number, record),) = worker.take().results
-    assert (number, isinstance(record, Record)) == (first.number, True)
+    monkeypatch.setattr(type(state.cells[0].job.attack), "step", step)
+    first, second = work_items(state, state.cells[0])[:2]
+    worker = Worker(replace(config, batch_size=1))
+    worker.submit([first, second])
+    ((number, outcome),) = worker.poll().results
+    assert (number, outcome.record.error) == (first.number, None)
     with pytest.raises(AttackError, match="enhance on first failed: out of memory"):
-        worker.take()
+        worker.poll()
 
 
 def test_a_known_original_is_not_made_again(opened):
-    execution, run, setup = opened
-    worker, task = Worker(setup), execution.tasks[0]
-    worker.give(orders(execution, task)[:1])
-    ((_, record),) = worker.take().results
-    written = run.image_path("originals", record).stat().st_mtime_ns
-    other = execution.tasks[1]
-    worker.give([Order(1, wanted=Wanted(other.photos[0], record), cell=other.folder)])
-    ((_, again),) = worker.take().results
-    assert again.original_png == record.original_png
-    assert run.image_path("originals", record).stat().st_mtime_ns == written
+    state, config = opened
+    worker, (first, second, *_) = Worker(config), state.cells
+    worker.submit(work_items(state, first)[:1])
+    ((_, outcome),) = worker.poll().results
+    written = state.run.image_path("originals", outcome.record).stat()
+    worker.submit([WorkItem(0, second.folder, "pics", photo=second.photos[0], known_original=outcome.record)])
+    ((_, again),) = worker.poll().results
+    assert again.record.original_png == outcome.record.original_png
+    assert state.run.image_path("originals", outcome.record).stat() == written

@@ -153,7 +153,9 @@ class RayWorkerPool:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the error has it all
                 self._ray.init(**options)
-            if threading.current_thread() is threading.main_thread():  # Ray has installed its own, which ends the process at once
+            if (
+                threading.current_thread() is threading.main_thread()
+            ):  # Ray has installed its own, which ends the process at once
                 signal.signal(signal.SIGTERM, signal.default_int_handler)
                 self._undo.callback(signal.signal, signal.SIGTERM, before)
             self._undo.callback(self._ray.shutdown)

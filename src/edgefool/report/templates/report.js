@@ -5,11 +5,11 @@
   if (!source) return;
   const { cells, items } = JSON.parse(source.textContent);
   const at = (id) => document.getElementById(id);
-  const CHUNK = 60;  // thumbnails that are added at a time
+  const CHUNK = 60;  // thumbnails added at a time
   const SCALES = [1, 2, 5, 10, 20, 50, 100];
   const LARGE = 2, STRUCTURE = 1;  // flags of items
-  let shown = [];  // those that pass the filters
-  let current = -1;  // of shown
+  let shown = [];  // items that pass the filters
+  let current = -1;  // index into shown
 
   const path = (folder, ...parts) =>
     ["images", folder, ...parts.join("/").split("/")].map(encodeURIComponent).join("/");
@@ -19,7 +19,7 @@
   const thumbnail = (item) =>
     item.x & LARGE ? path("thumbnails", cells[item.c].folder, `${item.i}.jpg`) : adversarial(item);
   const percent = (share) => share === null ? "" : `${(100 * share).toFixed(share > 0.995 && share < 1 ? 1 : 0)} %`;
-  const misled = (item) => (item.s & 1) === 1;
+  const fooled = (item) => (item.s & 1) === 1;
 
   function make(tag, text, name) {
     const element = document.createElement(tag);
@@ -41,7 +41,7 @@
     shown = items.filter((item) => {
       const cell = cells[item.c];
       return ["dataset", "method", "classifier"].every((name) => !wanted[name] || cell[name] === wanted[name])
-        && (!wanted.outcome || { misled: misled(item), not: !misled(item), lost: item.s === 2 }[wanted.outcome])
+        && (!wanted.outcome || { fooled: fooled(item), not: !fooled(item), lost: item.s === 2 }[wanted.outcome])
         && (!text || [item.n, item.i, item.o[0], item.a[0]].some((name) => String(name).toLowerCase().includes(text)));
     });
     at("count").textContent = `${shown.length.toLocaleString("en")} of ${items.length.toLocaleString("en")} images`;
@@ -53,7 +53,7 @@
     if (shown.length) choose(Math.max(0, shown.indexOf(before)), false);
   }
 
-  // Options are added as they come into sight, so that thousands cost nothing at first.
+  // Thumbnails are added as they scroll into view, so thousands cost nothing at first.
   function grow(least = 0) {
     const list = at("list");
     let end = list.querySelector(".end");
@@ -86,7 +86,7 @@
       make("div", item.n),
       make("div", `${cell.method}, ${cell.classifier}`, "method"),
       make("div", `${item.o[0]} → ${item.a[0]}`),
-      make("div", misled(item) ? "misled" : "not misled", misled(item) ? "yes" : "no"),
+      make("div", fooled(item) ? "fooled" : "not fooled", fooled(item) ? "yes" : "no"),
     );
     element.title = `${item.n}: ${item.o[0]} → ${item.a[0]}`;
     element.addEventListener("click", () => { choose(k); });
@@ -103,12 +103,12 @@
     const element = at(`item-${k}`);
     element.setAttribute("aria-selected", "true");
     list.setAttribute("aria-activedescendant", element.id);
-    if (scroll) {  // inside the list only: the page stays
+    if (scroll) {  // only the list, not the page
       const box = element.getBoundingClientRect(), frame = list.getBoundingClientRect();
       list.scrollTop += Math.min(0, box.top - frame.top - 8) + Math.max(0, box.bottom - frame.bottom + 8);
       list.scrollLeft += Math.min(0, box.left - frame.left - 8) + Math.max(0, box.right - frame.right + 8);
     }
-    at("previous").setAttribute("aria-disabled", k === 0);  // and not disabled, which would lose the focus
+    at("previous").setAttribute("aria-disabled", k === 0);  // "disabled" would lose the focus
     at("next").setAttribute("aria-disabled", k === shown.length - 1);
     show();
   }
@@ -123,7 +123,7 @@
     const checked = document.querySelector("input[name=view]:checked");
     if (checked.parentElement.hidden) document.querySelector("input[name=view][value=wipe]").checked = true;
     draw();
-    tell(item);
+    describe(item);
   }
 
   function draw() {
@@ -139,12 +139,12 @@
       const address = name(item);
       if (image.getAttribute("src") !== address) image.src = address;
     }
-    const told = {
+    const labels = {
       wipe: ["Original", "Adversarial"], perturbation: ["Perturbation", ""], structure: ["Structure", "Original"],
       details: ["Details", ""], enhanced: ["Enhanced details", ""],
     }[view];
-    below.alt = `${told[0]}: ${item.n}`;
-    above.alt = told[1] && `${told[1]}: ${item.n}`;
+    below.alt = `${labels[0]}: ${item.n}`;
+    above.alt = labels[1] && `${labels[1]}: ${item.n}`;
     above.className = difference || "";
     canvas.classList.toggle("grey", difference === "half");
     const scale = SCALES[at("scale").value];
@@ -152,12 +152,12 @@
     at("scale-text").textContent = `Scaled by ${scale}`;
     at("scale").setAttribute("aria-valuetext", `${scale} times`);
     at("scale-row").hidden = view !== "perturbation";
-    at("wipe").setAttribute("aria-label", `How much of the ${told[0].toLowerCase()} is shown, in percent`);
+    at("wipe").setAttribute("aria-label", `Share of the ${labels[0].toLowerCase()} shown, in percent`);
     at("wipe-row").hidden = at("handle").hidden = Boolean(difference);
-    at("left-label").textContent = told[0].toLowerCase() + (view === "perturbation" ? ` × ${scale}; black is none` : "")
-      + (difference === "half" ? "; grey is none" : "");
-    at("right-label").textContent = told[1].toLowerCase();
-    at("right-label").hidden = !told[1];
+    at("left-label").textContent = labels[0].toLowerCase() + (view === "perturbation" ? ` × ${scale}; black is no change` : "")
+      + (difference === "half" ? "; grey is no difference" : "");
+    at("right-label").textContent = labels[1].toLowerCase();
+    at("right-label").hidden = !labels[1];
     wipe();
     const zoom = Number(at("zoom").value);
     at("stage").classList.toggle("zoomed", zoom > 1);
@@ -170,9 +170,8 @@
     at("handle").style.left = `${share}%`;
   }
 
-  function tell(item) {
+  function describe(item) {
     const cell = cells[item.c];
-    const told = at("told");
     const list = make("dl");
     const row = (name, ...parts) => {
       const value = make("dd");
@@ -181,7 +180,7 @@
     };
     row("before", make("bdi", item.o[0]), ` ${percent(item.o[1])}`);
     row("after", make("bdi", item.a[0]), ` ${percent(item.a[1])} `,
-      misled(item) ? make("span", "misled", "yes") : make("span", item.s === 2 ? "misled only before rounding" : "not misled", "no"));
+      fooled(item) ? make("span", "fooled", "yes") : make("span", item.s === 2 ? "fooled only before rounding" : "not fooled", "no"));
     const others = cell.targets.map((name, k) => [name, item.t[k]]).filter(([, letter]) => letter !== "-");
     if (others.length) row("other classifiers", others.map(([name, letter]) => `${name}: ${letter === "y" ? "another class" : "same class"}`).join(", "));
     const [iterations, seconds, psnr, ssim] = item.m;
@@ -194,7 +193,7 @@
     title.append(make("bdi", item.n));
     const subtitle = make("div", undefined, "muted");
     subtitle.append(make("bdi", cell.method), " on ", make("bdi", cell.classifier), ", ", make("bdi", cell.dataset));
-    told.replaceChildren(title, subtitle, list);
+    at("description").replaceChildren(title, subtitle, list);
   }
 
   function drag(event) {

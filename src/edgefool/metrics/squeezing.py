@@ -1,13 +1,9 @@
-"""Feature squeezing (Xu et al., 2018): an image whose class scores move a lot when it is squeezed is suspicious."""
+"""Feature squeezing (Xu et al., 2018): adversarial images are those whose class scores change a lot when squeezed."""
 
-import math
 from collections.abc import Callable, Sequence
-from fractions import Fraction
-from functools import cache, partial
+from functools import partial
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -42,7 +38,7 @@ def bit_depth_reduction(images: Tensor, bits: int) -> Tensor:
     _check_images(images)
     if bits not in range(1, 9):
         raise UsageError(f"bits must be 1 to 8, not {bits}")
-    # A tensor: to divide by a number, GPUs multiply with its reciprocal, which rounds twice.
+    # A tensor: GPUs divide by a number by multiplying with its reciprocal, which rounds twice.
     levels = torch.full((), 2**bits - 1, dtype=images.dtype, device=images.device)
     reduced: Tensor = torch.round(images * levels) / levels
     return reduced
@@ -52,8 +48,8 @@ def median_smoothing(images: Tensor, size: int) -> Tensor:
     """Replace each pixel by the median of its window, channel by channel.
 
     Bit for bit ``scipy.ndimage.median_filter(images, size=(1, 1, size, size), mode="reflect")``, which the detector's
-    authors use. So the 2 x 2 window holds the pixel, the ones above and to the left and the one between these, and its
-    median is the larger of the two in the middle. Beyond the border the outermost pixels are repeated.
+    authors use: the 2 x 2 window holds the pixel and its neighbours above, to the left and above left, and its median
+    is the larger of the two middle values. Border pixels are repeated outwards.
 
     Parameters
     ----------
@@ -80,7 +76,7 @@ def median_smoothing(images: Tensor, size: int) -> Tensor:
     """
     _check_images(images)
     if size not in (2, 3):
-        raise UsageError(f"the median's window must be 2 or 3 pixels a side, not {size}")
+        raise UsageError(f"size must be 2 or 3, not {size}")
     padded = F.pad(images, (1, size - 2, 1, size - 2), mode="replicate")
     return _median_2x2(padded) if size == 2 else _median_3x3(padded)
 
@@ -97,8 +93,8 @@ def _median_2x2(padded: Tensor) -> Tensor:
 def _median_3x3(padded: Tensor) -> Tensor:
     """Return the median of each 3 x 3 window, (N, C, H + 2, W + 2) to (N, C, H, W).
 
-    Each column of three is sorted once, for the three windows that share it. The median of nine is then that of the
-    largest low, the middle middle and the smallest high of three sorted columns.
+    Each column of three is sorted once for the three windows that share it. The median of nine is the median of the
+    largest low, the median of the middles and the smallest high of three sorted columns.
     """
     above, here, below = padded[..., :-2, :], padded[..., 1:-1, :], padded[..., 2:, :]
     low, high = torch.minimum(above, here), torch.maximum(above, here)
@@ -120,7 +116,7 @@ SQUEEZERS: dict[str, Callable[[Tensor], Tensor]] = {
     **{f"bits{bits}": partial(bit_depth_reduction, bits=bits) for bits in range(1, 8)},
     **{f"median{size}": partial(median_smoothing, size=size) for size in (2, 3)},
 }
-"""Squeezers by name, each from images to squeezed images."""
+"""Squeezers by name: images (N, C, H, W) to squeezed images of the same shape."""
 
 PAPER_SQUEEZERS = ("bits4", "bits5", "bits6", "bits7", "median2", "median3")
 """Those of Table 1 of the paper."""
@@ -128,9 +124,9 @@ PAPER_SQUEEZERS = ("bits4", "bits5", "bits6", "bits7", "median2", "median3")
 
 @torch.no_grad()
 def squeezing_scores(classifier: nn.Module, images: Tensor, squeezers: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Measure how far a classifier's probabilities move when images are squeezed.
+    """Return how far a classifier's probabilities move when images are squeezed.
 
-    As many passes of the whole batch as there are squeezers, and one more.
+    It takes S + 1 forward passes of the whole batch.
 
     Parameters
     ----------
@@ -144,9 +140,9 @@ def squeezing_scores(classifier: nn.Module, images: Tensor, squeezers: Sequence[
     Returns
     -------
     probabilities : Tensor
-        (N, D), the softmax of the images as they are.
+        (N, D), the softmax of the logits of the images.
     scores : Tensor
-        (N, S) in [0, 2]: the L1 distance between the probabilities of the images as they are and squeezed.
+        (N, S) in [0, 2]: the L1 distance between the probabilities of the image and of the squeezed image.
 
     Raises
     ------
@@ -170,55 +166,6 @@ def squeezing_scores(classifier: nn.Module, images: Tensor, squeezers: Sequence[
         squeezed = classifier(SQUEEZERS[name](images)).softmax(1)
         scores[:, column] = (squeezed - probabilities).abs().sum(1)
     return probabilities, scores
-
-
-def detection_threshold(scores: ArrayLike, false_positive_rate: float = 0.05) -> float:
-    """Return the score above which an image counts as adversarial, from the scores of images that are not.
-
-    It is the lowest of these scores with at most a share ``false_positive_rate`` of them strictly above it, as in the
-    detector's reference: ``sorted(scores)[ceil(n * (1 - false_positive_rate)) - 1]``.
-
-    Parameters
-    ----------
-    scores : array_like
-        (n,) scores of original images.
-    false_positive_rate : float
-        In [0, 1).
-
-    Returns
-    -------
-    float
-        One of the scores.
-
-    Raises
-    ------
-    UsageError
-        If there are no scores, one is NaN, or the rate is out of range.
-
-    Examples
-    --------
-    >>> detection_threshold(range(100))
-    94.0
-    """
-    array = np.asarray(scores, dtype=float)
-    if array.ndim != 1 or not array.size:
-        raise UsageError(f"a threshold needs scores (n,) of at least one image, not {array.shape}")
-    if np.isnan(array).any():
-        raise UsageError(f"a threshold needs numbers; {np.isnan(array).sum()} of {array.size} scores are NaN")
-    return float(np.sort(array)[threshold_rank(array.size, false_positive_rate)])
-
-
-@cache  # exact fractions are slow, and a run asks for the same few
-def threshold_rank(count: int, false_positive_rate: float) -> int:
-    """Return the index of the threshold among ``count`` sorted scores.
-
-    >>> threshold_rank(250, 0.172)
-    206
-    """
-    if not 0 <= false_positive_rate < 1:
-        raise UsageError(f"the false-positive rate must be in [0, 1), not {false_positive_rate}")
-    # In decimals, as the rate was written: at 0.172 43 of 250 may lie above, though in floats 250 * (1 - 0.172) > 207.
-    return count - 1 - math.floor(count * Fraction(str(false_positive_rate)))
 
 
 def _check_images(images: Tensor) -> None:

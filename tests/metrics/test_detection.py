@@ -1,80 +1,65 @@
-import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
 from edgefool.errors import UsageError
-from edgefool.measures import detectability, mean_rate, misleading_rate, rate, transferability
+from edgefool.metrics import detectability, detection_threshold
+
+SCORES = st.lists(st.floats(0, 2, width=32) | st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=60)
+
+
+RATES = st.sampled_from([0.0, 0.05, 0.1, 0.172, 0.5, 0.99]) | st.floats(0, 1, exclude_max=True)
+
+
+@given(scores=SCORES, rate=RATES)
+def test_the_threshold_is_the_lowest_that_keeps_the_rate(scores, rate):
+    threshold = detection_threshold(scores, rate)
+    assert threshold in scores
+    assert sum(score > threshold for score in scores) / len(scores) <= rate
+    lower = [score for score in scores if score < threshold]
+    if lower:
+        above = sum(score > max(lower) for score in scores)
+        assert Fraction(above, len(scores)) > Fraction(str(rate))
+
+
+@pytest.mark.parametrize("count", [1, 7, 20, 100, 1000])
+def test_the_threshold_of_the_reference(count):
+    scores = np.random.default_rng(count).random(count).astype(np.float32)
+    expected = sorted(scores)[math.ceil(count * (1 - 0.05)) - 1]
+    assert detection_threshold(scores) == expected
+    assert detection_threshold(torch.from_numpy(scores)) == expected
+
+
+@pytest.mark.parametrize(("count", "rate", "above"), [(250, 0.172, 43), (100, 0.29, 29), (1000, 0.059, 59)])
+def test_the_threshold_where_floats_would_lose_an_image(count, rate, above):
+    # 250 * (1 - 0.172) is 207.00000000000003 in floats, and 100 * 0.29 is 28.999999999999996.
+    assert detection_threshold(np.arange(count), rate) == count - 1 - above
+
+
+@pytest.mark.parametrize(
+    ("scores", "rate", "complaint"),
+    [
+        ([], 0.05, r"at least one image, not \(0,\)"),
+        ([[0.1, 0.2]], 0.05, r"at least one image, not \(1, 2\)"),
+        ([0.1, float("nan"), 0.2], 0.05, "1 of 3 scores are NaN"),
+        ([0.1], 1, "must be in .*, not 1"),
+        ([0.1], -0.01, "must be in .*, not -0.01"),
+        ([0.1], float("nan"), "must be in .*, not nan"),
+    ],
+)
+def test_refuses_thresholds(scores, rate, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        detection_threshold(scores, rate)
 
 
 def is_empty(result):
     return result.count == 0 and all(math.isnan(number) for number in result[:3])
-
-
-@pytest.mark.parametrize("hits", [[True, False, False], [True, True, False, False, True], [True] * 4, [False] * 4])
-@pytest.mark.parametrize("confidence", [0.5, 0.95])
-def test_the_interval_is_that_of_all_resamples(hits, confidence):
-    found = rate(hits, confidence)
-    means = [np.mean(resample) for resample in itertools.product(hits, repeat=len(hits))]
-    ends = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2], method="inverted_cdf")
-    assert found == (np.mean(hits), pytest.approx(ends[0]), pytest.approx(ends[1]), len(hits))
-
-
-def test_the_interval_is_scipys_bootstrap():
-    hits = np.random.default_rng(0).random(400) < 0.3
-    found = rate(hits)
-    theirs = bootstrap((hits,), np.mean, method="percentile", n_resamples=20_000, batch=1000, rng=1).confidence_interval
-    # The share moves in steps of 1/400, and a quantile of 20,000 resamples is off by less than one of them.
-    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=1.01 / 400)
-
-
-def test_the_interval_covers_the_truth():
-    random = np.random.default_rng(0)
-    intervals = [rate(random.random(200) < 0.3) for _ in range(400)]
-    covered = np.mean([found.low <= 0.3 <= found.high for found in intervals])
-    assert covered == pytest.approx(0.95, abs=0.035)  # three standard errors of 400 draws
-
-
-def test_a_higher_confidence_has_a_wider_interval():
-    narrow, wide = (rate([True, False] * 100, confidence) for confidence in (0.5, 0.99))
-    assert wide.low < narrow.low < 0.5 < narrow.high < wide.high
-
-
-def test_no_images_have_no_rate():
-    assert is_empty(rate([]))
-    assert is_empty(misleading_rate([], []))
-    assert is_empty(transferability([1], [2], [1], labels=[np.nan]).truth)
-
-
-CLASSES = st.integers(0, 3)
-
-
-@given(classes=st.lists(st.tuples(CLASSES, CLASSES), min_size=1))
-def test_misleading_rate_counts_changed_classes(classes):
-    original, adversarial = zip(*classes, strict=True)
-    found = misleading_rate(original, adversarial)
-    assert found.value == pytest.approx(sum(a != b for a, b in classes) / len(classes))
-    assert found == rate([a != b for a, b in classes])
-
-
-@given(classes=st.lists(st.tuples(CLASSES, CLASSES, CLASSES, CLASSES | st.none()), min_size=1))
-def test_transferability_by_three_yardsticks(classes):
-    clean, adversarial, source, labels = zip(*classes, strict=True)
-    found = transferability(clean, adversarial, source, labels)
-    assert found.changed == rate([after != before for before, after, _, _ in classes])
-    assert found.source == rate([after != attacked for _, after, attacked, _ in classes])
-    labelled = [after != label for _, after, _, label in classes if label is not None]
-    assert found.truth.count == len(labelled)
-    assert not labelled or found.truth == rate(labelled)
-
-
-def test_transferability_without_labels():
-    found = transferability(np.array([0, 1]), np.array([0, 2]), np.array([1, 2]))
-    assert (found.changed.value, found.source.value, found.truth) == (0.5, 0.5, None)
 
 
 def shares_by_loop(clean, adversarial, which, rate):
@@ -132,29 +117,6 @@ def test_the_intervals_are_scipys_bootstrap(scored):
     assert all(detected.low < detected.value < detected.high for detected in found[1:])
 
 
-@given(st.lists(st.sampled_from([-1.0, -0.5, 0.0, 1 / 3, 1.0]), min_size=1, max_size=60))
-def test_the_mean_and_its_interval_are_those_of_scipys_bootstrap(values):
-    found = mean_rate(values, resamples=4000)
-    assert (found.value, found.count) == (pytest.approx(sum(values) / len(values)), len(values))
-    if len(values) < 2 or len(set(values)) == 1:
-        assert found.low == pytest.approx(found.value) == found.high
-        return
-    theirs = bootstrap((values,), np.mean, method="percentile", n_resamples=4000, rng=1).confidence_interval
-    # Six standard errors of a quantile out in the tail of 4,000 means, or one step of so few images.
-    slack = max(6 * 0.042 * np.std(values) / math.sqrt(len(values)), 2 / len(values))
-    assert found.low == pytest.approx(theirs.low, abs=slack)
-    assert found.high == pytest.approx(theirs.high, abs=slack)
-
-
-def test_the_mean_of_hits_is_their_rate():
-    hits = np.arange(200) % 3 == 0
-    found, exact = mean_rate(hits), rate(hits)
-    assert (found.value, found.count) == (exact.value, exact.count)
-    assert (found.low, found.high) == pytest.approx((exact.low, exact.high), abs=0.01)
-    assert is_empty(mean_rate([]))
-    assert mean_rate(hits) == found
-
-
 def test_detectability_is_repeatable(scored):
     clean, adversarial, which = scored
     assert detectability(clean, adversarial, which=which) == detectability(clean, adversarial, which=which)
@@ -201,7 +163,7 @@ def test_no_image_that_counts(scored):
         assert all(is_empty(detected) for detected in found)
 
 
-def test_resamples_without_an_image_that_counts_say_nothing(scored):
+def test_resamples_without_an_image_that_counts_are_left_out_of_the_interval(scored):
     clean, adversarial, _ = scored
     which = np.arange(60) == 1
     adversarial[1] = 2
@@ -217,18 +179,6 @@ def test_resamples_without_an_image_that_counts_say_nothing(scored):
 @pytest.mark.parametrize(
     ("call", "complaint"),
     [
-        (lambda: rate([0.5]), r"must be booleans \(n,\), not float64 \(1,\)"),
-        (lambda: rate([[True]]), r"must be booleans \(n,\), not bool \(1, 1\)"),
-        (lambda: rate([True], 1), "between 0 and 1, not 1"),
-        (lambda: rate([True], float("nan")), "between 0 and 1, not nan"),
-        (lambda: misleading_rate([0.0], [1]), r"original_classes must be integers \(n,\), not float64 \(1,\)"),
-        (lambda: misleading_rate([0], [[1]]), r"adversarial_classes must be integers \(n,\), not int64 \(1, 1\)"),
-        (lambda: misleading_rate([0], [1, 2]), "not 1 original_classes, 2 adversarial_classes"),
-        (lambda: transferability([0], [1], [1, 2]), "not 1 target_clean, 1 target_adversarial, 2 source_clean"),
-        (lambda: transferability([0], [1], [2], [1, 2]), r"1 images and labels of shape \(2,\)"),
-        (lambda: mean_rate([[0.5]]), r"must be finite numbers \(n,\), not float64 \(1, 1\)"),
-        (lambda: mean_rate([float("nan")]), "must be finite"),
-        (lambda: mean_rate([0.5], resamples=0), "resamples must be at least 1, not 0"),
         (lambda: detectability([0.1], [0.1]), r"must be \(n, S\) .*, not \(1,\) and \(1,\)"),
         (lambda: detectability([[0.1]], [[0.1, 0.2]]), r"must be \(n, S\) .*, not \(1, 1\) and \(1, 2\)"),
         (lambda: detectability([[]], [[]]), r"must be \(n, S\) .*, not \(1, 0\) and \(1, 0\)"),
@@ -238,6 +188,6 @@ def test_resamples_without_an_image_that_counts_say_nothing(scored):
         (lambda: detectability([[0.1]], [[0.1]], resamples=0), "resamples must be at least 1, not 0"),
     ],
 )
-def test_refuses(call, complaint):
+def test_refuses_scores(call, complaint):
     with pytest.raises(UsageError, match=complaint):
         call()

@@ -1,4 +1,4 @@
-"""How far an adversarial image is from the original, by kornia, scikit-image and torchmetrics."""
+"""How far an adversarial image is from its original, by kornia, scikit-image and torchmetrics."""
 
 import re
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from edgefool.errors import UsageError, unknown
 
 LPIPS_BACKBONES = {"alex": "alexnet", "squeeze": "squeezenet1_1", "vgg": "vgg16"}
-"""The networks of torchvision whose weights `Lpips` takes, by the names of the authors."""
+"""The networks whose weights `Lpips` takes: torchvision's name by the authors' name."""
 
 
 def psnr(images: Tensor, originals: Tensor) -> Tensor:
-    """Return the peak signal-to-noise ratio of each image in decibels, (N, 3, H, W) in [0, 1] to (N,).
+    """Return the peak signal-to-noise ratio of each image in decibels; (N, 3, H, W) in [0, 1] to (N,).
 
     >>> psnr(torch.full((1, 3, 16, 16), 0.1), torch.zeros(1, 3, 16, 16))
     tensor([20.])
@@ -27,7 +27,9 @@ def psnr(images: Tensor, originals: Tensor) -> Tensor:
 
 
 def ssim(images: Tensor, originals: Tensor) -> Tensor:
-    """Return the structural similarity of each image, (N, 3, H, W) in [0, 1] to (N,): 11 x 11 Gaussian window, σ = 1.5.
+    """Return the structural similarity of each image; (N, 3, H, W) in [0, 1] to (N,).
+
+    By an 11 x 11 Gaussian window, σ = 1.5 (Wang et al., 2004).
 
     >>> images = torch.rand(1, 3, 16, 16)
     >>> ssim(images, images).round(decimals=4)
@@ -38,7 +40,7 @@ def ssim(images: Tensor, originals: Tensor) -> Tensor:
 
 
 def ciede2000(images: Tensor, originals: Tensor) -> Tensor:
-    """Return the colour difference CIEDE2000 of each image, mean over the pixels, by scikit-image in double precision.
+    """Return the mean CIEDE2000 colour difference over the pixels of each image, computed in double precision.
 
     Parameters
     ----------
@@ -71,7 +73,7 @@ def ciede2000(images: Tensor, originals: Tensor) -> Tensor:
 
 
 def linf(images: Tensor, originals: Tensor) -> Tensor:
-    """Return the largest absolute difference of each image in units of [0, 1].
+    """Return the largest absolute difference between each image and its original, in units of [0, 1].
 
     Parameters
     ----------
@@ -98,7 +100,7 @@ def linf(images: Tensor, originals: Tensor) -> Tensor:
 
 
 def changed_pixels(images: Tensor, originals: Tensor) -> Tensor:
-    """Return the share of the pixels of each image that differ: in any channel by at least half a level of 8 bits.
+    """Return the share of pixels of each image that differ by at least half an 8-bit level in some channel.
 
     Parameters
     ----------
@@ -130,16 +132,15 @@ def changed_pixels(images: Tensor, originals: Tensor) -> Tensor:
 class Lpips(nn.Module):
     """Learned perceptual image patch similarity (Zhang et al., 2018), version 0.1, by torchmetrics.
 
-    The linear layers come with torchmetrics; the weights of the network below them are brought along, so that nothing
-    is downloaded. It is frozen in eval mode; gradients do flow to the images.
+    The linear layers come with torchmetrics; the caller passes the weights of the backbone, so nothing is downloaded.
+    It is frozen in eval mode. Gradients flow to the images.
 
     Parameters
     ----------
     backbone : {"alex", "squeeze", "vgg"}
-        The network below, a key of `LPIPS_BACKBONES`: the value is its name in torchvision.
+        A key of `LPIPS_BACKBONES`.
     state : mapping of str to Tensor
-        Its weights of ImageNet by the names of torchvision (``features.0.weight``); others than its features' are left
-        alone.
+        The backbone's ImageNet weights by torchvision's names (``features.0.weight``); only its features are used.
 
     Raises
     ------
@@ -159,7 +160,7 @@ class Lpips(nn.Module):
         super().__init__()
         if backbone not in LPIPS_BACKBONES:
             raise unknown("LPIPS backbone", backbone, LPIPS_BACKBONES)
-        # Here, as it takes more than a second; the first lets torchmetrics import torchvision.
+        # Here, as it takes more than a second; `vision` makes torchvision importable for torchmetrics.
         import edgefool.classifiers.vision  # noqa: F401, I001
         from torchmetrics.functional.image.lpips import _LPIPS
 
@@ -181,7 +182,7 @@ class Lpips(nn.Module):
         super().train(False)
 
     def forward(self, images: Tensor, originals: Tensor) -> Tensor:
-        """Return the distance of each image.
+        """Return the distance between each image and its original.
 
         Parameters
         ----------
@@ -205,7 +206,7 @@ class Lpips(nn.Module):
         return distances.flatten()
 
     def train(self, mode: bool = True) -> Self:
-        """Stay in eval mode, whatever is asked for: a measure has no other."""
+        """Stay in eval mode; ``mode`` is ignored."""
         return super().train(False)
 
 

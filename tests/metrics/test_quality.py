@@ -11,7 +11,7 @@ from edgefool.classifiers import read_state_dict
 from edgefool.classifiers.vision import torchvision
 from edgefool.errors import UsageError
 from edgefool.images import read_image
-from edgefool.measures import LPIPS_BACKBONES, Lpips, changed_pixels, ciede2000, linf, psnr, ssim
+from edgefool.metrics import LPIPS_BACKBONES, Lpips, changed_pixels, ciede2000, linf, psnr, ssim
 
 
 @pytest.fixture

@@ -1,0 +1,24 @@
+from .attacks import CW, NFGSM, PFGSM, AttackResult, DeepFool, EdgeFool, Enhance, SemanticAdv, SparseFool
+from .classifiers import Classifier, load_classifier
+from .images import read_image, resize_image
+from .runs import load_records
+
+__version__: str
+
+__all__ = [
+    "CW",
+    "NFGSM",
+    "PFGSM",
+    "AttackResult",
+    "Classifier",
+    "DeepFool",
+    "EdgeFool",
+    "Enhance",
+    "SemanticAdv",
+    "SparseFool",
+    "__version__",
+    "load_classifier",
+    "load_records",
+    "read_image",
+    "resize_image",
+]

@@ -1,0 +1,155 @@
+"""The images that are attacked together, which enter and leave one by one."""
+
+import time
+from collections.abc import Callable, Hashable, Sequence
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from edgefool.attacks.result import AttackResult
+from edgefool.attacks.state import State
+from edgefool.attacks.tensor_struct import TensorStruct
+from edgefool.errors import UsageError
+from edgefool.images import check_images, round_to_8_bits
+
+S = TypeVar("S", bound=State)
+
+
+class Sample(NamedTuple):
+    """One image to attack, (3, H, W) in [0, 1], the seed of its own random numbers, and a name for the caller."""
+
+    image: Tensor
+    seed: int
+    id: Hashable
+
+
+class SteppedAttack(Protocol[S]):
+    """What a batch needs of an attack; see `edgefool.attacks.attack.IterativeAttack`."""
+
+    def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> S:
+        """Prepare images (N, 3, H, W) for their first step."""
+        ...
+
+    def step(self, classifier: nn.Module, state: S) -> None:
+        """Take one iteration with every image."""
+        ...
+
+    def details(self, state: S) -> dict[str, Tensor]:
+        """Return what the attack itself reports."""
+        ...
+
+
+class ActiveBatch(Generic[S]):
+    """Images of one size that are attacked together. The caller owns the loop: it admits images and takes steps.
+
+    Parameters
+    ----------
+    attack, classifier
+        What attacks what.
+    batch_size : int or callable
+        Most images at a time, or a function that gives it for images (3, H, W).
+
+    Raises
+    ------
+    UsageError
+        If ``batch_size`` is below 1.
+
+    Examples
+    --------
+    >>> from edgefool.attacks import NFGSM
+    >>> batch = ActiveBatch(NFGSM(max_iterations=2), nn.Sequential(nn.Flatten(), nn.Linear(12, 5)))
+    >>> batch.admit([Sample(torch.rand(3, 2, 2), seed=0, id="cat")])
+    >>> while len(batch):
+    ...     for name, result in batch.step():
+    ...         print(name, int(result.iterations))
+    cat 2
+    """
+
+    def __init__(
+        self, attack: SteppedAttack[S], classifier: nn.Module, batch_size: int | Callable[[torch.Size], int] = 16
+    ):
+        if isinstance(batch_size, int) and batch_size < 1:
+            raise UsageError(f"batch_size must be at least 1, not {batch_size}")
+        self._attack, self._classifier, self._batch_size = attack, classifier, batch_size
+        self._state: S | None = None  # None without images
+        self._ids: list[Hashable] = []
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def room(self, shape: torch.Size) -> int:
+        """Return how many images of a shape (3, H, W) may be admitted now: none while others of another size stay."""
+        if self._state is not None and self._state.images.shape[1:] != shape:
+            return 0
+        most = self._batch_size(shape) if callable(self._batch_size) else self._batch_size
+        return max(0, most - len(self))
+
+    def admit(self, samples: Sequence[Sample]) -> None:
+        """Add images, all of one size, and prepare them for their first step.
+
+        Raises
+        ------
+        UsageError
+            If there is no room for them, or they are not images in [0, 1].
+        """
+        if not samples:
+            return
+        start = time.perf_counter()
+        shapes = {sample.image.shape for sample in samples}
+        if len(shapes) > 1 or len(samples) > self.room(next(iter(shapes))):
+            sizes = ", ".join(str(tuple(shape)) for shape in shapes)
+            raise UsageError(f"the batch of {len(self)} images has no room for {len(samples)} more of shape {sizes}")
+        images = torch.stack([sample.image for sample in samples])
+        check_images(images)
+        state = self._attack.begin(self._classifier, images, [sample.seed for sample in samples])
+        state.seconds += (time.perf_counter() - start) / len(samples)
+        self._state = state if self._state is None else TensorStruct.join([self._state, state])
+        self._ids += [sample.id for sample in samples]
+
+    def step(self) -> list[tuple[Hashable, AttackResult]]:
+        """Take one step with every image.
+
+        Returns
+        -------
+        list of (id, AttackResult)
+            Those that finished, each with N = 1; they have left the batch.
+        """
+        if (state := self._state) is None:
+            return []
+        start = time.perf_counter()
+        self._attack.step(self._classifier, state)
+        state.seconds += (time.perf_counter() - start) / len(state)
+        finished = state.finished
+        if not finished.any():
+            return []
+        results = self._judge(state if finished.all() else state.select(finished))
+        ids = [self._ids[row] for row in finished.nonzero()[:, 0].tolist()]
+        self._ids = [self._ids[row] for row in (~finished).nonzero()[:, 0].tolist()]
+        self._state = state.select(~finished) if self._ids else None
+        return [(name, results.select(slice(row, row + 1))) for row, name in enumerate(ids)]
+
+    def _judge(self, state: S) -> AttackResult:
+        """Classify the final images, as they are and as their files will hold them."""
+        start = time.perf_counter()
+        rounded = round_to_8_bits(state.adversarial)
+        with torch.no_grad():
+            logits = self._classifier(torch.cat([state.adversarial, rounded]))
+        classes = logits.argmax(1).view(2, -1)
+        success_float, success = (classes != state.original_class) & logits.isfinite().all(1).view(2, -1)
+        seconds = state.seconds + (time.perf_counter() - start) / len(state)
+        return AttackResult(
+            adversarial=rounded,
+            original_class=state.original_class,
+            adversarial_class=classes[1],
+            logits=logits[len(state) :],
+            success=success,
+            success_float=success_float,
+            converged=state.converged,
+            lost_gradient=state.lost_gradient,
+            iterations=state.iterations,
+            forward_passes=state.forward_passes + 2,
+            backward_passes=state.backward_passes,
+            seconds=seconds.to(rounded.device),
+            details=self._attack.details(state),
+        )

@@ -1,0 +1,89 @@
+"""The attacks by name, and their hyper-parameters as plain values and back."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
+from typing import get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from edgefool.attacks.attack import AbsentValue, Attack
+from edgefool.attacks.cw import CW
+from edgefool.attacks.deepfool import DeepFool
+from edgefool.attacks.edgefool import EdgeFool
+from edgefool.attacks.enhance import Enhance
+from edgefool.attacks.nfgsm import NFGSM
+from edgefool.attacks.pfgsm import PFGSM
+from edgefool.attacks.semanticadv import SemanticAdv
+from edgefool.attacks.sparsefool import SparseFool
+from edgefool.errors import UsageError, unknown
+
+_ATTACKS: tuple[type[Attack], ...] = (EdgeFool, NFGSM, PFGSM, DeepFool, SparseFool, CW, SemanticAdv, Enhance)
+METHODS = {attack.name: attack for attack in _ATTACKS}
+
+
+def make_attack(method: str, constants: Mapping[str, object]) -> Attack:
+    """Return the attack with these hyper-parameters, the others at their defaults; strings are converted.
+
+    Raises
+    ------
+    UsageError
+        If the method or a field does not exist, or a value is out of range; the message gives the nearest names or
+        the range.
+
+    Examples
+    --------
+    >>> make_attack("edgefool", {"alpha": "5"}).alpha
+    5.0
+    """
+    attack = _find(method)
+    names = [field.name for field in fields(attack)]
+    for name in constants:
+        if name not in names:
+            raise unknown(f"field of {method}", name, names)
+    try:
+        return _adapter(attack).validate_python(dict(constants))
+    except ValidationError as error:
+        first = error.errors()[0]
+        message = first["msg"][0].lower() + first["msg"][1:]
+        raise UsageError(f"{method}: {first['loc'][0]}={first['input']}: {message}") from error
+
+
+def settings(attack: Attack) -> dict[str, object]:
+    """Return the hyper-parameters of an attack, without those that are at their `AbsentValue`."""
+    absent = _absent_values(type(attack))
+    values = {field.name: getattr(attack, field.name) for field in fields(attack)}
+    return {name: value for name, value in values.items() if name not in absent or value != absent[name]}
+
+
+def attack_from_settings(name: str, settings: Mapping[str, object]) -> Attack:
+    """Return the attack whose `settings` these are: a missing field has its `AbsentValue`, not today's default.
+
+    Raises
+    ------
+    UsageError
+        As `make_attack` does.
+    """
+    return make_attack(name, _absent_values(_find(name)) | dict(settings))
+
+
+def _find(method: str) -> type[Attack]:
+    if method not in METHODS:
+        raise unknown("method", method, METHODS)
+    return METHODS[method]
+
+
+@cache
+def _adapter(attack: type[Attack]) -> TypeAdapter[Attack]:
+    return TypeAdapter(attack)
+
+
+@cache
+def _absent_values(attack: type[Attack]) -> dict[str, object]:
+    hints = get_type_hints(attack, include_extras=True)
+    return {
+        field.name: marker.value
+        for field in fields(attack)
+        for marker in getattr(hints[field.name], "__metadata__", ())
+        if isinstance(marker, AbsentValue)
+    }

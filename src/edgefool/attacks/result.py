@@ -1,0 +1,53 @@
+"""What an attack did."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from edgefool.attacks.tensor_struct import TensorStruct
+
+
+@dataclass(frozen=True)
+class AttackResult(TensorStruct):
+    """What an attack did to N images.
+
+    Attributes
+    ----------
+    adversarial : Tensor
+        (N, 3, H, W), RGB on the 8-bit grid k / 255. Where the attack never succeeded: the last image tried.
+    original_class, adversarial_class : Tensor
+        (N,), int64: the classifier's decision on the original and on ``adversarial`` (Eq. 3).
+    logits : Tensor
+        (N, D): the classifier's for ``adversarial``.
+    success : Tensor
+        (N,), bool: they differ (Eq. 1).
+    success_float : Tensor
+        (N,), bool: the class had changed before rounding to 8 bits.
+    converged : Tensor
+        (N,), bool: the attack met its own stopping rule; else it ran out of iterations.
+    lost_gradient : Tensor
+        (N,), bool: a gradient was zero, so that the attack had nothing to follow, or not finite, so that it stopped.
+    iterations, forward_passes, backward_passes : Tensor
+        (N,), int64: spent on the image; the passes are the classifier's.
+    seconds : Tensor
+        (N,), float64: the image's share of the wall time; shares add up to the total.
+    details : dict[str, Tensor]
+        What the attack itself reports, each (N, ...).
+    """
+
+    adversarial: Tensor
+    original_class: Tensor
+    adversarial_class: Tensor
+    logits: Tensor
+    success: Tensor
+    success_float: Tensor
+    converged: Tensor
+    lost_gradient: Tensor
+    iterations: Tensor
+    forward_passes: Tensor
+    backward_passes: Tensor
+    seconds: Tensor
+    details: dict[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(self.adversarial)

@@ -1,0 +1,75 @@
+"""What is known of images while they are attacked."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from edgefool.attacks.functional import Gradient
+from edgefool.attacks.tensor_struct import TensorStruct
+
+
+@dataclass(kw_only=True)
+class State(TensorStruct):
+    """The N images of a batch; attacks add fields of their own.
+
+    Attributes
+    ----------
+    images : Tensor
+        (N, 3, H, W), the originals.
+    original_class : Tensor
+        (N,), int64: the classifier's decision on them.
+    adversarial : Tensor
+        (N, 3, H, W), what the attack has to offer, before rounding to 8 bits; at first the images themselves.
+    finished : Tensor
+        (N,), bool, on the CPU, whatever the device of the others: the loop reads it after each step without waiting.
+    converged, lost_gradient : Tensor
+        (N,), bool; see `AttackResult`.
+    stuck : Tensor
+        (N,), bool: a gradient was not finite, so that there is nothing left to follow.
+    iterations, forward_passes, backward_passes : Tensor
+        (N,), int64.
+    seconds : Tensor
+        (N,), float64, on the CPU.
+    """
+
+    images: Tensor
+    original_class: Tensor
+    adversarial: Tensor
+    finished: Tensor
+    converged: Tensor
+    lost_gradient: Tensor
+    stuck: Tensor
+    iterations: Tensor
+    forward_passes: Tensor
+    backward_passes: Tensor
+    seconds: Tensor
+
+    @classmethod
+    def start(cls, images: Tensor, original_class: Tensor, **own: Any) -> Self:
+        """Return the state before the first step, after one forward pass of the originals."""
+        no, zero = torch.zeros_like(original_class, dtype=torch.bool), torch.zeros_like(original_class)
+        return cls(
+            images=images,
+            original_class=original_class,
+            adversarial=images.clone(),
+            finished=torch.zeros(len(images), dtype=torch.bool),
+            converged=no,
+            lost_gradient=no.clone(),
+            stuck=no.clone(),
+            iterations=zero,
+            forward_passes=zero + 1,
+            backward_passes=zero.clone(),
+            seconds=torch.zeros(len(images), dtype=torch.float64),
+            **own,
+        )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def note(self, gradient: Gradient, active: Tensor | bool = True) -> None:
+        """Count a backward pass of the active images, and note whose gradient was zero or not finite."""
+        self.backward_passes = self.backward_passes + active
+        self.lost_gradient = self.lost_gradient | active & (gradient.is_zero | ~gradient.is_finite)
+        self.stuck = self.stuck | active & ~gradient.is_finite

@@ -1,0 +1,17 @@
+from .catalogue import CLASSIFIERS, ClassifierInfo
+from .checkpoints import read_state_dict
+from .classifier import Classifier
+from .downloads import cache_folder, fetch
+from .loading import load_classifier
+from .preprocessing import Preprocessing
+
+__all__ = [
+    "CLASSIFIERS",
+    "Classifier",
+    "ClassifierInfo",
+    "Preprocessing",
+    "cache_folder",
+    "fetch",
+    "load_classifier",
+    "read_state_dict",
+]

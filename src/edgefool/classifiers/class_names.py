@@ -1,0 +1,56 @@
+"""Names of classes: from a file, else of what a classifier was trained on, else numbers."""
+
+import json
+from pathlib import Path
+
+from safetensors import safe_open
+
+from edgefool.classifiers.catalogue import NUM_CLASSES, TrainingData
+from edgefool.classifiers.vision import torchvision
+from edgefool.errors import UsageError
+from edgefool.storage import local_path
+
+DATA = Path(__file__).parent / "data"
+"""Folder of the shipped weights and class names."""
+
+
+def class_names(count: int, file: Path | str | None = None, dataset: TrainingData | None = None) -> tuple[str, ...]:
+    """Return the names of the classes of a classifier, in the order of its logits.
+
+    Parameters
+    ----------
+    count : int
+        Number of classes.
+    file : path, optional
+        Text file with one name a line.
+    dataset : str, optional
+        What the classifier was trained on. Without it, and for another number of classes than that dataset has:
+        ImageNet's names for 1000 classes, those of Places365 for 365, else the indices.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read or has another number of lines.
+    """
+    if file is not None:
+        try:
+            names = tuple(local_path(file).read_text(encoding="utf-8").splitlines())
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read the class names of {file}: {error}") from error
+        if len(names) != count:
+            raise UsageError(f"{file} names {len(names)} classes; the classifier has {count}")
+        return names
+    candidates: tuple[TrainingData | None, ...] = (dataset, "ImageNet", "Places365")
+    for known in candidates:
+        if known and NUM_CLASSES[known] == count:
+            return _names_of(known)
+    return tuple(str(index) for index in range(count))
+
+
+def _names_of(dataset: TrainingData) -> tuple[str, ...]:
+    if dataset == "ImageNet":
+        return tuple(torchvision.models.ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
+    if dataset == "Places365":
+        return tuple((DATA / "places365_classes.txt").read_text(encoding="utf-8").splitlines())
+    with safe_open(DATA / "caltech101_resnet.safetensors", "pt") as file:
+        return tuple(json.loads(file.metadata()["classes"]))

@@ -1,0 +1,215 @@
+"""Shares of images, each with a bootstrap interval over the images."""
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binom
+
+from edgefool.errors import UsageError
+
+
+class Rate(NamedTuple):
+    """A share of images in [0, 1], with its percentile-bootstrap interval; all NaN if there are no images.
+
+    Attributes
+    ----------
+    value, low, high : float
+        The share and the ends of its interval, at 95 % by default.
+    count : int
+        Number of images.
+    """
+
+    value: float
+    low: float
+    high: float
+    count: int  # type: ignore[assignment]  # hides tuple.count
+
+
+_NO_IMAGES = Rate(float("nan"), float("nan"), float("nan"), 0)
+
+
+def rate(hits: ArrayLike, confidence: float = 0.95) -> Rate:
+    """Return the share of images that are hits.
+
+    The interval is the percentile bootstrap over images in closed form: the hits of a resample follow the binomial
+    distribution with n trials and the observed share, so the ends are its quantiles divided by n. A share of 0 or 1
+    gives an interval of one point, as all resamples are equal.
+
+    Parameters
+    ----------
+    hits : array_like
+        (n,) booleans, one for each image.
+    confidence : float
+        Between 0 and 1.
+
+    Returns
+    -------
+    Rate
+
+    Raises
+    ------
+    UsageError
+        If ``hits`` are not booleans (n,) or ``confidence`` is out of range.
+
+    Examples
+    --------
+    >>> rate([True, False, False, False] * 25)
+    Rate(value=0.25, low=0.17, high=0.34, count=100)
+    """
+    if not 0 < confidence < 1:
+        raise UsageError(f"confidence must be between 0 and 1, not {confidence}")
+    array = np.asarray(hits)
+    if array.ndim != 1 or (array.size and array.dtype != bool):
+        raise UsageError(f"hits must be booleans (n,), not {array.dtype} {array.shape}")
+    count = array.size
+    if not count:
+        return _NO_IMAGES
+    value = float(array.mean())
+    return Rate(value, *_interval(count, value, confidence), count)
+
+
+def mean_rate(values: ArrayLike, resamples: int = 1000) -> Rate:
+    """Return the mean of one number per image, such as the share of classifiers misled or a difference of two shares.
+
+    The interval is the percentile bootstrap over images at 95 %, with a fixed seed.
+
+    Parameters
+    ----------
+    values : array_like
+        (n,) finite numbers, one for each image.
+    resamples : int
+        Number of bootstrap resamples.
+
+    Returns
+    -------
+    Rate
+
+    Raises
+    ------
+    UsageError
+        If ``values`` are not finite numbers (n,) or ``resamples`` is below 1.
+
+    Examples
+    --------
+    >>> mean_rate([0.5, -0.5, 0.0, 1.0] * 25).value
+    0.25
+    """
+    array = np.asarray(values, dtype=float)
+    if array.ndim != 1 or not np.isfinite(array).all():
+        raise UsageError(f"values must be finite numbers (n,), not {array.dtype} {array.shape}")
+    if resamples < 1:
+        raise UsageError(f"resamples must be at least 1, not {resamples}")
+    if not array.size:
+        return _NO_IMAGES
+    levels, counts = np.unique(array, return_counts=True)
+    # A resample is fully described by how often it draws each level.
+    drawn = np.random.default_rng(0).multinomial(array.size, counts / array.size, size=resamples)
+    low, high = np.percentile(drawn @ levels / array.size, [2.5, 97.5]).tolist()
+    return Rate(float(array.mean()), low, high, array.size)
+
+
+@cache  # SciPy's quantiles are slow, and tables ask for the same few many times
+def _interval(count: int, value: float, confidence: float) -> tuple[float, float]:
+    ends = (1 - confidence) / 2, (1 + confidence) / 2
+    low, high = (float(binom.ppf(end, count, value)) / count for end in ends)
+    return low, high
+
+
+def misleading_rate(original_classes: ArrayLike, adversarial_classes: ArrayLike) -> Rate:
+    """Return the share of images whose class the attack changed (Eq. 1 of the paper).
+
+    Parameters
+    ----------
+    original_classes, adversarial_classes : array_like
+        (n,) integers: the attacked classifier's classes of the images before and after.
+
+    Returns
+    -------
+    Rate
+
+    Raises
+    ------
+    UsageError
+        If the classes are not integers (n,) of equal length.
+
+    Examples
+    --------
+    >>> misleading_rate([0, 1, 2, 3], [0, 1, 2, 4]).value
+    0.25
+    """
+    before, after = _classes(original_classes=original_classes, adversarial_classes=adversarial_classes)
+    return rate(before != after)
+
+
+class Transferability(NamedTuple):
+    """How often adversarial images mislead a classifier that they were not made for.
+
+    Attributes
+    ----------
+    changed : Rate
+        Its class of the adversarial image differs from its class of the original.
+    source : Rate
+        Its class of the adversarial image differs from the attacked classifier's class of the original.
+    truth : Rate or None
+        Its class of the adversarial image differs from the true one, over the images with a label. None without labels.
+    """
+
+    changed: Rate
+    source: Rate
+    truth: Rate | None
+
+
+def transferability(
+    target_clean: ArrayLike, target_adversarial: ArrayLike, source_clean: ArrayLike, labels: ArrayLike | None = None
+) -> Transferability:
+    """Return how often adversarial images mislead a classifier that they were not made for, counted in three ways.
+
+    Parameters
+    ----------
+    target_clean, target_adversarial : array_like
+        (n,) integers: the other classifier's classes of the originals and of the adversarial images.
+    source_clean : array_like
+        (n,) integers: the attacked classifier's classes of the originals.
+    labels : array_like, optional
+        (n,) true classes; NaN or None where unknown.
+
+    Returns
+    -------
+    Transferability
+
+    Raises
+    ------
+    UsageError
+        If the classes are not integers (n,) of equal length.
+
+    Examples
+    --------
+    >>> rates = transferability([0, 1, 2], [0, 1, 5], source_clean=[0, 2, 2], labels=[0, np.nan, 2])
+    >>> [round(rate.value, 2) for rate in rates]
+    [0.33, 0.67, 0.5]
+    """
+    before, after, source = _classes(
+        target_clean=target_clean, target_adversarial=target_adversarial, source_clean=source_clean
+    )
+    truth = None
+    if labels is not None:
+        true = np.asarray(labels, dtype=float)
+        if true.shape != after.shape:
+            raise UsageError(f"there are {after.size} images and labels of shape {true.shape}")
+        known = ~np.isnan(true)
+        truth = rate(after[known] != true[known])
+    return Transferability(rate(after != before), rate(after != source), truth)
+
+
+def _classes(**classes: ArrayLike) -> list[NDArray[np.int64]]:
+    """Return classes as arrays; raise unless they are integers of equal length."""
+    arrays = {name: np.asarray(values) for name, values in classes.items()}
+    for name, array in arrays.items():
+        if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+            raise UsageError(f"{name} must be integers (n,), not {array.dtype} {array.shape}")
+    if len({array.size for array in arrays.values()}) > 1:
+        sizes = ", ".join(f"{array.size} {name}" for name, array in arrays.items())
+        raise UsageError(f"the classes must be of the same images, not {sizes}")
+    return list(arrays.values())

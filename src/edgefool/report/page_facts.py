@@ -1,0 +1,120 @@
+"""What the page says was run: datasets, classifiers, methods, machines, and what failed."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgefool.attacks import METHODS
+from edgefool.datasets import DATASETS
+from edgefool.metrics import rate
+from edgefool.report.figures import titles
+from edgefool.report.results import Results
+from edgefool.runs import RunFolder
+from edgefool.text import plain
+
+_MAX_NAMED = 200  # images, of each kind of error
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Images that failed for the same reason: some by name, and how many more."""
+
+    reason: str
+    images: list[str]
+    more: int
+
+
+def run_facts(run: RunFolder, results: Results) -> dict[str, Any]:
+    """Return the facts about a run by their names in the page's template."""
+    sessions = run.sessions()
+    commands = dict.fromkeys(session.command for session in reversed(sessions) if session.command)
+    return {
+        "failures": _failures(results),
+        "datasets": _datasets(results),
+        "classifiers": _classifiers(results),
+        "methods": _methods(results),
+        "sizes": sorted({_format_size(cell.size) for cell in results.cells.values()}),
+        "seeds": sorted({cell.seed for cell in results.cells.values()}),
+        "sessions": sessions,
+        "platforms": list(dict.fromkeys(session.platform for session in sessions)),
+        "commands": [plain(_shorten(command)) for command in commands],  # the latest first
+        "plan": run.plan.read().decode(),
+    }
+
+
+def _failures(results: Results) -> list[Failure]:
+    """Return the images that could not be attacked by reason, the most frequent reason first."""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for folder, records in results.errors.items():
+        for record in records:
+            reasons[plain(str(record.error))].append(plain(f"{record.source} ({folder})"))
+    return [
+        Failure(reason, images[:_MAX_NAMED], max(0, len(images) - _MAX_NAMED))
+        for reason, images in sorted(reasons.items(), key=lambda item: -len(item[1]))
+    ]
+
+
+def _datasets(results: Results) -> list[dict[str, Any]]:
+    images: dict[str, set[str]] = {cell.dataset: set() for cell in results.cells.values()}
+    for folder, cell in results.cells.items():
+        records = (*results.records.get(folder, ()), *results.errors.get(folder, ()))
+        images[cell.dataset] |= {record.image for record in records}
+    kinds = {name: results.kinds.get(name, "") for name in images}
+    return [
+        {
+            "name": name,
+            "images": len(images[name]),
+            "about": DATASETS[kind].about if kind in DATASETS else "",
+            "kind": kind,
+        }
+        for name, kind in kinds.items()
+    ]
+
+
+def _classifiers(results: Results) -> list[dict[str, Any]]:
+    """Return the classifiers, with their accuracy on the originals if these have labels."""
+    labels: dict[str, dict[str, int]] = defaultdict(dict)
+    for folder, cell in results.cells.items():
+        records = results.records.get(folder, ())
+        labels[cell.dataset] |= {record.image: record.label for record in records if record.label is not None}
+    classifiers = []
+    for dataset, targets in results.targets.items():
+        for cell in targets:
+            answers = results.of_originals(dataset, cell.fingerprint) if results.fits(cell) else {}
+            right = [answers[name].predicted == label for name, label in labels[dataset].items() if name in answers]
+            classifiers.append(
+                {
+                    "name": cell.classifier,
+                    "dataset": dataset,
+                    "network": plain(Path(results.networks.get((dataset, cell.classifier), "")).name),
+                    "classes": cell.num_classes,
+                    "fingerprint": cell.fingerprint,
+                    "accuracy": rate(right) if right else None,
+                }
+            )
+    return classifiers
+
+
+def _methods(results: Results) -> list[dict[str, Any]]:
+    """Return the methods, each with its constants that are not the defaults."""
+    by_name = titles(results)
+    methods: dict[str, dict[str, Any]] = {}
+    for folder, cell in results.cells.items():
+        changed = {}
+        if cell.method in METHODS:
+            attack = METHODS[cell.method]()
+            changed = {name: value for name, value in cell.constants.items() if value != getattr(attack, name, None)}
+        name = results.methods[folder]
+        methods[f"{name} {changed}"] = {"title": by_name[name], "method": cell.method, "changed": changed}
+    return list(methods.values())
+
+
+def _format_size(size: int | str) -> str:
+    return "their own size" if size == "native" else f"{size} × {size} pixels"  # noqa: RUF001
+
+
+def _shorten(command: str) -> str:
+    """Return a command with the program's name instead of its path."""
+    program, _, rest = command.partition(" ")
+    return f"edgefool {rest}" if Path(program).name in ("edgefool", "__main__.py") else command
