@@ -4,7 +4,6 @@ import math
 
 import pandas as pd
 import pytest
-from edgefool.console import Follower, err, out, plain, print_records, print_summary
 from hypothesis import given
 from hypothesis import strategies as st
 
