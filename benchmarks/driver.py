@@ -10,9 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
-from edgefool.cli.progress import track_run
-
 from benchmarks.bookkeeping import CLASSIFIERS
+from edgefool.cli.progress import track_run
 from edgefool.datasets import Photo
 from edgefool.execution import RunState, run_distributed
 from edgefool.execution.cell_attack import Outcome
