@@ -31,7 +31,8 @@ def demo_plan(times: int, folder: Path) -> Path:
                 name = photos / f"{path.stem}-{k}.png"
                 name.parent.mkdir(exist_ok=True)
                 image.crop((k, k, image.width - k, image.height - 2 * k)).save(name)
-    plan, demo = folder / "plan.toml", tomllib.loads(DEMO_PLAN.read_text(encoding="utf-8"))
+    plan = folder / "plan.toml"
+    demo = tomllib.loads(DEMO_PLAN.read_text())
     plan.write_text(tomli_w.dumps({**demo, "datasets": [{"kind": "folder", "name": "demo", "path": str(photos)}]}))
     return plan
 
