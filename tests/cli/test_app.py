@@ -3,7 +3,7 @@
 import io
 import subprocess
 import sys
-from pathlib import Path
+from importlib.metadata import distribution
 
 import pytest
 
@@ -47,14 +47,12 @@ def test_failure_of_the_system_is_one_line(tmp_path, finished, refuse):
     refuse(*arguments, because="Not a directory", code=1)
 
 
-def test_interruption_is_one_line(tmp_path, edgefool, make_photo, monkeypatch):
-    """A photo's name is looked up before anything else is done."""
-
+def test_interruption_is_one_line(tmp_path, attack, make_photo, monkeypatch):
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("edgefool.experiments.make_plan", interrupt)
-    code, stdout, stderr = edgefool("attack", make_photo(tmp_path / "cat.png"), "--out", tmp_path / "run")
+    monkeypatch.setattr("edgefool.experiments.Experiment.__init__", interrupt)
+    code, stdout, stderr = attack(make_photo(tmp_path / "cat.png"), "--out", tmp_path / "run")
     assert (code, stdout) == (130, "")
     assert stderr == "stopped; finished work is kept. Repeat the command to resume.\n"
 
@@ -98,16 +96,5 @@ def test_module_runs_the_command_line():
 
 
 def test_console_script_is_main():
-    (script,) = (entry for entry in package_scripts() if entry.name == "edgefool")
+    (script,) = distribution("edgefool").entry_points.select(name="edgefool")
     assert script.load() is package.cli.main
-
-
-def package_scripts():
-    from importlib.metadata import distribution
-
-    return distribution("edgefool").entry_points.select(group="console_scripts")
-
-
-def test_the_shipped_plan_of_the_demo_is_that_of_the_repository():
-    shipped = Path(package.cli.__file__).with_name("demo.toml")
-    assert shipped.read_bytes() == (Path(__file__).parents[2] / "plans" / "demo.toml").read_bytes()

@@ -98,5 +98,5 @@ class _Display:
         rates = sorted(self._state.rates.values())
         if len(rates) == 1:
             return f"1 worker: {rates[0]:.3g} images/s"
-        each = f"{rates[0]:.2g} to {rates[-1]:.2g} images/s each" if rates else ""
-        return f"{len(rates)} workers: {each}, {sum(rates):.3g} in all" if rates else ""
+        each = f"({rates[0]:.2g} to {rates[-1]:.2g} each)" if rates else ""
+        return f"{len(rates)} workers: {sum(rates):.3g} images/s {each}" if rates else ""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from edgefool.classifiers import Classifier
 from edgefool.errors import ImageError
-from edgefool.metrics import changed_pixels, ciede2000, linf, psnr, ssim
+from edgefool.metrics import distances
 from edgefool.runs import Quality, Record
 
 
@@ -87,9 +87,13 @@ def judge(
     """
     before = original_decision or decide(classifier, original)
     logits = _logits(classifier, adversarial) if adversarial_logits is None else adversarial_logits
-    pair = adversarial[None], original[None]
-    distances = {measure.__name__: float(measure(*pair)) for measure in (psnr, ssim, ciede2000, linf, changed_pixels)}
-    return Judgement(before, _decision(classifier, logits), original.shape[2], original.shape[1], distances)
+    return Judgement(
+        original=before,
+        adversarial=_decision(classifier, logits),
+        width=original.shape[2],
+        height=original.shape[1],
+        distances={name: float(value) for name, value in distances(adversarial[None], original[None]).items()},
+    )
 
 
 def decide(classifier: Classifier, image: Tensor) -> Decision:

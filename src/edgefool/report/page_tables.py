@@ -66,7 +66,7 @@ COLUMNS = (
         "points",
         "+.0f%",
         0,
-        "transfer minus that of enhancement only, image by image; ▲ ▼: not 0 at the 95 % level",
+        "transfer minus that of enhancement only, image by image; ▲ ▼: not 0 at the 95\u00a0% level",
     ),
     Column("detected", "Detected", "%", ".0f%", -1, "the share that feature squeezing detects; the mean of Table 1"),
     Column("psnr", "PSNR", "dB", ".1f", 1, "mean over the images that differ from their originals"),

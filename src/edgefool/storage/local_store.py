@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NoReturn
 
-from edgefool.storage.run_lock import PARTIAL_SUFFIX, RunLock, file_lock
-from edgefool.storage.store import Kind, Stat, Store, StorePath
+from edgefool.storage.run_lock import PARTIAL_SUFFIX, file_lock
+from edgefool.storage.store import Kind, RunLock, Stat, Store, StorePath
 
 _NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 

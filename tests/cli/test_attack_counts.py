@@ -1,4 +1,4 @@
-"""What `edgefool attack` says of its images."""
+"""What `edgefool attack` counts at its end."""
 
 import pytest
 
@@ -14,10 +14,10 @@ def photos(tmp_path, make_photo):
 def test_successes_are_counted(tmp_path, tiny, photos, attack):
     code, stdout, stderr = attack(*photos, "--out", tmp_path / "run")
     assert code == 0
-    assert f"{load_records(tmp_path / 'run')['success'].sum()} of 6 misled" in stdout
+    assert f"{load_records(tmp_path / 'run')['success'].sum()} of 6 photos fool the classifier" in stdout
     assert "6/6" in stderr
     _, stdout, _ = attack(*photos[:2], "--out", tmp_path / "other", "--classifier", f"{tiny}:stubborn")
-    assert "0 of 2 misled, 0 of them converged, 0 errors" in stdout
+    assert "0 of 2 photos fool the classifier, 0 of them converged, 0 errors" in stdout
 
 
 def test_bad_photos_are_named(tmp_path, photos, attack):
@@ -35,7 +35,7 @@ def test_bad_photos_are_named(tmp_path, photos, attack):
 def test_what_rounding_undid_is_counted(tmp_path, tiny, photos, edgefool):
     command = ["attack", *photos, "--classifier", f"{tiny}:factory", "--size", 32, "--method", "deepfool"]
     _, stdout, _ = edgefool(*command, "--out", tmp_path / "run")
-    assert "6 were misled before rounding to 8 bits" in stdout
+    assert "6 fooled it before rounding to 8 bits" in stdout
 
 
 def test_lost_gradients_are_counted(tmp_path, tiny, photos, edgefool):

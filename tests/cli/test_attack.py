@@ -1,0 +1,136 @@
+"""`edgefool attack`: what it prints, what it refuses, and that Python and the command line agree."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import edgefool as package
+from edgefool.datasets.demo import write_demo_photos
+from edgefool.runs import RunFolder, load_records
+
+
+@pytest.fixture
+def photo(tmp_path, make_photo):
+    return make_photo(tmp_path / "cat.png")
+
+
+WRONG = {
+    "method": (["--method", "edgefol"], "unknown method 'edgefol'; did you mean edgefool"),
+    "classifier": (["--classifier", "resnet5"], "unknown classifier 'resnet5'; did you mean resnet50"),
+    "field": (["--set", "alfa=1"], "unknown field of edgefool 'alfa'; did you mean alpha"),
+    "field without value": (["--set", "alpha"], "--set alpha: must be FIELD=VALUE"),
+    "size": (["--size", "large"], "--size large: must be native or a number of pixels"),
+    "device": (["--device", "tpu9"], "--device tpu9 is not available here"),
+    "workers": (["--workers", "2", "--executor", "local"], "--workers and --cores need --executor ray"),
+    "weights": (["--classifier", "resnet18", "--weights", "none.pth"], "none.pth"),
+    "class names": (["--classes", "none.txt"], "none.txt"),
+    "photo": (["dog.png"], "no such file or folder: 'dog.png'"),
+    "markup and control": (["--set", "[red]\x1b[31m\n\r\x07=1"], "unknown field of edgefool '[red]"),
+    "file for a folder": (["--out", __file__], "is a file"),
+    "folder of something else": (["--out", str(Path(__file__).parent)], "is not a run and not empty"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_usage_is_one_line(tmp_path, photo, tiny, refuse, case):
+    options, message = WRONG[case]
+    command = ["attack", photo, "--out", tmp_path / "run", "--classifier", f"{tiny}:factory", "--size", 32]
+    refuse(*command, *options, because=message)
+    assert not (tmp_path / "run").exists()
+
+
+def test_run_with_other_settings_is_refused(tmp_path, photo, tiny, attack, refuse):
+    out = ["--out", tmp_path / "run"]
+    assert attack(photo, *out)[0] == 0
+    before = (tmp_path / "run/records.jsonl").read_bytes()
+    quick = ["--classifier", f"{tiny}:factory", "--set", "start=identity", "--set", "max_iterations=3"]
+    refuse(
+        *("attack", photo, *out, *quick, "--set", "tau=0.01", "--set", "alpha=5", "--seed", 1, "--size", "native"),
+        because="(size: 32 there, native now; seed: 0 there, 1 now; alpha: 10.0 there, 5.0 now); name a new",
+    )
+    assert attack(photo, *out, "--set", "alpha=1e1", "--batch-size", 2, "--device", "cpu")[0] == 0
+    assert (tmp_path / "run/records.jsonl").read_bytes() == before
+
+
+def test_run_among_the_photos_is_refused(tmp_path, make_photo, attack, tiny, refuse):
+    """Otherwise the run's own images would be attacked when it is resumed."""
+    photos = tmp_path / "photos"
+    make_photo(photos / "cat.png")
+    command = ["attack", "--classifier", f"{tiny}:factory", "--size", 32]
+    refuse(*command, photos, "--out", photos / "run", because="is inside a folder of photos")
+    assert not (photos / "run").exists()
+    assert attack(photos, "--out", tmp_path / "photos-run")[0] == 0
+    originals = tmp_path / "photos-run/originals"
+    refuse(*command, originals, "--out", tmp_path / "photos-run", because="or contains photos")
+
+
+def test_damaged_run_is_repaired_and_photos_that_are_gone_are_left_out(tmp_path, photo, make_photo, attack):
+    other = make_photo(tmp_path / "dog.png", 1)
+    attack(photo, other, "--out", tmp_path / "run")
+    before = load_records(tmp_path / "run").drop(columns="seconds")
+    lines = (tmp_path / "run/records.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "run/plan.toml").write_text("no = = good\n")
+    (tmp_path / "run/records.jsonl").write_bytes(b"no record\n" + lines[1])
+    code, stdout, stderr = attack(photo, "--out", tmp_path / "run")
+    assert code == 0
+    assert "of 1 photos fool the classifier, " in stdout
+    assert "repaired: line 1 of records.jsonl is damaged; its bytes are in " in stderr
+    assert "note: 1 records are left out, as their photos are no longer in the datasets of the plan\n" in stderr
+    after = load_records(tmp_path / "run").drop(columns="seconds")
+    assert after.sort_values("image", ignore_index=True).equals(before.sort_values("image", ignore_index=True))
+
+
+def test_names_do_not_reach_the_terminal_as_they_are(tmp_path, bad_names, attack):
+    photos = sorted(bad_names.iterdir())
+    (tmp_path / "names.txt").write_text("\n".join(f"[bold]:cat:{k}\x1b[31m" for k in range(5)))
+    command = [*photos, "--out", tmp_path / "run", "--classes", tmp_path / "names.txt"]
+    code, stdout, stderr = attack(*command)
+    assert code == 1
+    frame = load_records(tmp_path / "run")
+    assert len(frame) == len(photos)
+    assert frame["error"].notna().sum() == len(photos) / 2
+    home = tmp_path / "run/originals/photos"
+    files = [path.relative_to(home) for path in home.rglob("*")]
+    assert len(files) == len(photos) / 2
+    assert all(len(path.parts) == 1 for path in files)
+    for line in (stdout + stderr).splitlines():
+        assert line.isprintable()
+    assert "[red]x[bold]" in stdout
+    assert "[bold]:cat:" in stdout
+    assert "bad[red]x[bold].png: " in stderr
+    assert attack(*command)[0] == 1
+    assert len((tmp_path / "run/records.jsonl").read_bytes().splitlines()) == len(photos)
+
+
+def test_shipped_classifier_from_photo_to_png(tmp_path, edgefool):
+    (path,) = write_demo_photos(tmp_path / "photos", ["cat"])
+    command = ["attack", path, "--out", tmp_path / "run", "--classifier", "caltech101-resnet"]
+    code, stdout, _ = edgefool(*command, "--size", 112, "--set", "max_iterations=60", "--set", "tau=0.02")
+    assert code == 0
+    run = RunFolder(tmp_path / "run")
+    (record,) = run.records()
+    assert record.success, "the attack failed"
+    assert f"{record.original_name} {record.original_probability:.0%}" in stdout
+    (row,) = load_records(tmp_path / "run").itertuples()
+    assert f"{row.psnr:.1f} dB" in stdout
+    image = package.read_image(run.image_path("images", record))
+    assert image.shape == (3, 112, 112)
+    classifier = package.load_classifier("caltech101-resnet")
+    assert classifier.classes[int(classifier(image[None]).argmax())] == record.adversarial_name
+
+
+def test_python_and_command_line_agree(tmp_path, tiny, photo, attack):
+    """The seed in a run's record gives the same result in Python."""
+    assert attack(photo, "--out", tmp_path / "run")[0] == 0
+    (row,) = load_records(tmp_path / "run").itertuples()
+    image = package.resize_image(package.read_image(photo), 32)[None]
+    classifier = package.load_classifier(f"{tiny}:factory")
+    result = package.EdgeFool(start="identity", max_iterations=3, tau=0.01)(classifier, image, seeds=[int(row.seed)])
+    assert int(result.adversarial_class) == row.adversarial_class
+    assert float(result.details["smoothing_loss"]) == pytest.approx(row.smoothing_loss, rel=1e-4)
+    run = RunFolder(tmp_path / "run")
+    (record,) = run.records()
+    file = run.image_path(record.kind, record)
+    if row.success:
+        assert torch.equal(package.read_image(file), result.adversarial[0])

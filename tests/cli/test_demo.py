@@ -1,0 +1,80 @@
+"""`edgefool demo`, which runs the plan that comes with the package."""
+
+import tomllib
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import tomli_w
+
+from edgefool.attacks import METHODS
+from edgefool.cli.run import DEMO_PLAN
+from edgefool.datasets.demo import DEMO_PHOTOS
+from edgefool.experiments import read_plan
+from edgefool.runs import load_records
+
+QUICK = {
+    "enhance": {},
+    "edgefool": {"max_iterations": 1, "tau": 1.0},
+    "pfgsm": {"max_iterations": 2},
+    "deepfool": {"max_iterations": 1, "candidates": 2},
+    "sparsefool": {"max_iterations": 1},
+    "cw": {"max_iterations": 1, "binary_search_steps": 1},
+    "semanticadv": {"trials": 2},
+    "nfgsm": {"max_iterations": 2},
+}
+"""Hyper-parameters with which each method takes no time."""
+
+
+def test_the_plan_compares_all_methods_on_all_photos():
+    plan = read_plan(DEMO_PLAN)
+    assert [method.name for method in plan.methods] == [method.label for method in plan.methods]
+    assert {method.name for method in plan.methods} == set(METHODS)
+    assert [classifier.name for classifier in plan.classifiers] == ["caltech101-resnet", "caltech101-alexnet"]
+    assert [photo.name for photo in plan.datasets[0].find()] == list(DEMO_PHOTOS)
+
+
+@pytest.fixture
+def quick(tmp_path, monkeypatch):
+    """Make the demo quick and offline, with an empty cache."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("nothing is to be downloaded")
+
+    monkeypatch.setattr("edgefool.classifiers.downloads.urlopen", fail)
+    monkeypatch.setenv("EDGEFOOL_CACHE", str(tmp_path / "cache"))
+    settings = tomllib.loads(DEMO_PLAN.read_text()) | {"size": 32}
+    for method in settings["methods"]:
+        method["constants"] = QUICK[method["name"]]
+    (tmp_path / "quick.toml").write_text(tomli_w.dumps(settings))
+    monkeypatch.setattr("edgefool.cli.run.DEMO_PLAN", tmp_path / "quick.toml")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("quick")
+def test_demo_compares_the_methods_writes_a_page_and_resumes(edgefool):
+    code, stdout, _ = edgefool("demo", "--three")
+    assert code == 0
+    assert f"report: {Path.cwd()}/edgefool-demo/report/index.html" in stdout
+    assert all(method in stdout for method in METHODS)
+    for name, rows in {"misleading": 16, "transferability": 16, "detectability": 16 * 8, "quality": 16}.items():
+        table = pd.read_csv(f"edgefool-demo/tables/{name}.csv")
+        assert len(table) == rows
+        assert (table["images"] == 3).all()
+    assert Path("edgefool-demo/report/figures/figure5.pdf").exists()
+    frame = load_records("edgefool-demo")
+    mine = frame[frame["success"] & (frame["cell"] == "demo/edgefool/caltech101-resnet")]
+    sheets = [path.stem for path in Path("edgefool-demo/contact_sheets").glob("*")]
+    assert sorted(sheets) == sorted(mine["image"])
+    assert sheets, "the test needs an attack that succeeds"
+    records = Path("edgefool-demo/records.jsonl")
+    before = records.read_bytes()
+    assert edgefool("demo", "--three")[0] == 0
+    assert records.read_bytes() == before
+
+
+@pytest.mark.usefixtures("quick")
+def test_demo_into_a_folder_of_something_else_is_refused(tmp_path, refuse):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "mine.txt").touch()
+    refuse("demo", "--out", "here", because="is not a run and not empty")

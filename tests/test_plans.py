@@ -1,0 +1,50 @@
+"""The plans of the repository are valid."""
+
+from pathlib import Path
+
+import pytest
+
+from edgefool.attacks import METHODS
+from edgefool.errors import UsageError
+from edgefool.experiments import Experiment, read_plan
+
+PLANS = Path(__file__).parent.parent / "plans"
+
+
+def test_there_are_three():
+    assert {path.name for path in PLANS.glob("*.toml")} == {"demo.toml", "paper.toml", "imagenet_mini.toml"}
+
+
+def test_the_demo_is_the_one_in_the_package():
+    assert (PLANS / "demo.toml").read_bytes() == (PLANS.parent / "src/edgefool/cli/demo.toml").read_bytes()
+
+
+def test_the_papers_plan(tmp_path, monkeypatch):
+    monkeypatch.setenv("IMAGENET", str(tmp_path / "imagenet"))
+    monkeypatch.setenv("PLACES365", str(tmp_path / "places"))
+    plan = read_plan(PLANS / "paper.toml")
+    paths = [[str(path) for path in dataset.paths] for dataset in plan.datasets]
+    assert paths == [[str(tmp_path / "imagenet")], [str(tmp_path / "places")]]
+    assert {method.name for method in plan.methods} == set(METHODS)
+    assert not any(method.constants or method.limit for method in plan.methods)
+    datasets = [classifier.datasets for classifier in plan.classifiers]
+    assert datasets == [("imagenet",)] * 3 + [("private-places365",)] * 3
+    assert (plan.size, plan.false_positive_rate, len(plan.squeezers)) == (224, 0.05, 6)
+    # Photos are looked for before anything is downloaded.
+    (tmp_path / "imagenet").mkdir()
+    with pytest.raises(UsageError, match="none of the 3,000 images is in"):
+        Experiment(plan)
+    monkeypatch.delenv("IMAGENET")
+    with pytest.raises(UsageError, match=r"\$IMAGENET is not set in the environment"):
+        read_plan(PLANS / "paper.toml")
+
+
+def test_the_small_imagenet_plan():
+    plan = read_plan(PLANS / "imagenet_mini.toml")
+    shared = PLANS.parent.parent / "shared"
+    (dataset,) = plan.datasets
+    (path,) = dataset.paths
+    assert (dataset.kind, str(path), dataset.limit) == ("imagenet", str(shared / "images/imagenet_val"), 100)
+    assert {classifier.weights.parent for classifier in plan.classifiers} == {shared / "classifiers"}
+    assert plan.lpips.weights == shared / "classifiers/squeezenet1_1.safetensors"
+    assert {method.name for method in plan.methods} == set(METHODS)
