@@ -25,7 +25,7 @@ WRONG = {
     "workers": (["--workers", "2", "--executor", "local"], "--workers and --cores need --executor ray"),
     "weights": (["--classifier", "resnet18", "--weights", "none.pth"], "none.pth"),
     "class names": (["--classes", "none.txt"], "none.txt"),
-    "photo": (["dog.png"], "no such file or folder: 'dog.png'"),
+    "photo": (["dog.png"], "/dog.png'"),
     "markup and control": (["--set", "[red]\x1b[31m\n\r\x07=1"], "unknown field of edgefool '[red]"),
     "file for a folder": (["--out", __file__], "is a file"),
     "folder of something else": (["--out", str(Path(__file__).parent)], "is not a run and not empty"),
