@@ -193,11 +193,7 @@ class CellAttack:
         return sha256(photo.path.read()), encode_png(image), image
 
     def _known_original(self, known: Record) -> tuple[str, bytes, Tensor]:
-        path = self._run.image_path("originals", known)
-        try:
-            png = path.read()
-        except OSError as error:  # the run's fault and not the photo's, which gets no error record
-            raise RunError(f"cannot read {path}: {error.strerror or error}; repeat the command") from error
+        png = read_png(self._run.image_path("originals", known))
         return str(known.sha256), png, read_image(png)
 
     def _check_memory(self, image: Tensor) -> None:
@@ -263,6 +259,14 @@ class CellAttack:
             files[self._run.image_path("structure", record)] = structure
         files[self._run.image_path(record.kind, record)] = png
         return Outcome(record, judgement.quality(record)), files
+
+
+def read_png(path: StorePath) -> bytes:
+    """Return a PNG of the run; raise `RunError` if it cannot be read, which is no fault of its photo."""
+    try:
+        return path.read()
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror or error}; repeat the command") from error
 
 
 def error_record(folder: str, cell: Cell, photo: Photo, reason: str, sha256: str | None = None) -> Record:

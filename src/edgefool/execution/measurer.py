@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from edgefool.classifiers import Classifier
 from edgefool.errors import UsageError
+from edgefool.execution.cell_attack import read_png
 from edgefool.execution.judge import device_of
 from edgefool.images import read_image
 from edgefool.metrics import distances, squeezing_scores
@@ -103,7 +103,7 @@ class Measurer:
         return measured
 
     def _read(self, ref: ImageRef) -> Tensor:
-        return read_image(self._run.image_path(ref.record.kind if ref.cell else "originals", ref.record))
+        return read_image(read_png(self._run.image_path(ref.record.kind if ref.cell else "originals", ref.record)))
 
     def _predict(
         self,
@@ -144,8 +144,8 @@ class Measurer:
         ]
 
     def _compare(self, measured: Measurements, refs: Sequence[ImageRef], images: Tensor) -> None:
-        paths = map(partial(self._run.image_path, "originals"), (ref.record for ref in refs))
-        originals = torch.stack(list(self._pool.map(read_image, paths)))
+        unchanged = [ImageRef(ref.record, None, str(ref.record.original_png)) for ref in refs]
+        originals = torch.stack(list(self._pool.map(self._read, unchanged)))
         values = distances(images, originals)
         if self._lpips is not None:
             device = next(self._lpips.parameters()).device
