@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 from PIL import Image
 
 from benchmarks.bookkeeping import CLASSIFIERS
-from edgefool.cli import DEMO
+from edgefool.cli.run import DEMO_PLAN
 from edgefool.datasets.demo import DEMO_PHOTOS, write_demo_photos
 from edgefool.execution import Execution, ray_execution
 from edgefool.experiments import Experiment, Plan, make_plan
@@ -31,7 +32,8 @@ def demo_plan(times: int, folder: Path) -> Path:
                 name.parent.mkdir(exist_ok=True)
                 image.crop((k, k, image.width - k, image.height - 2 * k)).save(name)
     plan = folder / "plan.toml"
-    plan.write_text(tomli_w.dumps({**DEMO, "datasets": [{"kind": "folder", "name": "demo", "path": str(photos)}]}))
+    settings = tomllib.loads(DEMO_PLAN.read_text(encoding="utf-8"))
+    plan.write_text(tomli_w.dumps({**settings, "datasets": [{"kind": "folder", "name": "demo", "path": str(photos)}]}))
     return plan
 
 

@@ -229,7 +229,7 @@ def test_many_parts_become_one_file(photos, attack, monkeypatch):
 def test_what_lies_apart(photos, attack, tmp_path):
     code, _, stderr = attack(photos, "--out", photos / "run")
     assert code == 2
-    one_line(stderr, "lies where photos are searched")
+    one_line(stderr, "is inside a folder of photos")
     assert attack(photos, "--out", tmp_path / "run")[0] == 0
     assert attack(tmp_path / "album", "--out", photos.parent / "other")[0] == 0
 
