@@ -2,19 +2,38 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow faults bench lint clean
+FAST := -m "not slow and not faults and not registry"
+
+.PHONY: demo test test-slow faults cover wheel lowest bench lint pins clean
 
 demo: .venv/installed
 	$(BIN)/edgefool demo
 
 test: .venv/installed-dev lint
-	$(BIN)/python -m pytest -m "not slow and not faults"
+	$(BIN)/python -m pytest $(FAST)
 
 test-slow: .venv/installed-dev
 	$(BIN)/python -m pytest -m slow
 
 faults: .venv/installed-dev
 	$(BIN)/python -m pytest -m "faults or kills" --faults-table faults.md tests
+
+# Line coverage of src/ by the tests of `make test`; fails below the share in pyproject.toml.
+cover: .venv/installed-dev
+	$(BIN)/python -m pytest $(FAST) --cov --cov-report=term-missing:skip-covered
+
+# The wheel with its dependencies in an empty environment.
+wheel: .venv/installed-dev
+	$(BIN)/python -m pytest -m registry tests/test_wheel.py
+
+# The tests with the lowest versions that pyproject.toml allows, in an environment of their own (.lowest, several GB).
+lowest: .venv/installed-dev
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .lowest
+	$(BIN)/uv pip compile --quiet --python .lowest/bin/python --resolution lowest-direct --extra dev \
+	    --output-file .lowest/requirements.txt pyproject.toml
+	$(BIN)/uv pip install --quiet --python .lowest/bin/python pip --requirement .lowest/requirements.txt
+	$(BIN)/uv pip install --quiet --python .lowest/bin/python --no-deps --editable .
+	.lowest/bin/python -m pytest $(FAST)
 
 bench: .venv/installed-dev
 	$(BIN)/python -m benchmarks --out benchmarks.md
@@ -23,6 +42,13 @@ lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Remakes constraints.txt. Pins that still fit stay; PINS=--upgrade takes the newest of everything,
+# PINS='--upgrade-package ruff' of one package.
+pins: .venv/installed-dev
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform linux --extra dev --no-annotate \
+	    --custom-compile-command "make pins" $(PINS) --output-file constraints.txt pyproject.toml
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -36,4 +62,4 @@ lint: .venv/installed-dev
 	touch $@
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .lowest

@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 
 from edgefool.datasets.demo import write_demo_photos
-from edgefool.execution import Execution
-from edgefool.execution.cell_attack import decide
+from edgefool.execution import RunState, run_local
+from edgefool.execution.judge import judge
 from edgefool.experiments import Experiment, Plan, make_plan
 from edgefool.images import encode_png, read_image, resize_image
-from edgefool.metrics import PAPER_SQUEEZERS, changed_pixels, ciede2000, linf, psnr, squeezing_scores, ssim
+from edgefool.metrics import PAPER_SQUEEZERS, squeezing_scores
 from edgefool.report import load_results, make_tables
 from edgefool.runs import open_run
 
@@ -51,21 +51,18 @@ def plan_of(cells: int, folder: Path) -> Plan:
 
 
 def bare(experiment: Experiment) -> float:
-    """Do the same attacks, judgements and measures in a loop that keeps nothing; return the seconds."""
+    """Do the same attacks, judgements and measurements in a loop that keeps nothing; return the seconds."""
     with tempfile.TemporaryDirectory() as folder:
         photo = write_demo_photos(Path(folder), ["cat"])[0]
         image = resize_image(read_image(photo), SIDE)[None]
     start = time.perf_counter()
-    for work in experiment.works:
-        result = work.attack(work.classifier, image, batch_size=1)
-        adversarial = read_image(encode_png(result.adversarial[0]))[None]
-        decide(work.classifier, image[0])
-        decide(work.classifier, adversarial[0])
+    for job in experiment.jobs:
+        result = job.attack(job.classifier, image, batch_size=1)
+        adversarial = read_image(encode_png(result.adversarial[0]))
+        judge(image[0], adversarial, job.classifier)
         for classifier in experiment.classifiers["demo"]:
-            own = classifier is work.classifier
-            squeezing_scores(classifier, adversarial, PAPER_SQUEEZERS if own else ())
-        for measure in (psnr, ssim, ciede2000, linf, changed_pixels):
-            measure(adversarial, image)
+            own = classifier is job.classifier
+            squeezing_scores(classifier, adversarial[None], PAPER_SQUEEZERS if own else ())
     return time.perf_counter() - start
 
 
@@ -74,7 +71,7 @@ def run(plan: Plan, folder: Path) -> tuple[float, float]:
     start = time.perf_counter()
     experiment = Experiment(plan)
     with open_run(folder, plan.to_toml(), experiment.cells) as opened:
-        for _ in Execution(experiment, opened):
+        for _ in run_local(RunState(experiment, opened)):
             pass
     done = time.perf_counter()
     results = load_results(folder)
@@ -94,7 +91,7 @@ def main() -> None:
         seconds, tables = run(plan, folder / "run")
         again, tables_again = run(plan, folder / "run")
         experiment = Experiment(plan)
-    images = len(experiment.works)
+    images = len(experiment.jobs)
     alone = bare(experiment)
     print(
         f"{images} cells of one image: run {seconds:.1f} s, the same attacks and measures in a loop {alone:.1f} s, "

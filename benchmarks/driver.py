@@ -11,23 +11,26 @@ from pathlib import Path
 from typing import Self
 
 from benchmarks.bookkeeping import CLASSIFIERS
-from edgefool.console import Follower
+from edgefool.cli.progress import track_run
 from edgefool.datasets import Photo
-from edgefool.execution.distributed.driver import DistributedExecution
-from edgefool.execution.distributed.ray_pool import Event
-from edgefool.execution.distributed.worker import Order, Ready, Report
+from edgefool.execution import RunState, run_distributed
+from edgefool.execution.cell_attack import Outcome
+from edgefool.execution.distributed.driver import WorkerEvent
+from edgefool.execution.distributed.work_queue import WorkItem
+from edgefool.execution.distributed.worker import WorkerReady, WorkerReport
 from edgefool.experiments import Experiment, make_plan
-from edgefool.runs import Record, load_records, open_run
+from edgefool.runs import Quality, Record, load_records, open_run
+from edgefool.storage import parse_path
 
-BATCH = 160  # orders in hand, as a worker on a GPU
+CAPACITY = 160  # of a worker on a GPU, in work items
 
 
-class Fakes:
-    """Workers that have done at once what they are given, and say so in reports that are pickled as Ray's are."""
+class InstantPool:
+    """Workers that need no time, with items and reports pickled as Ray's are."""
 
     def __init__(self, size: int):
         self.size = size
-        self._said: deque[tuple[str, bytes]] = deque()
+        self._sent: deque[tuple[str, bytes]] = deque()
         self._names = iter(range(size))
 
     def __enter__(self) -> Self:
@@ -36,45 +39,50 @@ class Fakes:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def hire(self) -> str:
-        """Be ready at once."""
+    def start(self) -> str:
+        """Start a worker that is ready at once."""
         name = f"worker {next(self._names)}"
-        self._said.append((name, pickle.dumps(Ready("fake", BATCH))))
+        self._sent.append((name, pickle.dumps(WorkerReady("fake", CAPACITY))))
         return name
 
-    def give(self, name: str, orders: Sequence[Order]) -> None:
-        """Do what is asked in two reports, so that the worker is never out of work."""
-        orders = pickle.loads(pickle.dumps(orders))  # noqa: S301  (our own bytes)
-        for part in (orders[: len(orders) // 2], orders[len(orders) // 2 :]):
-            if part:
-                self._said.append((name, pickle.dumps(Report([(o.number, record(o)) for o in part], 0.0))))
+    def submit(self, name: str, items: Sequence[WorkItem]) -> None:
+        """Report on the items in two halves, so that the worker is never out of work."""
+        items = pickle.loads(pickle.dumps(items))  # noqa: S301  (our own bytes)
+        for half in (items[: len(items) // 2], items[len(items) // 2 :]):
+            if half:
+                report = WorkerReport([(item.number, outcome(item)) for item in half], 0.0)
+                self._sent.append((name, pickle.dumps(report)))
 
-    def ask(self, name: str) -> None:
-        """Have said it already."""
+    def poll(self, name: str) -> None:
+        """Do nothing: reports are sent unasked."""
 
-    def dismiss(self, name: str) -> None:
-        """Go."""
+    def stop(self, name: str) -> None:
+        """Do nothing."""
 
-    def events(self, timeout: float) -> list[Event]:
-        """Return what ten workers say."""
-        said = [self._said.popleft() for _ in range(min(10, len(self._said)))]
-        return [Event(name, pickle.loads(data)) for name, data in said]  # noqa: S301  (our own bytes)
+    def events(self, timeout: float) -> list[WorkerEvent]:
+        """Return the reports of ten workers."""
+        sent = [self._sent.popleft() for _ in range(min(10, len(self._sent)))]
+        return [WorkerEvent(name, pickle.loads(data)) for name, data in sent]  # noqa: S301  (our own bytes)
 
 
-def record(order: Order) -> Record:
-    """Return a record as full as that of a real image."""
-    assert order.wanted
-    photo = order.wanted.photo
-    digest = f"{order.number:064x}"
-    return Record(
-        cell=order.cell, dataset="demo", image=photo.name, source=str(photo.path), method="enhance",
+def outcome(item: WorkItem) -> Outcome:
+    """Return an outcome as full as that of a real image."""
+    assert item.photo
+    photo = item.photo
+    digest = f"{item.number:064x}"
+    record = Record(
+        cell=item.cell, dataset="demo", image=photo.name, source=photo.key, method="enhance",
         classifier="classifiers-one", sha256=digest, original_png=digest, png=digest, structure_png=digest, width=224,
-        height=224, seed=2**62 + order.number, original_class=1, original_name="tabby",
+        height=224, seed=2**62 + item.number, original_class=1, original_name="tabby",
         original_probability=0.123456789, adversarial_class=2, adversarial_name="tiger cat",
         adversarial_probability=0.987654321, success=True, success_float=True, converged=True, iterations=17,
-        forward_passes=20, backward_passes=17, seconds=1.23456789, smoothing_loss=0.000123456789, psnr=21.3456789,
-        ssim=0.87654321,
+        forward_passes=20, backward_passes=17, seconds=1.23456789, smoothing_loss=0.000123456789,
     )  # fmt: skip
+    quality = Quality(
+        cell=item.cell, image=photo.name, png=digest, ciede2000=2.3456789, linf=0.123456789, changed_pixels=0.98765432,
+        psnr=21.3456789, ssim=0.87654321,
+    )  # fmt: skip
+    return Outcome(record, quality)
 
 
 def plan_of(count: int, folder: Path) -> Experiment:
@@ -83,18 +91,17 @@ def plan_of(count: int, folder: Path) -> Experiment:
     file.write_text(CLASSIFIERS)
     settings = {"classifiers": [{"name": f"{file}:one"}], "methods": [{"name": "enhance"}]}
     experiment = Experiment(make_plan({**settings, "datasets": [{"kind": "demo", "names": ["cat"]}]}))
-    experiment.photos["demo"] = [Photo(Path(f"/photos/{k % 1000}/{k}.jpg"), f"{k}") for k in range(count)]
+    keys = [f"{k % 1000}/{k}.jpg" for k in range(count)]
+    experiment.photos["demo"] = [Photo(parse_path(f"/photos/{key}"), key, f"{k}") for k, key in enumerate(keys)]
     return experiment
 
 
 def finish(experiment: Experiment, folder: Path, workers: int) -> Iterator[None]:
     """Yield after each image that is recorded."""
     with open_run(folder, experiment.plan.to_toml(), experiment.cells) as run:
-        execution = DistributedExecution(experiment, run, lambda _: Fakes(workers))
-        with Follower(execution, [1.0]) as follower:
-            for step in execution.attack():
-                follower.step(step)
-                yield
+        state = RunState(experiment, run)
+        for _ in track_run(state, run_distributed(state, InstantPool(workers), measure=False), [1.0]):
+            yield
 
 
 def main() -> None:

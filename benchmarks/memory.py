@@ -9,7 +9,7 @@ _STATUS = Path("/proc/self/status")
 def peak_memory() -> float:
     """Return the peak of resident memory so far, in GB.
 
-    Linux tells it in VmHWM; what `getrusage` says there may be that of the process which started this one.
+    On Linux it is VmHWM; `getrusage` may give there the peak of the process that started this one.
     """
     if _STATUS.exists():
         line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))

@@ -46,8 +46,8 @@ class Bench:
         n = len(result)
         print(
             f"{attack.name}: success {int(result.success_float.sum())}/{n} in float, {int(result.success.sum())}/{n} "
-            f"as re-read; iterations: median {result.iterations.median()}; passes forward {result.forward_passes.sum()}, "
-            f"backward {result.backward_passes.sum()}; {seconds:.1f} s",
+            f"as re-read; iterations: median {result.iterations.median()}; passes "
+            f"forward {result.forward_passes.sum()}, backward {result.backward_passes.sum()}; {seconds:.1f} s",
             flush=True,
         )
         return result, seconds

@@ -17,7 +17,7 @@ from PIL import Image
 from benchmarks.bookkeeping import CLASSIFIERS
 from edgefool.cli.run import DEMO_PLAN
 from edgefool.datasets.demo import DEMO_PHOTOS, write_demo_photos
-from edgefool.execution import Execution, ray_execution
+from edgefool.execution import RunState, make_ray_pool, run_distributed, run_local
 from edgefool.experiments import Experiment, Plan, make_plan
 from edgefool.runs import load_records, open_run
 
@@ -32,8 +32,8 @@ def demo_plan(times: int, folder: Path) -> Path:
                 name.parent.mkdir(exist_ok=True)
                 image.crop((k, k, image.width - k, image.height - 2 * k)).save(name)
     plan = folder / "plan.toml"
-    settings = tomllib.loads(DEMO_PLAN.read_text(encoding="utf-8"))
-    plan.write_text(tomli_w.dumps({**settings, "datasets": [{"kind": "folder", "name": "demo", "path": str(photos)}]}))
+    demo = tomllib.loads(DEMO_PLAN.read_text())
+    plan.write_text(tomli_w.dumps({**demo, "datasets": [{"kind": "folder", "name": "demo", "path": str(photos)}]}))
     return plan
 
 
@@ -46,7 +46,7 @@ def timed_run(plan: Path, out: Path, *options: str) -> float:
 
 
 def compare(times: int, workers: int, local: list[str]) -> None:
-    """Print the throughput of the demo plan, by way of workers and in one process."""
+    """Print the throughput of the demo plan by workers and in one process."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as temporary:
         folder = Path(temporary)
         plan = demo_plan(times, folder)
@@ -84,17 +84,18 @@ def ticks(plan: Plan, folder: Path, workers: int) -> Iterator[float]:
     """Yield the time after each image; by workers, or in this process if there are none."""
     experiment = Experiment(plan)
     with open_run(folder, plan.to_toml(), experiment.cells) as run:
-        execution = (
-            ray_execution(experiment, run, workers=workers, device="cpu")
-            if workers
-            else Execution(experiment, run, batch_size=4)
-        )
-        for _ in execution.attack():
+        state = RunState(experiment, run)
+        if workers:
+            pool = make_ray_pool(state, workers=workers, device="cpu")
+            steps = run_distributed(state, pool, measure=False)
+        else:
+            steps = run_local(state, batch_size=4, measure=False)
+        for _ in steps:
             yield time.perf_counter()
 
 
 def overhead(photos: int) -> None:
-    """Print what an image costs more by way of a worker than in this process."""
+    """Print how much more an image costs by a worker than in this process."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as temporary:
         folder = Path(temporary)

@@ -53,7 +53,7 @@ def test_adding_a_method_computes_only_that(home, edgefool):
         assert after[name].startswith(before[name])
     records = load_records(home / "run")
     assert records["method"].value_counts().to_dict() == {"edgefool": 4, "nfgsm": 4, "enhance": 4}
-    assert records.loc[records["method"] == "enhance", "source"].unique().tolist() == ["animals/cat.png", "coffee.png"]
+    assert set(records.loc[records["method"] == "enhance", "source"]) == {"animals/cat.png", "coffee.png"}
     assert records["psnr"].notna().all()
 
 
@@ -64,18 +64,16 @@ def test_it_is_sound_and_a_check_changes_nothing(home, edgefool):
     assert everything(home) == before
 
 
-@pytest.mark.parametrize("other", ["photo", "elsewhere"])
-def test_a_photo_with_other_bytes_is_another_photo_unless_it_is_the_very_path(home, edgefool, make_photo, other):
-    if other == "photo":  # the run says that it was at /data/photos/coffee.png
-        make_photo(home / "photos" / "coffee.png", 3)
-        code, _, stderr = edgefool("run", home / "plan.toml", "--out", home / "run")
-        assert code == 0
-        assert "4 of them to attack" in stderr
-        make_photo(home / "photos" / "coffee.png", 4)  # now this version has attacked it
-    code, _, stderr = edgefool("run", home / "plan.toml", "--out", home / "run")
-    assert (code, "coffee.png has changed since this run attacked it" in stderr) == (
-        (2, True) if other == "photo" else (0, False)
-    )
+def test_other_bytes_are_another_photo_unless_the_path_is_the_very_same(home, edgefool, make_photo):
+    command = ("run", home / "plan.toml", "--out", home / "run")
+    make_photo(home / "photos/coffee.png", 3)  # the photo of the run was at /data/photos/coffee.png
+    code, _, stderr = edgefool(*command)
+    assert code == 0
+    assert "4 of them to attack" in stderr
+    make_photo(home / "photos/coffee.png", 4)
+    code, _, stderr = edgefool(*command)
+    assert code == 2
+    assert "coffee.png has changed since this run attacked it; name a new folder" in stderr
 
 
 def test_tables_count_what_the_plan_holds_now(home, edgefool):

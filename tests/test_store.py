@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,9 +14,7 @@ import pytest
 import tomli_w
 
 from edgefool.runs import RunFolder, load_records
-from edgefool.storage import address
-from edgefool.storage import run_lock as lock
-from edgefool.storage.files import write_atomically
+from edgefool.storage import Stat, StorePath, object_store, parse_path, run_lock
 
 NET = ("--size", 32, "--set", "start=identity", "--set", "max_iterations=3", "--set", "tau=0.01", "--batch-size", 1)
 
@@ -25,7 +24,7 @@ def photos(tmp_path, make_photo, bucket):
     """Return the address of six photos that are in the folder ``album`` too."""
     for seed in range(6):
         path = make_photo(tmp_path / "album" / f"{seed}.png", seed)
-        write_atomically(bucket / "album" / path.name, path.read_bytes())
+        (bucket / "album" / path.name).write(path.read_bytes())
     return bucket / "album"
 
 
@@ -33,7 +32,7 @@ def photos(tmp_path, make_photo, bucket):
 def plan(tmp_path, tiny, photos):
     """Return the file of a plan with labels, whose photos are on S3."""
     rows = ["file,label", *(f"{k}.png,{k % 5}" for k in range(6))]
-    write_atomically(photos.parent / "labels.csv", "\n".join(rows).encode())
+    (photos.parent / "labels.csv").write("\n".join(rows).encode())
     settings = {
         "datasets": [
             {
@@ -54,24 +53,30 @@ def plan(tmp_path, tiny, photos):
     return tmp_path / "plan.toml"
 
 
-def same_records(run: Path, other: Path) -> None:
+def same_records(run: StorePath, other: Path) -> None:
     ours, theirs = (
-        load_records(path).drop(columns=["seconds", "source"]).sort_values(["cell", "image"], ignore_index=True)
+        load_records(path).drop(columns="seconds").sort_values(["cell", "image"], ignore_index=True)
         for path in (run, other)
     )
     pd.testing.assert_frame_equal(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
-def same_files(run: Path, other: Path) -> None:
-    """Compare all but what tells times."""
-    told = ("plan.toml", "sessions.jsonl", ".lock")
-    mine = {str(path.relative_to(run)): path.read_bytes() for path in run.find()}
-    theirs = {str(p.relative_to(other)): p.read_bytes() for p in other.rglob("*") if p.is_file()}
-    lines = [name for name in {*mine, *theirs} if ".jsonl" in name]
-    for name in (*told, *lines):
-        mine.pop(name, None)
-        theirs.pop(name, None)
-    assert mine == theirs
+def same_files(run: StorePath, other: Path) -> None:
+    """Compare all but logs, and what names places and times."""
+    ours, theirs = (
+        {
+            name: (path / name).read()
+            for name in path.find()
+            if ".jsonl" not in name and name not in ("plan.toml", ".lock") and not name.startswith("damaged/")
+        }
+        for path in (run, parse_path(other))
+    )
+    assert ours == theirs
+
+
+def versions(run: StorePath) -> dict[str, Stat]:
+    """Return the PNGs with what changes when they are written again."""
+    return {name: stat for name, stat in run.find().items() if name.endswith(".png")}
 
 
 def one_line(stderr: str, message: str) -> None:
@@ -89,10 +94,10 @@ def test_attack_is_the_same(tmp_path, photos, attack):
     assert attack(tmp_path / "album", "--out", tmp_path / "run")[0] == 0
     same_records(run, tmp_path / "run")
     same_files(run, tmp_path / "run")
-    assert sorted(load_records(str(run))["source"]) == [f"{photos}/{k}.png" for k in range(6)]
-    before = {path: path.modified() for path in run.find() if path.suffix == ".png"}
+    assert sorted(load_records(str(run))["source"]) == [f"{k}.png" for k in range(6)]
+    before = versions(run)
     assert attack(photos, "--out", run)[0] == 0
-    assert {path: path.modified() for path in run.find() if path.suffix == ".png"} == before
+    assert versions(run) == before
     assert attack(photos / "[0-3].png", photos / "5.png", "--out", photos.parent / "some")[0] == 0
     assert sorted(load_records(photos.parent / "some")["image"]) == ["0", "1", "2", "3", "5"]
 
@@ -104,18 +109,15 @@ def test_a_run_its_page_and_its_figures_are_the_same(tmp_path, plan, photos, edg
         assert code == 0
         assert f"{folder}/report/index.html" in stdout.replace("\n", "")
     same_records(run, tmp_path / "run")
-    assert f'"{photos}"' in (run / "plan.toml").read_text()
+    assert f'"{photos}"' in (run / "plan.toml").read().decode()
     assert load_records(run).groupby("label").size().to_dict() == {0: 8, 1: 4, 2: 4, 3: 4, 4: 4}
-    ours, theirs = (
-        {str(path.relative_to(place / "report")) for path in files if path.is_file()}
-        for place, files in ((run, (run / "report").find()), (tmp_path / "run", (tmp_path / "run/report").rglob("*")))
-    )
+    ours, theirs = ((place / "report").find().keys() for place in (run, parse_path(tmp_path / "run")))
     assert ours == theirs
-    (run / "report" / "old.png").write_bytes(b"of an older page")
+    (run / "report" / "old.png").write(b"of an older page")
     assert edgefool("report", run)[0] == 0
     assert not (run / "report" / "old.png").exists()
     assert edgefool("figure", 5, run)[0] == edgefool("figure", 6, run, "--out", run / "mine.png")[0] == 0
-    assert (run / "figures/figure5.pdf").read_bytes() == (tmp_path / "run/report/figures/figure5.pdf").read_bytes()
+    assert (run / "figures/figure5.pdf").read() == (tmp_path / "run/report/figures/figure5.pdf").read_bytes()
     assert (run / "mine.png").exists()
     code, _, stderr = edgefool("run", plan, "--out", run, "--dry-run")
     assert code == 0
@@ -132,8 +134,8 @@ def child(*arguments: object, before: str = "") -> subprocess.Popen[str]:
     """Start the command line in another process, in which an owner is dead after 2 seconds."""
     code = f"""
 import sys
-from edgefool.storage import run_lock as lock
-lock.PERIOD, lock.PATIENCE = 1.0, 2.0
+from edgefool.storage import run_lock
+run_lock.LEASE_PERIOD, run_lock.LEASE_TIMEOUT = 1.0, 2.0
 {before}
 from edgefool.cli import main
 main({[str(argument) for argument in arguments]})
@@ -143,14 +145,12 @@ main({[str(argument) for argument in arguments]})
 
 
 def test_killed_midway_nothing_is_lost_and_nothing_twice(tmp_path, photos, tiny, attack, dying):
-    deadly = (
-        f"from edgefool.storage.address import Address\n{dying}Address.write_bytes = die_after(Address.write_bytes)"
-    )
+    deadly = f"from edgefool.runs import RunFolder\n{dying}RunFolder.{{name}} = die_after(RunFolder.{{name}})"
     command = ("attack", photos, "--out", photos.parent / "run", "--classifier", f"{tiny}:factory", *NET)
     good = child("attack", tmp_path / "album", "--out", tmp_path / "good", "--classifier", f"{tiny}:factory", *NET)
     good.communicate(timeout=120)
-    for left in (6, 12):  # the plan and what goes with it are four
-        process = child(*command, before=deadly.format(left=left))
+    for name in ("save_records", "save_images"):  # the second time between images and their record
+        process = child(*command, before=deadly.format(left=1, name=name))
         _, stderr = process.communicate(timeout=120)
         assert process.returncode == -signal.SIGKILL, stderr
         time.sleep(3.1)  # the store tells whole seconds
@@ -162,64 +162,68 @@ def test_killed_midway_nothing_is_lost_and_nothing_twice(tmp_path, photos, tiny,
     same_records(run, tmp_path / "good")
     same_files(run, tmp_path / "good")
     assert not (run / ".owner").exists()
-    lines = [json.loads(line) for p in (run / "records.jsonl.d").find() for line in p.read_bytes().splitlines()]
+    segments = run / "records.jsonl.d"
+    lines = [json.loads(line) for name in segments.find() for line in (segments / name).read().splitlines()]
     assert len(lines) == len({line["image"] for line in lines}) == 6
 
 
 def test_the_second_driver_is_refused_and_the_first_ends_undisturbed(photos, tiny, attack):
     run = photos.parent / "run"
-    with lock.hold(run, "2026-11-24"):
+    with run.lock():
         code, _, stderr = attack(photos, "--out", run)
         assert code == 1
         one_line(stderr, f"another process is working in {run} (process ")
-        assert run.find() == [run / ".owner"]
+        assert list(run.find()) == [".owner"]
     assert attack(photos, "--out", run)[0] == 0
 
 
 def test_a_driver_that_was_taken_over_stops_at_its_next_save(photos, attack, monkeypatch):
     run = photos.parent / "run"
-    monkeypatch.setattr(lock, "PERIOD", 0.05)
+    monkeypatch.setattr(run_lock, "LEASE_PERIOD", 0.05)
     genuine = RunFolder.save_images
 
     def save(self, *arguments):
         genuine(self, *arguments)
-        (run / ".owner").write_bytes(b'{"who": "another", "token": ""}')
-        time.sleep(0.3)
+        (run / ".owner").write(b'{"who": "another", "token": ""}')
+        for thread in threading.enumerate():
+            if thread.name == "edgefool-lease":
+                thread.join(60)  # it ends once it has seen that
 
     with monkeypatch.context() as patch:
         patch.setattr(RunFolder, "save_images", save)
         code, _, stderr = attack(photos, "--out", run)
     assert code == 1
-    one_line(stderr, "another process has taken")
+    one_line(stderr, "another process has taken over")
     assert RunFolder(run).records() == []
 
 
-def test_damaged_objects_are_mended(tmp_path, photos, attack):
+def test_damaged_objects_are_repaired(tmp_path, photos, attack):
     run = photos.parent / "run"
     assert attack(photos, "--out", run)[0] == 0
-    first, second, *_ = (run / "records.jsonl.d").find()
-    first.write_bytes(first.read_bytes().replace(b'"cell"', b'"call"'))
-    second.write_bytes(second.read_bytes()[:50])
-    image = next(path for path in (run / "originals").find() if path.stem == "5")
-    image.write_bytes(b"damaged")
+    first, second, *_ = (run / "records.jsonl.d" / name for name in (run / "records.jsonl.d").find())
+    first.write(first.read().replace(b'"cell"', b'"call"'))
+    second.write(second.read()[:50])
+    (run / "originals/photos/5.png").write(b"damaged")
     code, _, stderr = attack(photos, "--out", run)
     assert code == 0
-    assert "line 1 of records.jsonl was damaged" in stderr
-    assert "originals/photos/5.png was altered" in stderr.replace("\n", "")
+    told = " ".join(stderr.split())
+    assert "line 1 of records.jsonl is damaged" in told
+    assert "line 2 of records.jsonl is incomplete" in told
+    assert "originals/photos/5.png was changed" in told
     assert attack(tmp_path / "album", "--out", tmp_path / "run")[0] == 0
     same_records(run, tmp_path / "run")
     same_files(run, tmp_path / "run")
 
 
-def test_many_parts_become_one_file(photos, attack, monkeypatch):
+def test_many_segments_become_one_file(photos, attack, monkeypatch):
     run = photos.parent / "run"
     assert attack(photos, "--out", run)[0] == 0
-    monkeypatch.setattr("edgefool.storage.append_log.MOST_PARTS", 3)
+    monkeypatch.setattr("edgefool.storage.append_log.MAX_SEGMENTS", 3)
     records = RunFolder(run).records()
     assert len((run / "records.jsonl.d").find()) > 3
     assert attack(photos, "--out", run)[0] == 0
-    assert (run / "records.jsonl.d").find() == []
-    assert len((run / "records.jsonl").read_bytes().splitlines()) == 6
+    assert (run / "records.jsonl.d").find() == {}
+    assert len((run / "records.jsonl").read().splitlines()) == 6
     assert RunFolder(run).records() == records
 
 
@@ -229,7 +233,7 @@ def test_many_parts_become_one_file(photos, attack, monkeypatch):
 def test_what_lies_apart(photos, attack, tmp_path):
     code, _, stderr = attack(photos, "--out", photos / "run")
     assert code == 2
-    one_line(stderr, "is inside a folder of photos")
+    one_line(stderr, "is inside a folder of photos, or contains photos")
     assert attack(photos, "--out", tmp_path / "run")[0] == 0
     assert attack(tmp_path / "album", "--out", photos.parent / "other")[0] == 0
 
@@ -238,11 +242,11 @@ WRONG = {
     "no photos": (["s3://{bucket}/none", "--out", "run"], 2, "no such file or folder: 's3://{bucket}/none'"),
     "no match": (["s3://{bucket}/*.png", "--out", "run"], 2, "no image file matches 's3://{bucket}/*.png'"),
     "no images": (["s3://{bucket}/texts", "--out", "run"], 2, "no image files in the folder 's3://{bucket}/texts'"),
-    "no bucket of photos": (["s3://nowhere/x", "--out", "run"], 2, "The specified bucket does not exist"),
+    "no bucket of photos": (["s3://nowhere/x", "--out", "run"], 2, "no such file or folder: 's3://nowhere/x'"),
     "no bucket of the run": (["album", "--out", "s3://nowhere/x"], 1, "The specified bucket does not exist"),
     "no run": (["album", "--out", "s3://{bucket}/texts"], 2, "is not a run and not empty; name a new folder"),
-    "a file": (["album", "--out", "s3://{bucket}/texts/a.txt"], 2, "is a file; --out needs a folder"),
-    "unknown": (["nix://x", "--out", "run"], 2, "nix://... is of an unknown kind"),
+    "a file": (["album", "--out", "s3://{bucket}/texts/a.txt"], 2, "is a file; a run needs a folder"),
+    "unknown": (["nix://x", "--out", "run"], 2, "nix://... is not a known kind of store"),
     "weights": (["album", "--out", "run", "--classifier", "resnet18", "--weights", "s3://a/b"], 2, "must be a file on"),
     "classes": (["album", "--out", "run", "--classes", "s3://a/b"], 2, "must be a file on the disk"),
     "factory": (["album", "--out", "run", "--classifier", "s3://a/net.py:f"], 2, "must be a file on the disk"),
@@ -252,7 +256,7 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_usage_is_one_line(tmp_path, photos, attack, monkeypatch, case):
     arguments, expected, message = WRONG[case]
-    (photos.parent / "texts" / "a.txt").write_bytes(b"text")
+    (photos.parent / "texts" / "a.txt").write(b"text")
     monkeypatch.chdir(tmp_path)
     code, _, stderr = attack(*(text.format(bucket=photos.parent.key) for text in arguments))
     assert code == expected
@@ -264,10 +268,10 @@ def test_a_store_that_does_not_answer_is_one_line(tmp_path, photos, edgefool, ti
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.chdir(tmp_path)
-    address._reach.cache_clear()
+    object_store.connect.cache_clear()
     options = ["--classifier", f"{tiny}:factory"] if arguments[0] == "attack" else []
     code, _, stderr = edgefool(*arguments, "s3://bucket/run", *options)
-    address._reach.cache_clear()
+    object_store.connect.cache_clear()
     assert code == 1
     one_line(stderr, "Could not connect to the endpoint URL")
 
@@ -278,9 +282,9 @@ def test_without_the_extra_is_one_line(tmp_path, make_photo, attack, monkeypatch
     photo = make_photo(tmp_path / "cat.png")
     monkeypatch.setitem(sys.modules, "s3fs", None)
     monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)
-    address._check_reachable.cache_clear()
+    object_store._check_reachable.cache_clear()
     assert fsspec.get_filesystem_class("memory")
     code, _, stderr = attack(photo, "--out", "s3://bucket/run")
-    address._check_reachable.cache_clear()
+    object_store._check_reachable.cache_clear()
     assert code == 2
     one_line(stderr, "s3://... needs edgefool[s3]: pip install 'edgefool[s3]'")

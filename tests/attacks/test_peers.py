@@ -33,8 +33,8 @@ def test_nfgsm_is_torchattacks_bim(net, images, attack_floats):
 
 def test_deepfool_is_foolboxs(net, images, attack_floats):
     attack = L2DeepFoolAttack(steps=50, candidates=10, overshoot=0.02)
-    theirs, _, misled = attack(PyTorchModel(net, bounds=(0, 1)), images, net(images).argmax(1), epsilons=None)
-    assert misled.all()
+    theirs, _, success = attack(PyTorchModel(net, bounds=(0, 1)), images, net(images).argmax(1), epsilons=None)
+    assert success.all()
     torch.testing.assert_close(attack_floats(DeepFool(), net, images)[0], theirs, atol=1e-4, rtol=0)
 
 
@@ -44,7 +44,7 @@ def test_cw_is_foolboxs(net, images, attack_floats):
     attack = L2CarliniWagnerAttack(steps=40, stepsize=5e-3, binary_search_steps=5, initial_const=1e-2)
     model = PyTorchModel(net, bounds=(0, 1))
     for image, mine in zip(images.split(1), ours, strict=True):
-        theirs, _, misled = attack(model, image, net(image).argmax(1), epsilons=None)
-        assert misled.all()
+        theirs, _, success = attack(model, image, net(image).argmax(1), epsilons=None)
+        assert success.all()
         lengths = (mine - image[0]).norm(), (theirs - image).norm()
         assert lengths[0] <= 1.02 * lengths[1]

@@ -10,9 +10,10 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 
 import edgefool.datasets
-from edgefool.datasets import DatasetEntry, Demo, Folder, ImageNet, PrivatePlaces365, find_photos
+from edgefool.datasets import DatasetEntry, Demo, Folder, ImageNet, KnownNames, PrivatePlaces365, find_photos
 from edgefool.datasets.dataset import list_images
 from edgefool.errors import UsageError
+from edgefool.storage import parse_path
 
 
 class Plan(BaseModel):
@@ -113,10 +114,12 @@ def test_limit_takes_the_first_and_changes_no_name(tmp_path):
 
 
 def test_names_given_before_are_kept(tmp_path):
-    paths = [tmp_path.resolve() / name for name in ("cat.png", "dog.png")]
-    for path in paths:
-        path.touch()
-    photos = Folder(path=(tmp_path,)).find({paths[0]: "tom", tmp_path / "elsewhere.png": "dog"})
+    folder = parse_path(tmp_path).resolve()
+    for name in ("cat.png", "dog.png"):
+        (folder / name).write(b"")
+    known = KnownNames({folder / "cat.png": "tom", folder / "elsewhere.png": "dog"})
+    photos = Folder(path=(tmp_path,)).find(known)
+    assert [photo.key for photo in photos] == ["cat.png", "dog.png"]
     assert photos[0].name == "tom"
     assert photos[1].name.startswith("dog-")
 
@@ -138,9 +141,10 @@ def test_images_of_a_folder(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
-    files, folders = list_images(tmp_path, ("val", ".val"))
-    assert [str(path.relative_to(tmp_path)) for path in files] == ["a.Jpeg", "b.PNG", "val/c.webp"]
-    assert [str(path.relative_to(tmp_path)) for path in folders] == ["folder.png", "other", "val", "val/deep"]
+    folder = parse_path(tmp_path)
+    files, folders = list_images(folder, ("val", ".val"))
+    assert [path.relative_to(folder) for path in files] == ["a.Jpeg", "b.PNG", "val/c.webp"]
+    assert [path.relative_to(folder) for path in folders] == ["folder.png", "other", "val", "val/deep"]
 
 
 @pytest.mark.parametrize("dataset", [ImageNet, PrivatePlaces365])
@@ -171,7 +175,7 @@ def test_names_can_be_replaced_for_later_imports(monkeypatch):
     assert replaced is len
 
 
-@pytest.mark.parametrize("module", ["known", "entry"])
+@pytest.mark.parametrize("module", ["demo_dataset", "entry", "folder_dataset", "imagenet", "photo"])
 def test_settings_do_not_wait_for_torch(module):
     code = f"import sys, edgefool.datasets.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

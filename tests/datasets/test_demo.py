@@ -1,15 +1,14 @@
 """The photos for trying things offline are there."""
 
+import errno
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from edgefool.datasets.demo import DEMO_PHOTOS, write_demo_photos
 from edgefool.images import read_image
-
-
-def test_the_seven_of_the_issue():
-    assert list(DEMO_PHOTOS) == ["cat", "coffee", "astronaut", "rocket", "motorcycle", "temple", "flower"]
 
 
 @pytest.mark.parametrize("name", DEMO_PHOTOS)
@@ -31,3 +30,21 @@ def test_photos_that_are_there_are_left_alone(tmp_path):
     paths = write_demo_photos(tmp_path, ["cat", "coffee"])
     assert [path.name for path in paths] == ["cat.png", "coffee.png"]
     assert paths[0].read_bytes() == b"mine"
+
+
+def test_names_lead_to_different_photos():
+    first = {name: make().tobytes() for name, make in DEMO_PHOTOS.items()}
+    assert len(set(first.values())) == len(first)
+
+
+def test_a_photo_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(OSError, match="No space left"):
+            write_demo_photos(tmp_path, ["cat"])
+    assert list(tmp_path.iterdir()) == []
+    write_demo_photos(tmp_path, ["cat"])
+    assert [path.name for path in tmp_path.iterdir()] == ["cat.png"]

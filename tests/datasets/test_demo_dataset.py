@@ -7,6 +7,7 @@ import pytest
 from edgefool.datasets import Demo
 from edgefool.datasets.demo import DEMO_PHOTOS
 from edgefool.datasets.demo_dataset import DemoName
+from edgefool.storage import parse_path
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +23,9 @@ def test_names_are_those_of_the_photos():
 def test_all_in_their_order(cache, monkeypatch):
     photos = Demo().find()
     assert [photo.name for photo in photos] == list(DEMO_PHOTOS)
-    assert all(photo.label is None and photo.path.parent == (cache / "demo-photos").resolve() for photo in photos)
+    assert all(
+        photo.label is None and photo.path.parent == parse_path(cache / "demo-photos").resolve() for photo in photos
+    )
     monkeypatch.setattr("edgefool.datasets.demo.write_demo_photos", None)  # they are there
     assert Demo().find() == photos
     assert Demo(limit=2).find() == photos[:2]

@@ -10,17 +10,17 @@ import edgefool.classifiers
 from edgefool.datasets import PrivatePlaces365, private_classes
 from edgefool.datasets.places365 import _labels
 from edgefool.errors import UsageError
+from edgefool.storage import StorePath, parse_path
 
 LABELS = _labels()
 STEMS = list(LABELS)
 
 
-def touch(folder: Path, *names: str) -> list[Path]:
-    paths = [folder.resolve() / name for name in names]
-    for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return paths
+def touch(folder: Path, *names: str) -> list[StorePath]:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return [parse_path(folder.resolve() / name) for name in names]
 
 
 def test_50_images_of_each_of_60_classes():
@@ -51,6 +51,7 @@ def test_layouts(tmp_path, layout):
     photos = PrivatePlaces365(path=tmp_path).find(allow_missing=True)
     expected = [(path, stem, LABELS[stem]) for path, stem in zip(paths, STEMS, strict=False)]
     assert [(photo.path, photo.name, photo.label) for photo in photos] == expected
+    assert [photo.key for photo in photos] == [layout.format(stem) for stem in STEMS[:5]]
     assert PrivatePlaces365(path=tmp_path, limit=3).find(allow_missing=True) == photos[:3]
 
 
@@ -64,7 +65,7 @@ def test_missing_images(tmp_path):
     touch(tmp_path, *(f"{stem}.jpg" for stem in STEMS[:-2]))
     message = (
         rf"^private-places365: 2 of 3,000 images are missing in '.*' \({STEMS[-2]}, {STEMS[-1]}\);"
-        " --allow-missing goes on with the 2,998 that are there$"
+        " allow_missing goes on with the 2,998 that are there$"
     )
     with pytest.raises(UsageError, match=message):
         PrivatePlaces365(path=tmp_path).find()
@@ -84,7 +85,7 @@ def test_images_under_other_names_do_not_count(shared):
 
 def test_an_address(store):
     for stem in STEMS[:3]:
-        (store / f"val_256/{stem}.jpg").write_bytes(b"")
+        (store / f"val_256/{stem}.jpg").write(b"")
     dataset = PrivatePlaces365.model_validate({"path": str(store)})
     assert [(photo.path, photo.label) for photo in dataset.find(allow_missing=True)] == [
         (store / f"val_256/{stem}.jpg", LABELS[stem]) for stem in STEMS[:3]

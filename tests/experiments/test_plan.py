@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgefool.attacks import EdgeFool
+from edgefool.attacks import EdgeFool, make_attack
 from edgefool.errors import RunError, UsageError
-from edgefool.experiments import Plan, make_attack, make_plan, read_plan
+from edgefool.experiments import Plan, make_plan, read_plan
 from edgefool.experiments.plan import reread_plan
 from edgefool.metrics import PAPER_SQUEEZERS
 from edgefool.storage import parse_path

@@ -3,6 +3,7 @@
 import builtins
 import errno
 import io
+import json
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +18,8 @@ from edgefool.errors import EdgeFoolError, RunError, UsageError
 from edgefool.execution import RunState, run_local
 from edgefool.experiments import Experiment, make_plan
 from edgefool.runs import Record, RunFolder, load_records, open_run
-from edgefool.runs.run_folder import sha256
+from edgefool.runs.records import sha256
+from edgefool.storage.append_log import AppendLog
 
 
 class Disk:
@@ -182,8 +184,11 @@ class Disturbed:
             records = run.records()
         except RunError:  # it says that it is damaged
             return 0
-        lines = Counter(line.key for _, line in run.record_lines._parse(run.record_lines._file.read()) if line)
-        twice = any(count > 1 for count in lines.values())
+        lines = b"".join(AppendLog(run.record_lines.path).read()).splitlines()
+        found = [json.loads(line) for line in lines if line.endswith(b'"}')]
+        invalid = {tuple(item["invalidates"]) for item in found if "invalidates" in item}
+        keys = Counter((item["cell"], item["image"]) for item in found if "cell" in item)
+        twice = any(count > 1 and key not in invalid for key, count in keys.items())
         return int(twice or not all(whole(run, record) for record in records))
 
     def differs(self, folder: Path) -> int:
@@ -203,7 +208,7 @@ def whole(run: RunFolder, record: Record) -> bool:
         return True
     hashes = {"originals": record.original_png, record.kind: record.png, "structure": record.structure_png}
     paths = {run.image_path(kind, record): expected for kind, expected in hashes.items() if expected}
-    return all(path.exists() and sha256(path.read_bytes()) == expected for path, expected in paths.items())
+    return all(path.exists() and sha256(path.read()) == expected for path, expected in paths.items())
 
 
 def images(folder: Path) -> dict[str, bytes]:

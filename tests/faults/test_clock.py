@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from edgefool.runs import RunFolder, run_folder
+from edgefool.runs import RunFolder, opening
+from edgefool.storage import run_lock
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -29,7 +30,8 @@ class Clock:
 
         patch.setattr(time, "time", lambda: clock.time)
         patch.setattr(time, "time_ns", lambda: int(clock.time * 1e9))
-        patch.setattr(run_folder, "datetime", Now)
+        patch.setattr(opening, "datetime", Now)
+        patch.setattr(run_lock, "datetime", Now)
 
 
 @pytest.fixture

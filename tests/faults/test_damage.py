@@ -8,6 +8,7 @@ import pytest
 from edgefool.errors import RunError, UsageError
 from edgefool.report import load_results, make_tables
 from edgefool.runs import load_records
+from edgefool.storage import local_path
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -113,7 +114,7 @@ def numbers(answers):
 
 
 def test_damage_at_random_places(tmp_path, disturbed, tally, edgefool):
-    good = disturbed.good.path
+    good = local_path(disturbed.good.path)
     truth, places = Truth(good), random.Random(0)
     struck, kinds, ways = 0, set(), set()
     refused = mended = 0

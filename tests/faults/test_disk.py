@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import tomli_w
 
+from edgefool.storage import local_path
+
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 # What fails when the k-th write does.
@@ -202,7 +204,7 @@ def test_permission_taken_midway(as_nobody, tally, target):
     disturbed, (pattern, mode) = as_nobody, CHMODS[target]
     refused = 0
     for after in itertools.count(1):
-        out = disturbed.good.path.with_name(f"run{after}")
+        out = local_path(disturbed.good.path.with_name(f"run{after}"))
         steps, changed = itertools.count(1), {}
 
         def take(out=out, steps=steps, changed=changed, after=after):

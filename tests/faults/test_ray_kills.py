@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from edgefool.runs import RunFolder
-from edgefool.runs.run_folder import sha256
+from edgefool.runs.records import sha256
 
 pytest.importorskip("ray", reason="the extra ray is not installed")
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
@@ -50,7 +50,7 @@ def test_workers_and_driver_killed_at_random_moments(tmp_path, make_photo, tally
             stop_agents(family)
         run = RunFolder(out)
         found = {record.key: record for record in run.records()}
-        lines = Counter(json.loads(line)["image"] for line in run.record_lines.path.read_text().splitlines())
+        lines = Counter(json.loads(line)["image"] for line in run.record_lines.path.read().splitlines())
         faults = {
             "errors": sum(record.error is not None for record in found.values()),
             "not whole": sum(record.error is None and not whole(run, record) for record in found.values()),
@@ -87,7 +87,7 @@ def recorded(out):
 def whole(run, record):
     """Tell whether the images of a record are as it says."""
     hashes = {"originals": record.original_png, record.kind: record.png}
-    return all(sha256(run.image_path(kind, record).read_bytes()) == expected for kind, expected in hashes.items())
+    return all(sha256(run.image_path(kind, record).read()) == expected for kind, expected in hashes.items())
 
 
 def stop_agents(family):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from edgefool.execution import ray_execution
+from edgefool.execution import RunState, make_ray_pool, run_distributed
 from edgefool.experiments import Experiment, make_plan
 from edgefool.runs import open_run
 
@@ -25,8 +25,8 @@ def test_a_node_that_is_removed_loses_nothing(tmp_path, settings, tally):
         plan = make_plan(slow)
         experiment = Experiment(plan)
         with open_run(tmp_path / "spread", plan.to_toml(), experiment.cells) as run:
-            execution = ray_execution(experiment, run, workers=2, device="cpu")
-            for step in execution:
+            state = RunState(experiment, run)
+            for step in run_distributed(state, make_ray_pool(state, workers=2, device="cpu")):
                 if step.record and nodes and len(run.records()) >= 3:
                     cluster.remove_node(nodes.pop(), allow_graceful=False)
                     nodes.clear()
@@ -36,9 +36,9 @@ def test_a_node_that_is_removed_loses_nothing(tmp_path, settings, tally):
         ray.shutdown()
         cluster.shutdown()
     assert tally.tries == 1
-    assert any("died, and what it had in hand" in line for line in execution.warnings)
-    lines = [json.loads(line) for line in run.record_lines.path.read_text().splitlines()]
+    assert any("died; its" in line for line in state.warnings)
+    lines = [json.loads(line) for line in run.record_lines.path.read().splitlines()]
     tally.wrong += sum(line["error"] is not None for line in lines) + abs(len(lines) - 12)
     with open_run(run.path, plan.to_toml(), experiment.cells) as again:
-        tally.lost += len(again.mended) + 12 - len({record.key for record in again.records()})
+        tally.lost += len(again.repaired) + 12 - len({record.key for record in again.records()})
     assert (tally.lost, tally.wrong) == (0, 0)

@@ -135,12 +135,12 @@ def probabilities_of(classifier, images):
 def test_scores_equal_numpys():
     classifier, images = Counting(), draw(4, 3, 6, 6)
     names = ["median3", "bits1", "bits4", "median2"]
-    probabilities, scores = squeezing_scores(classifier, images, names)
+    logits, scores = squeezing_scores(classifier, images, names)
     assert classifier.passes == 4 * (1 + len(names))
-    assert not probabilities.requires_grad
+    assert not logits.requires_grad
     assert not scores.requires_grad
     expected = probabilities_of(classifier, images.numpy())
-    np.testing.assert_allclose(probabilities.numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(logits.softmax(1).numpy(), expected, atol=1e-6)
     moved = [np.abs(probabilities_of(classifier, squeezed(images.numpy(), name)) - expected).sum(1) for name in names]
     np.testing.assert_allclose(scores.numpy(), np.stack(moved, 1), atol=1e-5)
     assert scores.min() > 0.001  # nothing was compared with itself
@@ -158,8 +158,8 @@ def test_the_largest_score_is_2():
     classifier[1].weight.data = torch.stack([torch.full((48,), 1e3), torch.full((48,), -1e3)])
     classifier[1].bias.data = torch.tensor([-1e4, 1e4])
     images = torch.full((1, 3, 4, 4), 0.4)  # below the border between the classes, at 10/48; one bit takes it to 0
-    probabilities, scores = squeezing_scores(classifier, images, ["bits1", "median3"])
-    assert probabilities.tolist() == [[1, 0]]
+    logits, scores = squeezing_scores(classifier, images, ["bits1", "median3"])
+    assert logits.softmax(1).tolist() == [[1, 0]]
     assert scores.tolist() == [[2, 0]]
 
 

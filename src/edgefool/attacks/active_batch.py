@@ -1,8 +1,8 @@
 """The images that are attacked together, which enter and leave one by one."""
 
 import time
-from collections.abc import Callable, Hashable, Sequence
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ class Sample(NamedTuple):
 
     image: Tensor
     seed: int
-    id: Hashable
+    id: Any
 
 
 class SteppedAttack(Protocol[S]):
@@ -73,7 +73,7 @@ class ActiveBatch(Generic[S]):
             raise UsageError(f"batch_size must be at least 1, not {batch_size}")
         self._attack, self._classifier, self._batch_size = attack, classifier, batch_size
         self._state: S | None = None  # None without images
-        self._ids: list[Hashable] = []
+        self._ids: list[Any] = []
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -107,7 +107,7 @@ class ActiveBatch(Generic[S]):
         self._state = state if self._state is None else TensorStruct.join([self._state, state])
         self._ids += [sample.id for sample in samples]
 
-    def step(self) -> list[tuple[Hashable, AttackResult]]:
+    def step(self) -> list[tuple[Any, AttackResult]]:
         """Take one step with every image.
 
         Returns

@@ -1,7 +1,7 @@
 """What all attacks have in common: how they are called, and the ranges of their fields."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Generic, TypeAlias
 
@@ -98,7 +98,7 @@ class IterativeAttack(ABC, Generic[S]):
             raise UsageError(f"there are {len(images)} images and {len(seeds)} seeds")
         samples = [Sample(image, seed, row) for row, (image, seed) in enumerate(zip(images, seeds, strict=True))]
         batch = ActiveBatch(self, classifier, batch_size)
-        results: dict[Hashable, AttackResult] = {}
+        results: dict[int, AttackResult] = {}
         while samples or len(batch):
             room = batch.room(images.shape[1:])
             batch.admit(samples[:room])

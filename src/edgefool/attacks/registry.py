@@ -49,7 +49,7 @@ def make_attack(method: str, constants: Mapping[str, object]) -> Attack:
         raise UsageError(f"{method}: {first['loc'][0]}={first['input']}: {message}") from error
 
 
-def settings(attack: Attack) -> dict[str, object]:
+def settings(attack: Attack) -> dict[str, bool | int | float | str]:
     """Return the hyper-parameters of an attack, without those that are at their `AbsentValue`."""
     absent = _absent_values(type(attack))
     values = {field.name: getattr(attack, field.name) for field in fields(attack)}

@@ -115,7 +115,7 @@ def solve_plane(images: Tensor, normals: Tensor, points: Tensor, *, released: bo
 
     Alg. 1 of the paper (LinearSolver) moves one value after the other, the one with the largest |w_d| first, until
     wᵀ(x - x_B) changes its sign; each goes as far as needed or to its bound, 0 or 1. So all but the last go to their
-    bounds, and a sort and a cumulative sum tell which is the last.
+    bounds, and a sort and a cumulative sum show which is the last.
 
     Parameters
     ----------

@@ -52,8 +52,9 @@ def attack(
     retry: options.Retry = False,
 ) -> int:
     """Enhance the details of photos so that a classifier gets them wrong."""
+    from edgefool.attacks import make_attack
     from edgefool.execution import RunState
-    from edgefool.experiments import Experiment, make_attack, make_plan
+    from edgefool.experiments import Experiment, make_plan
     from edgefool.runs.tables import add_distances
 
     side, attacker = options.parse_size(size), make_attack(method, options.parse_constants(constants or []))

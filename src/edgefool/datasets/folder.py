@@ -50,6 +50,8 @@ def _expand(path: StorePath) -> list[PhotoFile]:
         if has_magic(path.key):
             matches = [StorePath(path.store, key) for key in path.store.glob(path.key)]
             return _images(matches, _fixed_part(path), f"no image file matches {str(path)!r}")
+    except UsageError:
+        raise
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
     return _refuse_missing(path)

@@ -86,7 +86,7 @@ def _unique_names(keys: Mapping[StorePath, str], known: KnownNames) -> dict[Stor
     stems = {path: _safe_name(PurePosixPath(key).stem) for path, key in keys.items()}
     # Photos that already have names count too: a run that is resumed must name the others as at its start.
     wanted = Counter(_fold(stem) for stem in stems.values())
-    for path, stem in stems.items():
+    for path, stem in sorted(stems.items()):  # in whatever order they were found
         if path in known.photos:
             continue
         candidates = _with_digits(stem, keys[path])

@@ -8,14 +8,14 @@ from torch import Tensor
 
 from edgefool.classifiers import Classifier
 from edgefool.errors import ImageError
-from edgefool.metrics import changed_pixels, ciede2000, linf, psnr, ssim
+from edgefool.metrics import distances
 from edgefool.runs import Quality, Record
 
 
 class Decision(NamedTuple):
     """What a classifier makes of an image: the class (Eq. 3), its name, and its probability (Eq. 2)."""
 
-    index: int
+    predicted: int
     name: str
     probability: float
 
@@ -43,7 +43,7 @@ class Judgement:
     @property
     def success(self) -> bool:
         """Whether the classes differ (Eq. 1)."""
-        return self.original.index != self.adversarial.index
+        return self.original.predicted != self.adversarial.predicted
 
     def record_fields(self) -> dict[str, Any]:
         """Return the fields of `edgefool.runs.Record` that follow from the two images."""
@@ -87,9 +87,13 @@ def judge(
     """
     before = original_decision or decide(classifier, original)
     logits = _logits(classifier, adversarial) if adversarial_logits is None else adversarial_logits
-    pair = adversarial[None], original[None]
-    distances = {measure.__name__: float(measure(*pair)) for measure in (psnr, ssim, ciede2000, linf, changed_pixels)}
-    return Judgement(before, _decision(classifier, logits), original.shape[2], original.shape[1], distances)
+    return Judgement(
+        original=before,
+        adversarial=_decision(classifier, logits),
+        width=original.shape[2],
+        height=original.shape[1],
+        distances={name: float(value) for name, value in distances(adversarial[None], original[None]).items()},
+    )
 
 
 def decide(classifier: Classifier, image: Tensor) -> Decision:

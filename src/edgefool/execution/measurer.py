@@ -12,7 +12,7 @@ from edgefool.classifiers import Classifier
 from edgefool.errors import UsageError
 from edgefool.execution.judge import device_of
 from edgefool.images import read_image
-from edgefool.metrics import changed_pixels, ciede2000, linf, psnr, squeezing_scores, ssim
+from edgefool.metrics import distances, squeezing_scores
 from edgefool.runs import Prediction, Quality, Record, RunFolder
 
 
@@ -115,15 +115,16 @@ class Measurer:
     ) -> None:
         size = f"{images.shape[3]} x {images.shape[2]} pixels"
         try:
-            probabilities, scores = squeezing_scores(classifier, images.to(device_of(classifier)), squeezers)
+            logits, scores = squeezing_scores(classifier, images.to(device_of(classifier)), squeezers)
         except Exception as error:  # the classifier may be anybody's code
             reason = str(error).partition("\n")[0]
             measured.problems.append(f"{classifier.name} cannot take {size}: {reason}")
             return
-        finite = probabilities.isfinite().all(1) & scores.isfinite().all(1)
+        finite = logits.isfinite().all(1) & scores.isfinite().all(1)
         if not finite.all():
             measured.problems.append(f"{classifier.name}: the logits for some images of {size} are not finite numbers")
-        best, classes = probabilities.max(1)
+        classes = logits.argmax(1)
+        probabilities = logits.softmax(1).gather(1, classes[:, None])[:, 0]
         measured.predictions += [
             Prediction(
                 cell=ref.cell,
@@ -137,7 +138,7 @@ class Measurer:
                 scores=dict(zip(squeezers, row, strict=True)),
             )
             for ref, known, predicted, probability, row in zip(
-                refs, finite.tolist(), classes.tolist(), best.tolist(), scores.tolist(), strict=True
+                refs, finite.tolist(), classes.tolist(), probabilities.tolist(), scores.tolist(), strict=True
             )
             if known
         ]
@@ -145,7 +146,7 @@ class Measurer:
     def _compare(self, measured: Measurements, refs: Sequence[ImageRef], images: Tensor) -> None:
         paths = map(partial(self._run.image_path, "originals"), (ref.record for ref in refs))
         originals = torch.stack(list(self._pool.map(read_image, paths)))
-        values = {m.__name__: m(images, originals) for m in (psnr, ssim, ciede2000, linf, changed_pixels)}
+        values = distances(images, originals)
         if self._lpips is not None:
             device = next(self._lpips.parameters()).device
             try:

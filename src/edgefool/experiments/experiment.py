@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import torch
 
-from edgefool.attacks import Attack, settings
+from edgefool.attacks import Attack, make_attack, settings
 from edgefool.classifiers import CLASSIFIERS, Classifier, cache_folder, fetch, load_classifier, read_state_dict
 from edgefool.datasets import Dataset, Photo
 from edgefool.errors import UsageError
 from edgefool.experiments.identity import known_names
-from edgefool.experiments.plan import ClassifierEntry, LpipsEntry, Plan, make_attack
+from edgefool.experiments.plan import ClassifierEntry, LpipsEntry, Plan
 from edgefool.metrics import Lpips
 from edgefool.runs import Record
 from edgefool.runs.cell import Cell

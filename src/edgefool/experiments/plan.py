@@ -5,15 +5,13 @@ import re
 import tomllib
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from edgefool.attacks import METHODS, Attack
+from edgefool.attacks import make_attack
 from edgefool.datasets import DatasetEntry
 from edgefool.errors import RunError, UsageError, unknown
 from edgefool.metrics import PAPER_SQUEEZERS, SQUEEZERS
@@ -193,35 +191,6 @@ def make_plan(settings: Mapping[str, object], source: str = "the plan") -> Plan:
         return Plan.model_validate(settings)
     except ValidationError as error:
         raise UsageError(f"{source}: {_describe(error)}") from error
-
-
-def make_attack(method: str, constants: Mapping[str, object]) -> Attack:
-    """Return the attack with these constants; strings are converted (``--set alpha=5``).
-
-    Raises
-    ------
-    UsageError
-        If the method or a field does not exist, or a value is out of range; the message gives the nearest names or
-        the range.
-    """
-    if method not in METHODS:
-        raise unknown("method", method, METHODS)
-    attack = METHODS[method]
-    names = [field.name for field in fields(attack)]
-    for name in constants:
-        if name not in names:
-            raise unknown(f"field of {method}", name, names)
-    try:
-        return _adapter(attack).validate_python(dict(constants))
-    except ValidationError as error:
-        first = error.errors()[0]
-        message = first["msg"][0].lower() + first["msg"][1:]
-        raise UsageError(f"{method}: {first['loc'][0]}={first['input']}: {message}") from error
-
-
-@cache
-def _adapter(attack: type[Attack]) -> TypeAdapter[Attack]:
-    return TypeAdapter(attack)
 
 
 def _check(data: bytes) -> bytes:

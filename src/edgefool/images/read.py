@@ -20,11 +20,15 @@ from edgefool.storage import StorePath, parse_path
 Image.init()
 # Photos only: among the other files that Pillow reads is EPS, for which it starts Ghostscript.
 IMAGE_FORMATS = tuple(
-    sorted({"AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP"} & Image.OPEN.keys())
+    sorted({"AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"} & Image.OPEN.keys())
 )
 """The kinds of files, by Pillow's names, that `read_image` knows."""
 
-IMAGE_SUFFIXES = frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in IMAGE_FORMATS)
+IMAGE_SUFFIXES = frozenset(
+    suffix
+    for suffix, kind in Image.registered_extensions().items()
+    if kind in (*IMAGE_FORMATS, "MPO")  # a JPEG with more images behind it, which Pillow opens as one
+)
 """How the names of image files end, in lower case and with the dot."""
 
 

@@ -1,5 +1,5 @@
 from .detection import detectability, detection_threshold
-from .quality import LPIPS_BACKBONES, Lpips, changed_pixels, ciede2000, linf, psnr, ssim
+from .quality import LPIPS_BACKBONES, Lpips, changed_pixels, ciede2000, distances, linf, psnr, ssim
 from .rates import Rate, Transferability, mean_rate, misleading_rate, rate, transferability
 from .squeezing import PAPER_SQUEEZERS, SQUEEZERS, bit_depth_reduction, median_smoothing, squeezing_scores
 
@@ -15,6 +15,7 @@ __all__ = [
     "ciede2000",
     "detectability",
     "detection_threshold",
+    "distances",
     "linf",
     "mean_rate",
     "median_smoothing",

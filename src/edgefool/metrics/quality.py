@@ -129,6 +129,11 @@ def changed_pixels(images: Tensor, originals: Tensor) -> Tensor:
     return changed.to(images.dtype).mean((1, 2))
 
 
+def distances(images: Tensor, originals: Tensor) -> dict[str, Tensor]:
+    """Return all distances of images to their originals but LPIPS, by name, (N, 3, H, W) to (N,)."""
+    return {metric.__name__: metric(images, originals) for metric in (psnr, ssim, ciede2000, linf, changed_pixels)}
+
+
 class Lpips(nn.Module):
     """Learned perceptual image patch similarity (Zhang et al., 2018), version 0.1, by torchmetrics.
 

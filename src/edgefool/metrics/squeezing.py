@@ -139,8 +139,8 @@ def squeezing_scores(classifier: nn.Module, images: Tensor, squeezers: Sequence[
 
     Returns
     -------
-    probabilities : Tensor
-        (N, D), the softmax of the logits of the images.
+    logits : Tensor
+        (N, D), of the images.
     scores : Tensor
         (N, S) in [0, 2]: the L1 distance between the probabilities of the image and of the squeezed image.
 
@@ -152,20 +152,21 @@ def squeezing_scores(classifier: nn.Module, images: Tensor, squeezers: Sequence[
     Examples
     --------
     >>> classifier = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 5))
-    >>> probabilities, scores = squeezing_scores(classifier, torch.rand(4, 3, 8, 8), PAPER_SQUEEZERS)
-    >>> probabilities.shape, scores.shape
+    >>> logits, scores = squeezing_scores(classifier, torch.rand(4, 3, 8, 8), PAPER_SQUEEZERS)
+    >>> logits.shape, scores.shape
     (torch.Size([4, 5]), torch.Size([4, 6]))
     """
     _check_images(images)
     for name in squeezers:
         if name not in SQUEEZERS:
             raise unknown("squeezer", name, SQUEEZERS)
-    probabilities = classifier(images).softmax(1)
+    logits: Tensor = classifier(images)
+    probabilities = logits.softmax(1)
     scores = probabilities.new_empty(len(images), len(squeezers))
     for column, name in enumerate(squeezers):
         squeezed = classifier(SQUEEZERS[name](images)).softmax(1)
         scores[:, column] = (squeezed - probabilities).abs().sum(1)
-    return probabilities, scores
+    return logits, scores
 
 
 def _check_images(images: Tensor) -> None:

@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
-from typing import Any, get_args
+from typing import Any
 
 from PIL import Image
 
 from edgefool.report.figures import titles
 from edgefool.report.results import Results
 from edgefool.runs import Record, RunFolder
-from edgefool.runs.records import ImageKind
 from edgefool.storage import StorePath
 
 MAX_IMAGES = 3000
@@ -50,8 +49,12 @@ def make_gallery(run: RunFolder, results: Results, folder: Path, max_images: int
     """
     cells = [name for name in results.cells if results.records.get(name)]
     total = sum(len(results.records[name]) for name in cells)
-    there = {f"{kind}/{key}" for kind in get_args(ImageKind) for key in (run.path / kind).find()}
-    whole = {name: [r for r in results.records[name] if there.issuperset(_files(run, r).values())] for name in cells}
+    files = {record.key: _files(run, record) for name in cells for record in results.records[name]}
+    missing = set(run.path.store.missing({path.key for paths in files.values() for path in paths.values()}))
+    whole = {
+        name: [r for r in results.records[name] if not any(path.key in missing for path in files[r.key].values())]
+        for name in cells
+    }
     chosen = _share_out(whole, max_images)
     by_name = titles(results)
     data = {
@@ -122,16 +125,14 @@ def _is_large(record: Record) -> bool:
     return max(record.width or 0, record.height or 0) > _LARGE
 
 
-def _files(run: RunFolder, record: Record) -> dict[str, str]:
-    """Return the files of a record's images, relative to the run, by their places in the gallery."""
-    name = f"{record.image}.png"
-    paths = {
-        f"originals/{record.dataset}/{name}": run.image_path("originals", record),
-        f"adversarial/{record.cell}/{name}": run.image_path(record.kind, record),
-    }
-    if record.structure_png:
-        paths[f"structure/{record.cell}/{name}"] = run.image_path("structure", record)
-    return {place: path.relative_to(run.path) for place, path in paths.items()}
+def _files(run: RunFolder, record: Record) -> dict[str, StorePath]:
+    """Return the files of a record's images by their places in the gallery."""
+    files = {}
+    for kind in record.files():
+        path = run.image_path(kind, record)
+        place = "adversarial" if kind == record.kind else kind
+        files[f"{place}/{path.relative_to(run.path / kind)}"] = path
+    return files
 
 
 def _copy_files(run: RunFolder, records: Sequence[Record], folder: Path) -> None:
@@ -139,7 +140,7 @@ def _copy_files(run: RunFolder, records: Sequence[Record], folder: Path) -> None
     copies: dict[Path, StorePath] = {}
     thumbnails: dict[Path, StorePath] = {}
     for record in records:
-        copies |= {folder / place: run.path / file for place, file in _files(run, record).items()}
+        copies |= {folder / place: path for place, path in _files(run, record).items()}
         if _is_large(record):
             place = folder / "thumbnails" / record.cell / f"{record.image}.jpg"
             thumbnails[place] = run.image_path(record.kind, record)

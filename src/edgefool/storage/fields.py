@@ -16,7 +16,7 @@ def _parse(value: object) -> StorePath:
 
 
 def _local(value: object) -> object:
-    return local_path(value) if isinstance(value, str | Path | StorePath) else value
+    return str(local_path(value)) if isinstance(value, str | Path | StorePath) else value  # JSON has no paths
 
 
 AnyPath = Annotated[StorePath, PlainValidator(_parse), PlainSerializer(str)]

@@ -6,14 +6,16 @@ import os
 import secrets
 import shutil
 import stat as stat_module
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NoReturn
 
-from edgefool.storage.run_lock import PARTIAL_SUFFIX, RunLock, file_lock
-from edgefool.storage.store import Kind, Stat, Store, StorePath
+from edgefool.storage.run_lock import PARTIAL_SUFFIX, file_lock
+from edgefool.storage.store import Kind, RunLock, Stat, Store, StorePath
+
+_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 @dataclass(frozen=True)
@@ -33,40 +35,43 @@ class LocalStore(Store):
             raise IsADirectoryError(errno.EISDIR, "a folder, not a file", key)
         if not stat_module.S_ISREG(mode):
             raise OSError(errno.EINVAL, "not a regular file", key)
-        return Path(key).read_bytes()
+        with _naming(key):
+            return Path(key).read_bytes()
 
     def write(self, key: str, data: bytes) -> None:
         """Write a file of a name of its own in the same folder, sync it, rename it and sync the folder."""
         path = Path(key)
-        self.make_folder(str(path.parent))
         partial = path.with_name(secrets.token_hex(8) + PARTIAL_SUFFIX)
-        try:
-            with partial.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
+        with _naming(key):
+            self.make_folder(str(path.parent))
+            try:
+                with partial.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(partial, path)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+            _sync_folder(path.parent)
 
     def append(self, key: str, data: bytes, *, durable: bool) -> None:
         """Append to a file; after a failure it is as long as before."""
         path = Path(key)
         size = path.stat().st_size if path.exists() else 0
-        try:
-            with path.open("ab") as file:
-                file.write(data)
-                file.flush()
-                if durable:
-                    os.fsync(file.fileno())
-            if durable and not size:
-                _sync_folder(path.parent)  # the name is new
-        except BaseException:
-            with suppress(OSError):
-                os.truncate(path, size)  # or the next line would continue this half
-            raise
+        with _naming(key):
+            try:
+                with path.open("ab") as file:
+                    file.write(data)
+                    file.flush()
+                    if durable:
+                        os.fsync(file.fileno())
+                if durable and not size:
+                    _sync_folder(path.parent)  # the name is new
+            except BaseException:
+                with suppress(OSError):
+                    os.truncate(path, size)  # or the next line would continue this half
+                raise
 
     def delete(self, key: str) -> None:
         """Delete a file."""
@@ -76,7 +81,9 @@ class LocalStore(Store):
         """Return what a path leads to."""
         try:
             return "folder" if stat_module.S_ISDIR(os.stat(key).st_mode) else "file"
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as error:
+            if error.errno not in _NOTHING_THERE:
+                raise
             return "file" if os.path.islink(key) else None
 
     def stat(self, key: str) -> Stat | None:
@@ -84,7 +91,7 @@ class LocalStore(Store):
         try:
             found = os.stat(key)
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+            if error.errno not in (*_NOTHING_THERE, errno.ENAMETOOLONG):
                 raise
             return None
         return _stat(found) if stat_module.S_ISREG(found.st_mode) else None
@@ -92,7 +99,7 @@ class LocalStore(Store):
     def list_folder(self, key: str) -> tuple[list[str], list[str]]:
         """Return the files and folders in a folder; links to folders are folders."""
         with os.scandir(key) as entries:
-            found = [(entry.path, entry.is_dir()) for entry in entries]
+            found = [(entry.path, _holds(entry.is_dir)) for entry in entries]
         return [path for path, is_folder in found if not is_folder], [path for path, is_folder in found if is_folder]
 
     def walk(self, key: str) -> list[str]:
@@ -118,7 +125,7 @@ class LocalStore(Store):
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(entry.path)
-                    elif entry.is_file():
+                    elif _holds(entry.is_file):
                         found[os.path.relpath(entry.path, key)] = _stat(entry.stat())
         return found
 
@@ -147,19 +154,15 @@ class LocalStore(Store):
         """Build a folder beside the old one and rename it."""
         folder = Path(key)
         building, old = folder.with_name(f".{folder.name}"), folder.with_name(f".{folder.name}-old")
-        for leftover in (building, old):  # of a process that was killed
-            shutil.rmtree(leftover, ignore_errors=True)
-        building.mkdir()
+        _remove_leftovers(folder, building, old)  # of a process that was killed
+        building.mkdir(parents=True)
         try:
             build(building)
             if folder.exists():
                 folder.rename(old)
             building.rename(folder)
         finally:
-            if old.exists() and not folder.exists():
-                old.rename(folder)
-            for leftover in (building, old):
-                shutil.rmtree(leftover, ignore_errors=True)
+            _remove_leftovers(folder, building, old)
 
     def remove_leftovers(self, key: str) -> None:
         """Delete unfinished files."""
@@ -178,6 +181,32 @@ def _stat(found: os.stat_result) -> Stat:
 
 def _fail(error: OSError) -> NoReturn:
     raise error
+
+
+def _holds(test: Callable[[], bool]) -> bool:
+    """Return what an entry of a folder says of itself; a link in a circle is neither a file nor a folder."""
+    try:
+        return test()
+    except OSError as error:
+        if error.errno not in _NOTHING_THERE:
+            raise
+        return False
+
+
+def _remove_leftovers(folder: Path, building: Path, old: Path) -> None:
+    if old.exists() and not folder.exists():  # it ended between the two renames
+        old.rename(folder)
+    for leftover in (building, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextmanager
+def _naming(key: str) -> Iterator[None]:
+    """Name the file in errors: a full disk names none, and no person knows the names of unfinished files."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, key) from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -17,8 +17,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from edgefool.errors import UsageError
-from edgefool.storage.run_lock import Lease, RunLock
-from edgefool.storage.store import STORE_THREADS, Kind, Stat, Store, StorePath
+from edgefool.storage.run_lock import Lease
+from edgefool.storage.store import STORE_THREADS, Kind, RunLock, Stat, Store, StorePath
 
 _S3 = ("s3", "s3a")
 

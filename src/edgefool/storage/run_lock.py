@@ -16,7 +16,7 @@ from typing import Protocol
 from filelock import FileLock, Timeout
 
 from edgefool.errors import FormatError, RunError
-from edgefool.storage.store import StorePath
+from edgefool.storage.store import RunLock, StorePath
 
 OWNER = ".owner"
 """Names the process that works in a folder."""
@@ -29,13 +29,6 @@ LEASE_PERIOD = 15.0
 """Seconds from one renewal of a lease to the next."""
 LEASE_TIMEOUT = 60.0
 """Seconds, by the store's own clock, after which a lease that was not renewed has run out."""
-
-
-class RunLock(Protocol):
-    """The right to work in a folder."""
-
-    def check(self) -> None:
-        """Raise `RunError` if another process has taken the folder over, `OSError` if that cannot be found out."""
 
 
 def describe_process() -> str:

@@ -6,10 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
-
-if TYPE_CHECKING:
-    from edgefool.storage.run_lock import RunLock
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
 STORE_THREADS = 32
 """Requests that wait for a store at the same time."""
@@ -22,6 +19,13 @@ class Stat(NamedTuple):
 
     size: int
     version: str
+
+
+class RunLock(Protocol):
+    """The right to work in a folder."""
+
+    def check(self) -> None:
+        """Raise `RunError` if another process has taken the folder over, `OSError` if that cannot be found out."""
 
 
 class Store(ABC):
@@ -112,7 +116,7 @@ class Store(ABC):
         """Delete what killed writers left unfinished below a key."""
 
     @abstractmethod
-    def lock(self, key: str) -> "AbstractContextManager[RunLock]":
+    def lock(self, key: str) -> AbstractContextManager[RunLock]:
         """Keep other processes from opening the run in a folder.
 
         Raises
@@ -231,7 +235,7 @@ class StorePath:
         """Replace the folder; see `Store.replace_folder`."""
         self.store.replace_folder(self.key, build, last)
 
-    def lock(self) -> "AbstractContextManager[RunLock]":
+    def lock(self) -> AbstractContextManager[RunLock]:
         """Keep other processes from opening the run in the folder; see `Store.lock`."""
         return self.store.lock(self.key)
 

@@ -4,28 +4,31 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pytest
 import torch
 
-from edgefool.errors import RunError
-from edgefool.execution import ray_execution
-from edgefool.execution.distributed.ray_pool import Crew
-from edgefool.execution.distributed.worker import Setup
+from edgefool.errors import RunError, UsageError
+from edgefool.execution import RayWorkerPool, RunState, make_ray_pool, run_distributed
+from edgefool.execution.distributed.ray_pool import share_out
+from edgefool.execution.distributed.worker import WorkerConfig
 from edgefool.experiments import Experiment, make_plan
 from edgefool.runs import RunFolder, load_records, open_run
+from edgefool.storage import parse_path
 
 ray = pytest.importorskip("ray", reason="the extra ray is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Ray leaves sockets and logs open
 
 
+def make_config(**changes):
+    return WorkerConfig(None, {}, parse_path("run"), "", **changes)
+
+
 @pytest.fixture(scope="module")
 def machine():
-    """Start Ray once, as `Crew` would; those that find it running leave it so."""
-    with Crew("", Setup(None, {}, Path(), "", device="cpu"), workers=2):
+    """Start Ray once, as `RayWorkerPool` would; those that find it running leave it so."""
+    with RayWorkerPool("", make_config(device="cpu"), workers=2):
         yield
 
 
@@ -33,14 +36,14 @@ def machine():
 def distribute(tmp_path, machine):
     """Return what carries out a plan by two actors, and calls ``watch`` with each step."""
 
-    def distribute(settings, folder="spread", watch=lambda execution, step: None):
+    def distribute(settings, folder="spread", watch=lambda state, step: None):
         plan = make_plan(settings)
         experiment = Experiment(plan)
         with open_run(tmp_path / folder, plan.to_toml(), experiment.cells) as run:
-            execution = ray_execution(experiment, run, workers=2, device="cpu")
-            for step in execution:
-                watch(execution, step)
-            return run, execution
+            state = RunState(experiment, run)
+            for step in run_distributed(state, make_ray_pool(state, workers=2, device="cpu")):
+                watch(state, step)
+            return run, state
 
     return distribute
 
@@ -53,7 +56,7 @@ def actors():
 
 def test_there_is_no_cluster_at_that_address():
     """First of all tests here, before there is one."""
-    with pytest.raises(RunError, match="cannot reach Ray at auto"), Crew("auto", Setup(None, {}, Path(), "")):
+    with pytest.raises(RunError, match="cannot reach Ray at auto"), RayWorkerPool("auto", make_config()):
         pass
 
 
@@ -67,7 +70,7 @@ def test_the_records_are_those_of_a_local_run_on_a_shipped_classifier(distribute
         ],  # N-FGSM makes a whole ε of the sign of a gradient that is zero but for round-off
         "size": 64,
     }
-    run, execution = distribute(settings)
+    run, state = distribute(settings)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as the workers
     try:
@@ -75,22 +78,22 @@ def test_the_records_are_those_of_a_local_run_on_a_shipped_classifier(distribute
     finally:
         torch.set_num_threads(threads)
     alike(run, local)
-    assert len(execution.rates) == 2
-    assert execution.warnings == []
+    assert len(state.rates) == 2
+    assert state.warnings == []
 
 
 def test_a_worker_that_is_killed_loses_nothing(steady, distribute, carry_out, agree):
     killed = []
 
-    def watch(execution, step):
-        if step.record and len(execution.done[execution.tasks[1].folder]) in (2, 4) and len(killed) < 2:
+    def watch(state, step):
+        if step.record and len(state.records[state.cells[1].folder]) in (2, 4) and len(killed) < 2:
             killed.append(actors()[0])
             killed[-1].kill()
 
-    run, execution = distribute(steady, watch=watch)
+    run, state = distribute(steady, watch=watch)
     assert len(killed) == 2
-    assert sum("died, and what it had in hand" in line for line in execution.warnings) >= 1
-    assert len(run.record_lines.path.read_text().splitlines()) == 24, "each was recorded once"
+    assert sum("died; its" in line for line in state.warnings) >= 1
+    assert len(run.record_lines.path.read().splitlines()) == 24, "each was recorded once"
     agree(run, carry_out(steady, "local").run)
 
 
@@ -98,12 +101,12 @@ def test_an_image_that_kills_three_workers_becomes_an_error_record(settings, dis
     make_photo(album / "deadly.png", 7, height=40)
     deadly = {"name": f"{tiny}:deadly", "label": "deadly"}
     plan = {**settings, "classifiers": [deadly], "methods": settings["methods"][:1], "size": "native"}
-    run, execution = distribute(plan)
+    run, state = distribute(plan)
     records = {record.image: record for record in run.records()}
     assert len(records) == 7
     assert [name for name, record in records.items() if record.error] == ["deadly"]
     assert records["deadly"].error.startswith("3 workers died of it; the last: ")
-    assert sum("died" in line for line in execution.warnings) == 3
+    assert sum("died" in line for line in state.warnings) == 3
 
 
 def test_a_folder_that_cannot_be_written_ends_the_run_in_a_line(settings, distribute, tmp_path):
@@ -115,13 +118,11 @@ def test_a_folder_that_cannot_be_written_ends_the_run_in_a_line(settings, distri
         distribute(settings)
 
 
-def share_out(nodes, device="auto", workers=None, cores=None):
+def shares(nodes, device="auto", workers=None, cores=None):
     """Return how many workers machines like these get, and the cores and the share of a GPU of each."""
-    crew = Crew("", Setup(None, {}, Path(), "", device=device), workers, cores)
     resources = [dict(zip(("CPU", "GPU"), node, strict=False)) for node in nodes]
-    crew._ray = SimpleNamespace(nodes=lambda: [{"Alive": True, "Resources": r} for r in resources])
-    size, setup = crew._share_out()
-    return size, setup.cores, setup.gpus
+    size, config = share_out(resources, make_config(device=device), workers, cores)
+    return size, config.cores, config.gpus
 
 
 @pytest.mark.parametrize(
@@ -140,55 +141,36 @@ def share_out(nodes, device="auto", workers=None, cores=None):
     ],
 )
 def test_each_worker_gets_its_share_of_one_machine(nodes, options, expected):
-    assert share_out(nodes, **options) == expected
+    assert shares(nodes, **options) == expected
 
 
 @pytest.mark.parametrize(
-    ("nodes", "options", "told"),
+    ("nodes", "options", "problem"),
     [
-        ([(2,), (2,)], {"cores": 4}, "a worker of 4 CPU cores finds no room: machines have up to 2"),
-        ([(64,), (2, 1)], {"cores": 4}, "a worker of 4 CPU cores finds no room: machines have up to 2"),
-        ([(0,)], {}, "a worker of 1 CPU cores finds no room: machines have up to 0"),
+        ([(2,), (2,)], {"cores": 4}, "there is no room for a worker of 4 CPU cores: machines have up to 2"),
+        ([(64,), (2, 1)], {"cores": 4}, "there is no room for a worker of 4 CPU cores: machines have up to 2"),
+        ([(0,)], {}, "there is no room for a worker of 1 CPU cores: machines have up to 0"),
         ([(8,)], {"device": "cuda"}, "there is no GPU for the workers"),
     ],
 )
-def test_workers_without_room_are_told_of(nodes, options, told):
-    with pytest.raises(RunError, match=told):
-        share_out(nodes, **options)
+def test_workers_without_room_are_refused(nodes, options, problem):
+    with pytest.raises(RunError, match=problem):
+        shares(nodes, **options)
 
 
-def test_paths_count_from_the_drivers_folder(tmp_path, edgefool, tiny, album, monkeypatch, machine):
+def test_paths_count_from_the_drivers_folder(tmp_path, settings, tiny, album, monkeypatch, distribute):
     """The workers are in another one."""
     monkeypatch.chdir(tmp_path)
-    options = ["--classifier", f"{tiny.name}:factory", "--method", "enhance", "--size", 32, "--workers", 2]
-    assert edgefool("attack", album.name, "--out", "run", *options)[0] == 0
-    assert len(RunFolder(tmp_path / "run").records()) == 6
+    datasets = [{"kind": "folder", "name": "pics", "path": album.name}]
+    names = {"datasets": datasets, "classifiers": [{"name": f"{tiny.name}:factory"}]}
+    run, _ = distribute({**settings, **names})
+    assert [record.error for record in run.records()] == [None] * 12
 
 
-def test_without_ray_there_is_one_line(edgefool, tiny, album, tmp_path, monkeypatch):
+def test_without_ray_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    code, _, stderr = edgefool("attack", album, "--out", tmp_path / "run", "--executor", "ray")
-    assert code == 2
-    assert stderr == "error: the executor ray needs Ray: pip install 'edgefool[ray]'\n"
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        (["--executor", "dask"], "--executor dask: local, ray, ray://HOST:PORT or ray://auto"),
-        (["--executor", "ray://"], "--executor ray://: local, ray"),
-        (["--executor", "ray://nonsense"], "--executor ray://nonsense: local, ray"),
-        (["--workers", 1, "--cores", 1000], "--cores 1000: there are"),
-        (["--executor", "local", "--workers", 2], "--workers and --cores are for --executor ray"),
-        (["--executor", "ray", "--device", "cuda:1"], "--device cuda:1: workers are given theirs"),
-    ],
-)
-def test_wrong_options_are_told_in_a_line(edgefool, album, tmp_path, options, told):
-    code, _, stderr = edgefool("attack", album, "--out", tmp_path / "run", *options)
-    assert code == 2
-    assert stderr.startswith(f"error: {told}")
-    assert not (tmp_path / "run").exists()
+    with pytest.raises(UsageError, match=r"^the executor ray needs Ray: pip install 'edgefool\[ray\]'$"):
+        RayWorkerPool("", make_config())
 
 
 def test_the_driver_is_killed_and_a_local_run_goes_on(tmp_path, tiny, album, edgefool, make_photo):

@@ -79,9 +79,7 @@ def test_it_does_what_a_local_run_does(opened, carry_out, settings, agree):
         for outcome in outcomes.values():
             state.note(cell, outcome.record)
         requests = {next(NUMBERS): request for request in state.requests(cell)}
-        worker.submit(
-            [WorkItem(number, cell.folder, "pics", request=request) for number, request in requests.items()]
-        )
+        worker.submit([WorkItem(number, cell.folder, "pics", request=request) for number, request in requests.items()])
         for number, measured in collect(worker, len(requests)).items():
             state.save_measurements(cell, requests[number], measured)
     agree(state.run, carry_out(settings, "local").run)

@@ -6,7 +6,7 @@ import signal
 import textwrap
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from itertools import count
@@ -72,7 +72,8 @@ class RayWorkerPool:
         if not self._ray.is_initialized():
             self._connect()
         try:
-            self.size, self._config = self._share_out()
+            nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+            self.size, self._config = share_out(nodes, self._config, self._wanted, self._wanted_cores)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -120,26 +121,6 @@ class RayWorkerPool:
                 events.append(self._events.get_nowait())
         return events
 
-    def _share_out(self) -> tuple[int, WorkerConfig]:
-        """Return how many workers there will be, and what each gets."""
-        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        with_gpus = [node for node in nodes if node.get("GPU")] if self._config.device != "cpu" else []
-        if self._config.device == "cuda" and not with_gpus:
-            raise RunError("there is no GPU for the workers; the device must be cpu or auto")
-        if with_gpus:
-            gpus = int(sum(node["GPU"] for node in with_gpus))
-            size = self._wanted or gpus
-            each = math.ceil(size / gpus)  # on each GPU
-            fair = min(int(node.get("CPU", 0) // (node["GPU"] * each)) for node in with_gpus)
-            cores, share, device = self._wanted_cores or max(1, fair), 1 / each, "cuda"
-        else:
-            cores, share, device = self._wanted_cores or 1, 0.0, "cpu"
-            size = self._wanted or int(sum(node.get("CPU", 0) // cores for node in nodes))
-        most = max((node.get("CPU", 0) for node in with_gpus or nodes), default=0)
-        if size < 1 or cores > most:
-            raise RunError(f"there is no room for a worker of {cores} CPU cores: machines have up to {most:g}")
-        return size, replace(self._config, device=device, cores=cores, gpus=share)
-
     def _connect(self) -> None:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         if not self._address:
@@ -182,6 +163,34 @@ class RayWorkerPool:
                     self._events.put(WorkerEvent(name, content))
 
         promise.future().add_done_callback(put_event)
+
+
+def share_out(
+    nodes: Sequence[Mapping[str, float]], config: WorkerConfig, workers: int | None, cores: int | None
+) -> tuple[int, WorkerConfig]:
+    """Return how many workers there will be on nodes with these resources ("CPU", "GPU"), and what each gets.
+
+    Raises
+    ------
+    RunError
+        If there is no room for a single one.
+    """
+    with_gpus = [node for node in nodes if node.get("GPU")] if config.device != "cpu" else []
+    if config.device == "cuda" and not with_gpus:
+        raise RunError("there is no GPU for the workers; the device must be cpu or auto")
+    if with_gpus:
+        gpus = int(sum(node["GPU"] for node in with_gpus))
+        size = workers or gpus
+        on_each = math.ceil(size / gpus)
+        fair = min(int(node.get("CPU", 0) // (node["GPU"] * on_each)) for node in with_gpus)
+        cores, share, device = cores or max(1, fair), 1 / on_each, "cuda"
+    else:
+        cores, share, device = cores or 1, 0.0, "cpu"
+        size = workers or int(sum(node.get("CPU", 0) // cores for node in nodes))
+    most = max((node.get("CPU", 0) for node in with_gpus or nodes), default=0)
+    if size < 1 or cores > most:
+        raise RunError(f"there is no room for a worker of {cores} CPU cores: machines have up to {most:g}")
+    return size, replace(config, device=device, cores=cores, gpus=share)
 
 
 def make_ray_pool(
