@@ -49,11 +49,10 @@ def figure(
     from edgefool.runs import read_run
 
     run = read_run(run_folder)
-    default = run.path / "figures" / f"figure{number}"
-    files = [parse_path(file)] if file else [default.with_suffix(suffix) for suffix in (".pdf", ".png")]
+    defaults = [run.path / "figures" / f"figure{number}.{kind}" for kind in ("pdf", "png")]
     selection = {"image": image, "dataset": dataset, "method": method, "classifier": classifier}
     drawing = draw_figure(number, run, load_results(run.path), **selection)
-    for path in files:
+    for path in [parse_path(file)] if file else defaults:
         save_figure(drawing, path)
         out.print(plain(str(path)))
     return 0

@@ -1,4 +1,4 @@
-"""Opening a run to go on with it, and checking one: damage is found, and counts as not done."""
+"""Opening a run to make or resume it, and checking one. Damaged images count as not done."""
 
 import platform
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -27,29 +27,29 @@ _KINDS: tuple[ImageKind, ...] = ("originals", "images", "failures", "structure")
 def open_run(
     path: StorePath | Path | str, plan: str, cells: Sequence[Cell], *, command: str = "", alone: bool = False
 ) -> Iterator[RunFolder]:
-    """Make the folder of a run, or go on with one, and keep other processes out of it.
+    """Make the folder of a run, or resume one, and keep other processes out of it.
 
-    What is damaged (lines whose checksum does not hold, PNGs that are missing or differ from their record's hash)
-    counts as not done and is described in `RunFolder.repaired`. Damaged lines are first copied to ``RUN/damaged``;
-    records of damaged images are invalidated by an appended line.
+    Lines with a wrong checksum, and images whose PNGs are missing or differ from their record's hash, count as not done
+    and are described in `RunFolder.repaired`. Damaged lines are first copied to ``RUN/damaged``; an appended line
+    invalidates the record of a damaged image.
 
     Parameters
     ----------
     path
         The folder, or its address.
     plan : str
-        The plan as TOML; it replaces the one there.
+        The plan as TOML; it replaces the one in the folder.
     cells : sequence of Cell
-        What is going to be worked on: at least one, all of one size and seed.
+        The cells to work on: at least one, all of one size and seed.
     command : str
-        What is being run, for people.
+        The command line, for the run's list of sessions.
     alone : bool
         Refuse a run that holds other cells.
 
     Raises
     ------
     UsageError
-        If the folder holds something else than a run, or a run with other settings; the message says which.
+        If the folder holds something other than a run, or a run with other settings; the message says which.
     FormatError
         If a newer version wrote the run and this one cannot read it; nothing is changed.
     RunError
@@ -120,13 +120,13 @@ def _refuse_other_folder(run: RunFolder) -> None:
     kind = run.path.kind()
     if kind == "file":
         raise UsageError(f"{run.path} is a file; a run needs a folder")
-    is_run = run.plan.exists() or run.cell_lines.inspect().items  # a missing plan will be written
+    is_run = run.plan.exists() or run.cell_lines.inspect().items  # a missing plan is written again
     if kind and not is_run and not _is_fresh(run.path):
         raise UsageError(f"{run.path} is not a run and not empty; name a new folder")
 
 
 def _is_fresh(path: StorePath) -> bool:
-    """Return whether a folder holds no more than a run that was killed before its plan was written."""
+    """Return whether a folder is empty or of a run that was killed before its plan was written."""
     files, folders = path.list_folder()
     return not folders and all(file.name in (LOCK, OWNER) or file.name.endswith(PARTIAL_SUFFIX) for file in files)
 
@@ -148,7 +148,7 @@ def _repair(run: RunFolder, cells: Sequence[Cell], *, alone: bool) -> None:
 def _find_faults(
     run: RunFolder, records: Sequence[Record], folders: Collection[str], known: Mapping[str, FileStamp]
 ) -> tuple[dict[tuple[str, str], str], list[FileStamp]]:
-    """Return what is wrong with records, by their keys, and stamps of files that were read and found right."""
+    """Return what is wrong with records, by their keys, and stamps of the files that were read and are intact."""
     stats = {f"{kind}/{name}": stat for kind in _KINDS for name, stat in (run.path / kind).find().items()}
     whole = [record for record in records if not record.error]
     paths = {record.key: {_inside(run, kind, record): sha for kind, sha in record.files().items()} for record in whole}
@@ -156,7 +156,7 @@ def _find_faults(
 
     def look(item: tuple[str, str]) -> str | FileStamp | None:
         path, sha = item
-        stat = stats.get(path) or (run.path / path).stat()  # some file systems spell a name in another way
+        stat = stats.get(path) or (run.path / path).stat()  # some file systems normalise names
         if stat is None:
             return f"{path} is missing"
         stamp = FileStamp(path=path, size=stat.size, version=stat.version, sha256=sha)
@@ -179,7 +179,7 @@ def _inside(run: RunFolder, kind: ImageKind, record: Record) -> str:
 
 def _session(command: str) -> Session:
     return Session(
-        command=command.encode(errors="backslashreplace").decode(),  # arguments need not be UTF-8
+        command=command.encode(errors="backslashreplace").decode(),  # arguments may not be UTF-8
         date=datetime.now(UTC).isoformat(timespec="milliseconds"),
         python=platform.python_version(),
         platform=platform.platform(),

@@ -8,7 +8,7 @@ import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -45,10 +45,9 @@ class ObjectStore(Store):
         return f"{self.scheme}://{key}"
 
     def read(self, key: str) -> bytes:
-        """Return what an object holds."""
+        """Return the content of an object."""
         with self._client(key) as client:
-            data: bytes = client.cat_file(self.url(key))
-            return data
+            return bytes(client.cat_file(self.url(key)))
 
     def write(self, key: str, data: bytes) -> None:
         """Write an object by one request."""
@@ -56,7 +55,7 @@ class ObjectStore(Store):
             client.pipe_file(self.url(key), data)
 
     def create(self, key: str, data: bytes) -> None:
-        """Write an object if there is none; raise `FileExistsError` if there is, as far as the store can tell."""
+        """Write an object if there is none, else raise `FileExistsError`; ``ENOSYS`` if the store does not check."""
         with self._client(key) as client:
             client.pipe_file(self.url(key), data, mode="create")
 
@@ -66,11 +65,8 @@ class ObjectStore(Store):
 
     def delete(self, key: str) -> None:
         """Delete an object."""
-        try:
-            with self._client(key) as client:
-                client.rm_file(self.url(key))
-        except FileNotFoundError:
-            pass
+        with suppress(FileNotFoundError), self._client(key) as client:
+            client.rm_file(self.url(key))
 
     def kind(self, key: str) -> Kind | None:
         """Return whether there is an object of this name, or others whose names begin with it."""
@@ -157,16 +153,13 @@ class ObjectStore(Store):
         return Lease(StorePath(self, key), self)
 
     def _info(self, key: str) -> dict[str, Any] | None:
-        try:
-            with self._client(key) as client:
-                info: dict[str, Any] = client.info(self.url(key))
-                return info
-        except FileNotFoundError:
-            return None
+        with suppress(FileNotFoundError), self._client(key) as client:
+            return dict(client.info(self.url(key)))
+        return None
 
     @contextmanager
     def _client(self, key: str) -> Iterator[Any]:
-        """Give fsspec's file system, and turn whatever its client raises into an `OSError` with the address."""
+        """Yield fsspec's file system, and turn whatever its client raises into an `OSError` with the address."""
         try:
             yield connect(self.scheme, os.getpid())
         except Exception as error:  # each client has exceptions of its own

@@ -41,7 +41,7 @@ class _HeldByFile:
     """A lock that the operating system holds for this process as long as it lives."""
 
     def check(self) -> None:
-        """Nobody can take it over."""
+        """Do nothing, as nobody can take it over."""
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def file_lock(folder: StorePath) -> Iterator[RunLock]:
     try:
         lock.acquire()
     except Timeout as error:
-        raise RunError(f"another process is working in {folder}{_describe_owner(_read_owner(folder))}") from error
+        raise RunError(f"another process is working in {folder}{_describe_owner(read_owner(folder))}") from error
     except NotImplementedError as error:
         raise RunError(f"the file system of {folder} has no locks; mount it with locks (flock)") from error
     try:
@@ -79,14 +79,14 @@ class LeaseStore(Protocol):
     """What a lease needs of an object store beyond `Store`."""
 
     def create(self, key: str, data: bytes) -> None:
-        """Write an object if there is none, else raise `FileExistsError`; ``ENOSYS`` if the store cannot tell."""
+        """Write an object if there is none, else raise `FileExistsError`; ``ENOSYS`` if the store does not check."""
 
     def modified(self, key: str) -> datetime:
         """Return when an object was written, by the store's clock."""
 
 
 class Lease:
-    """An owner object that a thread renews, so that others see that its process is alive. Enter it to hold it."""
+    """An owner object that a thread renews, to show others that its process is alive. Enter it to hold it."""
 
     def __init__(self, folder: StorePath, store: LeaseStore):
         self._folder, self._path, self._store = folder, folder / OWNER, store
@@ -95,14 +95,14 @@ class Lease:
         self._thread = Thread(target=self._keep, name="edgefool-lease", daemon=True)
 
     def __enter__(self) -> "Lease":
-        if owner := _read_owner(self._folder):
+        if owner := read_owner(self._folder):
             if self._age() < LEASE_TIMEOUT:
                 raise self._refusal(owner)
             self._path.write(self._data)
         else:
             self._create()
         self._last = monotonic()
-        if (owner := _read_owner(self._folder)) != self._data:  # another process came first
+        if (owner := read_owner(self._folder)) != self._data:  # another process came first
             raise self._refusal(owner)
         self._thread.start()
         return self
@@ -111,15 +111,15 @@ class Lease:
         self._end.set()
         self._thread.join()
         with suppress(OSError):  # the next process then waits until the lease has run out
-            if _read_owner(self._folder) == self._data:
+            if read_owner(self._folder) == self._data:
                 self._path.delete()
 
     def check(self) -> None:
-        """Raise `RunError` if another process has taken the folder over, `OSError` if that cannot be found out."""
+        """Raise `RunError` if another process has taken over the folder, `OSError` if the store cannot be reached."""
         if monotonic() - self._last > LEASE_TIMEOUT / 2:  # stopped for a while, or the store is out of reach
             self._renew()
         if self._lost:
-            owner = _describe_owner(_read_owner(self._folder))
+            owner = _describe_owner(read_owner(self._folder))
             raise RunError(
                 f"another process has taken over {self._folder}{owner}, because this one was silent for "
                 f"{LEASE_TIMEOUT:g} seconds; finished work is kept"
@@ -143,7 +143,7 @@ class Lease:
     def _renew(self) -> None:
         with self._renewing:
             start = monotonic()
-            if self._lost or _read_owner(self._folder) != self._data:
+            if self._lost or read_owner(self._folder) != self._data:
                 self._lost = True
                 return
             self._path.write(self._data)
@@ -155,7 +155,7 @@ class Lease:
         probe.write(b"")
         try:
             return (self._store.modified(probe.key) - self._store.modified(self._path.key)).total_seconds()
-        except FileNotFoundError:  # the owner has just ended
+        except FileNotFoundError:  # the owner has just released it
             return inf
         finally:
             probe.delete()
@@ -167,7 +167,8 @@ class Lease:
         )
 
 
-def _read_owner(folder: StorePath) -> bytes:
+def read_owner(folder: StorePath) -> bytes:
+    """Return what the owner of a folder wrote, empty if no process works in it."""
     try:
         return (folder / OWNER).read()
     except FileNotFoundError:
