@@ -1,4 +1,4 @@
-"""How many images an attack can take at a time."""
+"""How many images to attack at a time."""
 
 from collections.abc import Callable
 
@@ -9,20 +9,20 @@ from torch import Tensor, nn
 from edgefool.attacks import Attack
 
 MAX_BATCH = {"cpu": 4, "cuda": 128}
-"""By type of device. More images at a time are no faster: one fills the cores of a CPU, this many fill a GPU."""
+"""By type of device. Larger batches are no faster: one image keeps the cores of a CPU busy, 128 keep a GPU busy."""
 
 _USABLE = 0.8  # of the memory that is free
 
 
 class BatchSize:
-    """Chooses the batch size for images of a shape by the memory that is free at the first call.
+    """Chooses the batch size for each image shape by the memory that is free at its first call.
 
     Parameters
     ----------
     attack
-        It holds images and state of its own.
+        The attack, which needs memory per pixel.
     memory
-        What its classifier keeps of them.
+        The memory that its classifier needs.
     share
         Share of the free memory that may be used.
     """
@@ -39,7 +39,7 @@ class BatchSize:
         return self._known[shape]
 
     def need(self, shape: torch.Size) -> int:
-        """Return the bytes that one image (3, H, W) takes, roughly."""
+        """Return roughly the bytes that one image (3, H, W) needs."""
         return int(1.2 * self._memory(shape)) + self._attack.bytes_per_pixel * shape[1] * shape[2]
 
 
@@ -49,7 +49,7 @@ class ActivationMemory:
     Parameters
     ----------
     classifier, device
-        The classifier and where it is.
+        The classifier and its device.
     """
 
     def __init__(self, classifier: nn.Module, device: torch.device):
@@ -76,13 +76,13 @@ def saved_bytes(function: Callable[[], object], owned: set[int]) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        result = function()  # alive until the end, so that no storage is counted in another's place
+        result = function()  # kept alive, so that no storage reuses the address of another
     del result
     return sum(size for pointer, size in storages.items() if pointer not in owned)
 
 
 def free_memory(device: torch.device, share: float = 1.0) -> int:
-    """Return the bytes of a device's memory that may be used by one of several processes with this share."""
+    """Return the bytes of a device's memory that a process with this share of it may use."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(_USABLE * share * (torch.cuda.mem_get_info(device)[0] + unused))

@@ -1,4 +1,4 @@
-"""Types of pydantic fields that hold paths, in a module of their own so that the command line starts without pydantic."""
+"""Types of pydantic fields that hold paths, in a separate module as the command line starts without pydantic."""
 
 from pathlib import Path
 from typing import Annotated
