@@ -1,4 +1,4 @@
-"""The commands that read runs (`edgefool report`, `figure` and `check`), and how others show their results."""
+"""The commands that read runs (`edgefool report`, `figure` and `check`), and the output that other commands share."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +20,7 @@ def report(
     run_folder: RunArgument,
     images: Annotated[int, typer.Option(min=0, help="The most images that the gallery shows.")] = 3000,
 ) -> int:
-    """Write RUN/report/index.html again: tables, figures and a gallery, in a folder that can be sent as it is."""
+    """Rewrite RUN/report/index.html: tables, figures and a gallery, in a self-contained folder."""
     from edgefool.report import load_results, make_tables
     from edgefool.runs import read_run
 
@@ -84,7 +84,7 @@ def show_results(results: "Results", folder: StorePath | None) -> "dict[str, pd.
 
 
 def write_page(run: "RunFolder", results: "Results", tables: "dict[str, pd.DataFrame]", images: int = 3000) -> None:
-    """Write the page of a run and print where it is."""
+    """Write the page of a run and print its path."""
     from edgefool.report import write_report
 
     with err.status("writing the report"):

@@ -19,51 +19,31 @@ class BatchSize:
 
     Parameters
     ----------
-    attack
-        The attack, which needs memory per pixel.
-    memory
-        The memory that its classifier needs.
+    attack, classifier
+        The attack, and the classifier that it attacks.
+    device
+        The classifier's device.
     share
         Share of the free memory that may be used.
     """
 
-    def __init__(self, attack: Attack, memory: "ActivationMemory", share: float = 1.0):
-        self._attack, self._memory, self._share = attack, memory, share
+    def __init__(self, attack: Attack, classifier: nn.Module, device: torch.device, share: float = 1.0):
+        self._attack, self._classifier, self._device, self._share = attack, classifier, device, share
         self._known: dict[torch.Size, int] = {}
 
     def __call__(self, shape: torch.Size) -> int:
         """Return how many images (3, H, W) fit, at least 1."""
         if shape not in self._known:
-            fitting = free_memory(self._memory.device, self._share) // self.need(shape)
-            self._known[shape] = max(1, min(fitting, MAX_BATCH.get(self._memory.device.type, 1)))
+            fitting = free_memory(self._device, self._share) // self.need(shape)
+            self._known[shape] = max(1, min(fitting, MAX_BATCH.get(self._device.type, 1)))
         return self._known[shape]
 
     def need(self, shape: torch.Size) -> int:
-        """Return roughly the bytes that one image (3, H, W) needs."""
-        return int(1.2 * self._memory(shape)) + self._attack.bytes_per_pixel * shape[1] * shape[2]
-
-
-class ActivationMemory:
-    """The bytes that a classifier keeps of an image for its backward pass, measured once for each shape.
-
-    Parameters
-    ----------
-    classifier, device
-        The classifier and its device.
-    """
-
-    def __init__(self, classifier: nn.Module, device: torch.device):
-        self.device = device
-        self._classifier = classifier
-        self._known: dict[torch.Size, int] = {}
-
-    def __call__(self, shape: torch.Size) -> int:
-        """Return the bytes for one image (3, H, W)."""
-        if shape not in self._known:
-            image = torch.zeros(1, *shape, device=self.device, requires_grad=True)
-            owned = {tensor.untyped_storage().data_ptr() for tensor in self._classifier.state_dict().values()}
-            self._known[shape] = saved_bytes(lambda: self._classifier(image), owned)
-        return self._known[shape]
+        """Return roughly the bytes that one image (3, H, W) needs, measured by a forward pass of the classifier."""
+        image = torch.zeros(1, *shape, device=self._device, requires_grad=True)
+        owned = {tensor.untyped_storage().data_ptr() for tensor in self._classifier.state_dict().values()}
+        activations = saved_bytes(lambda: self._classifier(image), owned)
+        return int(1.2 * activations) + self._attack.bytes_per_pixel * shape[1] * shape[2]
 
 
 def saved_bytes(function: Callable[[], object], owned: set[int]) -> int:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from edgefool.execution.batch_size import ActivationMemory, BatchSize
+from edgefool.execution.batch_size import BatchSize
 from edgefool.execution.cell_attack import THREADS, CellAttack, Outcome
 from edgefool.execution.measurer import Measurer
 from edgefool.execution.state import CellProgress, RunState, Step
@@ -33,12 +33,11 @@ def run_local(state: RunState, *, batch_size: int | None = None, measure: bool =
         If an attack, or the classifier in it, raises an exception.
     """
     experiment, device = state.experiment, torch.device(state.experiment.device)
-    memories = {c.fingerprint: ActivationMemory(c, device) for c in experiment.all_classifiers}
     with ThreadPoolExecutor(THREADS, "edgefool") as pool:
         measurer = Measurer(state.run, experiment.all_classifiers, pool, experiment.lpips)
         for cell in state.cells:
-            memory = memories[cell.job.cell.fingerprint]
-            yield from _attack(state, cell, batch_size or BatchSize(cell.job.attack, memory), pool)
+            fitting = batch_size or BatchSize(cell.job.attack, cell.job.classifier, device)
+            yield from _attack(state, cell, fitting, pool)
             for request in state.requests(cell) if measure else ():
                 yield state.save_measurements(cell, request, measurer(request))
 

@@ -133,14 +133,12 @@ class Measurer:
                 png=ref.png,
                 classifier=classifier.name,
                 fingerprint=classifier.fingerprint,
-                predicted=predicted,
-                probability=probability,
-                scores=dict(zip(squeezers, row, strict=True)),
+                predicted=int(classes[row]),
+                probability=float(probabilities[row]),
+                scores=dict(zip(squeezers, scores[row].tolist(), strict=True)),
             )
-            for ref, known, predicted, probability, row in zip(
-                refs, finite.tolist(), classes.tolist(), probabilities.tolist(), scores.tolist(), strict=True
-            )
-            if known
+            for row, ref in enumerate(refs)
+            if finite[row]
         ]
 
     def _compare(self, measured: Measurements, refs: Sequence[ImageRef], images: Tensor) -> None:

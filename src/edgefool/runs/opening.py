@@ -1,18 +1,19 @@
 """Opening a run to make or resume it, and checking one. Damaged images count as not done."""
 
 import platform
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from edgefool.errors import UsageError
 from edgefool.runs.cell import Cell
 from edgefool.runs.formats import check_format, write_format
-from edgefool.runs.records import FileStamp, ImageKind, Record, Session, sha256
+from edgefool.runs.records import CellLine, FileStamp, ImageKind, Record, Session, sha256
 from edgefool.runs.run_folder import RunFolder, explain_failure, explain_format, read_run
 from edgefool.storage import StorePath
 from edgefool.storage.keyed_log import KeyedLog
@@ -20,6 +21,7 @@ from edgefool.storage.run_lock import LOCK, OWNER, PARTIAL_SUFFIX
 from edgefool.storage.store import STORE_THREADS
 
 _PACKAGES = ("edgefool", "torch", "torchvision", "kornia", "numpy", "pillow")
+Faults = Mapping[tuple[str, str], str]  # by the key of a record
 _KINDS: tuple[ImageKind, ...] = ("originals", "images", "failures", "structure")
 
 
@@ -88,10 +90,9 @@ def check_run(path: StorePath | Path | str) -> list[str]:
     run = read_run(path)
     with explain_format(run.path):
         inspections = [log.inspect() for log in _logs(run)]
-    faults = [line.describe(inspection.path) for inspection in inspections for line in inspection.damaged]
-    folders = {line.folder for line in inspections[0].items}
-    found, _ = _find_faults(run, inspections[1].items, folders, {})
-    return faults + [f"{image} of {cell}: {fault}" for (cell, image), fault in found.items()]
+    damaged = [line.describe(inspection.path) for inspection in inspections for line in inspection.damaged]
+    faults, _ = _find_faults(run, inspections[0].items, inspections[1].items, {})
+    return damaged + _describe(faults)
 
 
 def refuse_other_settings(run: StorePath, known: Iterable[Cell], cells: Sequence[Cell], *, alone: bool) -> None:
@@ -139,23 +140,25 @@ def _repair(run: RunFolder, cells: Sequence[Cell], *, alone: bool) -> None:
     for inspection in inspections:
         run.repaired += inspection.repair(run.path / "damaged")
     known = {stamp.path: stamp for stamp in inspections[-1].items}
-    faults, stamps = _find_faults(run, inspections[1].items, {line.folder for line in inspections[0].items}, known)
+    faults, stamps = _find_faults(run, inspections[0].items, inspections[1].items, known)
     run.record_lines.invalidate(faults)
     run.stamp_lines.append(stamps, durable=False)
-    run.repaired += [f"{image} of {cell}: {fault}" for (cell, image), fault in faults.items()]
+    run.repaired += _describe(faults)
 
 
 def _find_faults(
-    run: RunFolder, records: Sequence[Record], folders: Collection[str], known: Mapping[str, FileStamp]
-) -> tuple[dict[tuple[str, str], str], list[FileStamp]]:
+    run: RunFolder, cells: Sequence[CellLine], records: Sequence[Record], known: Mapping[str, FileStamp]
+) -> tuple[Faults, list[FileStamp]]:
     """Return what is wrong with records, by their keys, and stamps of the files that were read and are intact."""
     stats = {f"{kind}/{name}": stat for kind in _KINDS for name, stat in (run.path / kind).find().items()}
     whole = [record for record in records if not record.error]
-    paths = {record.key: {_inside(run, kind, record): sha for kind, sha in record.files().items()} for record in whole}
-    expected = {item for of_record in paths.values() for item in of_record.items()}
+    expected = {
+        record.key: [(run.image_path(kind, record).relative_to(run.path), sha) for kind, sha in record.files().items()]
+        for record in whole
+    }
 
-    def look(item: tuple[str, str]) -> str | FileStamp | None:
-        path, sha = item
+    def check_file(file: tuple[str, str]) -> str | FileStamp | None:
+        path, sha = file
         stat = stats.get(path) or (run.path / path).stat()  # some file systems normalise names
         if stat is None:
             return f"{path} is missing"
@@ -164,17 +167,19 @@ def _find_faults(
             return None
         return stamp if sha256((run.path / path).read()) == sha else f"{path} was changed"
 
+    distinct = set(chain.from_iterable(expected.values()))
     with ThreadPoolExecutor(STORE_THREADS) as pool:
-        found = dict(zip(expected, pool.map(look, expected), strict=True))
+        found = dict(zip(distinct, pool.map(check_file, distinct), strict=True))
+    folders = {line.folder for line in cells}
     faults = {record.key: "its cell is unknown" for record in records if record.cell not in folders}
-    for key, of_record in paths.items():
-        if fault := next((found[item] for item in of_record.items() if isinstance(found[item], str)), None):
+    for key, files in expected.items():
+        if fault := next((found[file] for file in files if isinstance(found[file], str)), None):
             faults.setdefault(key, str(fault))
     return faults, [stamp for stamp in found.values() if isinstance(stamp, FileStamp)]
 
 
-def _inside(run: RunFolder, kind: ImageKind, record: Record) -> str:
-    return run.image_path(kind, record).relative_to(run.path)
+def _describe(faults: Faults) -> list[str]:
+    return [f"{image} of {cell}: {fault}" for (cell, image), fault in faults.items()]
 
 
 def _session(command: str) -> Session:

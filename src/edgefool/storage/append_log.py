@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 from edgefool.storage.store import STORE_THREADS, StorePath
@@ -35,10 +36,8 @@ class AppendLog:
     def read(self) -> list[bytes]:
         """Return the content of the file and of its segments, in order."""
         for _ in range(_TRIES):
-            try:
+            with suppress(FileNotFoundError):  # the segments were merged after they were listed
                 return self._read()
-            except FileNotFoundError:  # merged since its segments were listed
-                continue
         return self._read()
 
     def append(self, data: bytes, *, durable: bool = True) -> None:

@@ -14,7 +14,7 @@ import torch
 
 from edgefool.attacks import attack_from_settings
 from edgefool.errors import RunError, UsageError
-from edgefool.execution.batch_size import MAX_BATCH, ActivationMemory, BatchSize
+from edgefool.execution.batch_size import MAX_BATCH, BatchSize
 from edgefool.execution.cell_attack import CellAttack, Outcome
 from edgefool.execution.distributed.work_queue import WorkItem
 from edgefool.execution.measurer import Measurements, Measurer
@@ -108,8 +108,6 @@ class Worker:
         for cell in config.cells.values():
             if cell.fingerprint not in self._classifiers:
                 raise UsageError(f"{_where()} has other weights or code of {cell.classifier} than the driver")
-        device = torch.device(config.device)
-        self._memories = {key: ActivationMemory(found, device) for key, found in self._classifiers.items()}
         self._pool = ThreadPoolExecutor(_THREADS, "edgefool")
         lpips = load_lpips(config.plan.lpips, config.device) if config.plan.lpips else None
         self._measurer = Measurer(self._run, self._classifiers.values(), self._pool, lpips)
@@ -169,15 +167,15 @@ class Worker:
     def _attack(self, folder: str) -> None:
         """Attack photos of a cell until another cell or a request is next, or no item is left."""
         cell = self._config.cells[folder]
-        attack = attack_from_settings(cell.method, cell.constants)
-        memory = self._memories[cell.fingerprint]
+        classifier, attack = self._classifiers[cell.fingerprint], attack_from_settings(cell.method, cell.constants)
+        device = torch.device(self._config.device)
         active = CellAttack(
             self._run,
             folder,
             cell,
-            self._classifiers[cell.fingerprint],
+            classifier,
             attack,
-            self._config.batch_size or BatchSize(attack, memory, self._memory_share),
+            self._config.batch_size or BatchSize(attack, classifier, device, self._memory_share),
             self._pool,
             self._save,
             memory_share=self._memory_share,
