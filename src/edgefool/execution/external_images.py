@@ -43,7 +43,7 @@ class ExternalImages:
     Raises
     ------
     UsageError
-        If a folder is missing or empty, two images of a folder have the same name, or an adversarial image has no
+        If a folder is missing or empty, two images in a folder have the same name, or an adversarial image has no
         original.
     """
 

@@ -1,7 +1,6 @@
 """The facts about a run on its page: datasets, classifiers, methods, machines and failures."""
 
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,6 @@ from edgefool.runs import RunFolder
 from edgefool.text import plain
 
 _MAX_NAMED = 200  # images for each reason
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Images that failed for the same reason: the first by name, and how many more."""
-
-    reason: str
-    images: list[str]
-    more: int
 
 
 def run_facts(run: RunFolder, results: Results) -> dict[str, Any]:
@@ -43,14 +33,14 @@ def run_facts(run: RunFolder, results: Results) -> dict[str, Any]:
     }
 
 
-def _failures(results: Results) -> list[Failure]:
-    """Return the images that could not be attacked by reason, the most frequent reason first."""
+def _failures(results: Results) -> list[dict[str, Any]]:
+    """Return the images that could not be attacked, by reason, the most frequent first."""
     reasons: dict[str, list[str]] = defaultdict(list)
     for folder, records in results.errors.items():
         for record in records:
             reasons[plain(str(record.error))].append(plain(f"{record.source} ({folder})"))
     return [
-        Failure(reason, images[:_MAX_NAMED], max(0, len(images) - _MAX_NAMED))
+        {"reason": reason, "images": images[:_MAX_NAMED], "more": max(0, len(images) - _MAX_NAMED)}
         for reason, images in sorted(reasons.items(), key=lambda item: -len(item[1]))
     ]
 

@@ -1,4 +1,4 @@
-"""One process at a time works in a run folder: a file lock where there is one, else a lease that is renewed."""
+"""Locks a run folder for one process: with a file lock on a disk, with a renewed lease in an object store."""
 
 import errno
 import json
@@ -19,20 +19,20 @@ from edgefool.errors import FormatError, RunError
 from edgefool.storage.store import RunLock, StorePath
 
 OWNER = ".owner"
-"""Names the process that works in a folder."""
+"""The file that names the process that works in a folder."""
 LOCK = ".lock"
 """The file that is locked on a disk."""
 PARTIAL_SUFFIX = ".partial"
-"""Ends the names of unfinished files; leftovers may be deleted."""
+"""Suffix of unfinished files; leftovers may be deleted."""
 
 LEASE_PERIOD = 15.0
 """Seconds from one renewal of a lease to the next."""
 LEASE_TIMEOUT = 60.0
-"""Seconds, by the store's own clock, after which a lease that was not renewed has run out."""
+"""Seconds, by the store's own clock, after which a lease that is not renewed expires."""
 
 
 def describe_process() -> str:
-    """Return which process this is, for people; no two processes share the text."""
+    """Return a readable description of this process, unique to it."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     return f"process {os.getpid()} on {socket.gethostname()}, {now}"
 
@@ -66,7 +66,7 @@ def file_lock(folder: StorePath) -> Iterator[RunLock]:
         (folder / OWNER).write(describe_process().encode())
         yield _HeldByFile()
     except FormatError:
-        if is_new:  # a run that is refused stays as it was
+        if is_new:  # leave a refused run unchanged
             (folder / LOCK).delete()
         raise
     finally:
@@ -76,7 +76,7 @@ def file_lock(folder: StorePath) -> Iterator[RunLock]:
 
 
 class LeaseStore(Protocol):
-    """What a lease needs of an object store beyond `Store`."""
+    """The methods of an object store that a lease needs beyond `Store`."""
 
     def create(self, key: str, data: bytes) -> None:
         """Write an object if there is none, else raise `FileExistsError`; ``ENOSYS`` if the store does not check."""
@@ -110,13 +110,13 @@ class Lease:
     def __exit__(self, *_: object) -> None:
         self._end.set()
         self._thread.join()
-        with suppress(OSError):  # the next process then waits until the lease has run out
+        with suppress(OSError):  # otherwise the next process waits until the lease expires
             if read_owner(self._folder) == self._data:
                 self._path.delete()
 
     def check(self) -> None:
         """Raise `RunError` if another process has taken over the folder, `OSError` if the store cannot be reached."""
-        if monotonic() - self._last > LEASE_TIMEOUT / 2:  # stopped for a while, or the store is out of reach
+        if monotonic() - self._last > LEASE_TIMEOUT / 2:  # the process was suspended, or the store is unreachable
             self._renew()
         if self._lost:
             owner = _describe_owner(read_owner(self._folder))
@@ -137,7 +137,7 @@ class Lease:
 
     def _keep(self) -> None:
         while not self._end.wait(LEASE_PERIOD) and not self._lost:
-            with suppress(OSError):  # the store may come back before the lease runs out
+            with suppress(OSError):  # the store may be reachable again before the lease expires
                 self._renew()
 
     def _renew(self) -> None:
