@@ -26,7 +26,7 @@ from edgefool.storage import StorePath
 
 THREADS = min(os.cpu_count() or 1, 8)
 """How many threads read, judge and write images."""
-_MAX_UNSAVED = 4 * THREADS  # finished images that wait in memory to be saved
+_MAX_UNSAVED = 4 * THREADS  # finished images waiting in memory to be saved
 
 
 class Outcome(NamedTuple):
@@ -91,17 +91,17 @@ class CellAttack:
     ):
         self._run, self._folder, self._cell = run, folder, cell
         self._classifier, self._attack, self._batch_size = classifier, attack, batch_size
-        self._pool, self._keep, self._memory_share = pool, save, memory_share
+        self._pool, self._make_durable, self._memory_share = pool, save, memory_share
         self._on_idle, self._clock = on_idle, clock
         self._device = device_of(classifier)
         self._batch = ActiveBatch(attack, classifier, batch_size)
-        self._shape = torch.Size()  # of the images that were last in the batch
+        self._shape = torch.Size()  # of the images most recently in the batch
         self._reading: deque[Future[PendingImage | Outcome]] = deque()
         self._saving: deque[Future[Outcome]] = deque()
         self._failed: list[Outcome] = []
 
     def __len__(self) -> int:
-        """Return how many photos were admitted and not returned yet."""
+        """Return how many photos were admitted but not yet returned."""
         return len(self._reading) + len(self._batch) + len(self._saving) + len(self._failed)
 
     def room(self) -> int:
@@ -212,12 +212,12 @@ class CellAttack:
             outcome, files = self._judge(image, result)
         except ImageError as error:
             return self._fail(image.photo, str(error), image.sha256)
-        self._keep(outcome, files)
+        self._make_durable(outcome, files)
         return outcome
 
     def _fail(self, photo: Photo, reason: str, digest: str | None = None) -> Outcome:
         outcome = Outcome(error_record(self._folder, self._cell, photo, reason, digest))
-        self._keep(outcome, {})
+        self._make_durable(outcome, {})
         return outcome
 
     def _judge(self, image: PendingImage, result: AttackResult) -> tuple[Outcome, dict[StorePath, bytes]]:

@@ -24,7 +24,7 @@ from edgefool.runs import Cell, RunFolder
 from edgefool.storage import StorePath
 
 _TRIES = 4
-_THREADS = 4  # that read, judge and write images
+_THREADS = 4  # to read, judge and write images
 
 
 @dataclass(frozen=True)
