@@ -42,8 +42,8 @@ class LocalStore(Store):
         """Write a temporary file in the same folder, sync it, rename it and sync the folder."""
         path = Path(key)
         partial = path.with_name(secrets.token_hex(8) + PARTIAL_SUFFIX)
+        self.make_folder(str(path.parent))
         with _naming(key):
-            self.make_folder(str(path.parent))
             try:
                 with partial.open("wb") as file:
                     file.write(data)
@@ -125,10 +125,11 @@ class LocalStore(Store):
         folder = Path(key)
         if folder.is_dir():
             return
-        missing = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in missing:
-            _sync_folder(path.parent)
+        with _naming(key):
+            missing = [path for path in (folder, *folder.parents) if not path.exists()]
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in missing:
+                _sync_folder(path.parent)
 
     def copy_to(self, key: str, target: Path) -> None:
         """Link the file, or copy it to another disk or where there are no links."""
