@@ -16,7 +16,7 @@ from edgefool.datasets import DatasetEntry
 from edgefool.errors import RunError, UsageError, unknown
 from edgefool.metrics import PAPER_SQUEEZERS, SQUEEZERS
 from edgefool.runs.cell import Constants, Size
-from edgefool.storage import StorePath, parse_path
+from edgefool.storage import StorePath, local_path, parse_path
 from edgefool.storage.fields import LocalPath
 from edgefool.storage.paths import is_address
 
@@ -42,7 +42,7 @@ def _check_squeezer(name: str) -> str:
 def _absolute_factory(name: str) -> str:
     """Make the path of a factory in a user's file absolute: other processes may run in other folders."""
     file, colon, function = name.rpartition(".py:")
-    return f"{os.path.abspath(file)}{colon}{function}" if colon else name
+    return f"{local_path(file)}{colon}{function}" if colon else name
 
 
 class _Entry(BaseModel):
