@@ -13,14 +13,15 @@ from torch import Tensor, nn
 
 from edgefool.attacks.attack import AboveOne, Count, IterativeAttack, Lightness, Positive
 from edgefool.attacks.functional import clean_logits, margin
-from edgefool.attacks.learner import FromIdentity, FromSmoother, Learner, Weights
+from edgefool.attacks.learner import Weights, clipped_adam, muon_and_adam
 from edgefool.attacks.state import State
-from edgefool.filters import fcnn, guided_filter, l0_smooth
+from edgefool.filters import fcnn, guided_filter, identity_parameters, l0_smooth, smoother_parameters
 from edgefool.filters.detail_enhancement import V1, V2, V3, enhance_lab
 from edgefool.filters.l0_smoothing import BETA_MAX, KAPPA, LAMBDA
 from edgefool.images import round_to_8_bits
 
-LEARNERS: dict[str, type[Learner]] = {"smoother": FromSmoother, "identity": FromIdentity}
+LEARNING_RATES = {"smoother": 2e-3, "identity": 1e-3}
+"""Defaults, by where the networks start."""
 
 
 @plain_dataclass(kw_only=True)
@@ -99,8 +100,8 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
     @field_validator("learning_rate", mode="before")
     @classmethod
     def _choose_learning_rate(cls, value: object, info: ValidationInfo) -> object:
-        learner = LEARNERS.get(info.data.get("start", ""))  # none where the start was refused
-        return learner.default_rate if value is None and learner else value
+        # An invalid start is not in the data; its own error comes first.
+        return LEARNING_RATES.get(info.data.get("start", "")) if value is None else value
 
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> EdgeFoolState:
         """Smooth the images, convert them to Lab and start their networks."""
@@ -109,17 +110,20 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
             clean_logits(classifier, images).argmax(1),
             lab=rgb_to_lab(images),
             target=l0_smooth(images, self.lam, self.l0_kappa, self.beta_max),
-            weights=self._learner.start(images, seeds),
+            weights=Weights.start(torch.stack([self._initial_parameters(int(seed)) for seed in seeds]).to(images)),
             fooled=torch.zeros(len(images), dtype=torch.bool, device=images.device),
             structure=images.clone(),
             smoothing_loss=torch.full((len(images),), torch.inf, dtype=torch.float64, device=images.device),
         )
 
-    @property
-    def _learner(self) -> Learner:
+    def _initial_parameters(self, seed: int) -> Tensor:
+        return identity_parameters(seed) if self.start == "identity" else smoother_parameters()
+
+    def _learn(self, weights: Weights, gradients: Tensor) -> None:
         if self.start == "identity":
-            return FromIdentity(self.learning_rate, self.max_gradient_norm)
-        return FromSmoother(self.learning_rate)
+            clipped_adam(weights, gradients, self.learning_rate, self.max_gradient_norm)
+        else:
+            muon_and_adam(weights, gradients, self.learning_rate)
 
     def step(self, classifier: nn.Module, state: EdgeFoolState) -> None:
         """Judge the images of the networks as they are, then train those networks that are not finished."""
@@ -141,7 +145,7 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
             losses = self.alpha * smoothing_losses + adversarial_losses  # Eq. 5
             gradients = torch.autograd.grad(losses[going].sum(), list(compress(parameters, going.tolist())))
             with state.weights.subset(going) as weights:
-                self._learner.learn(weights, torch.stack(gradients))
+                self._learn(weights, torch.stack(gradients))
             state.backward_passes += going.to(state.backward_passes.device)
 
     def _keep_the_best(

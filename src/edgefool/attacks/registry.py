@@ -5,7 +5,7 @@ from dataclasses import fields
 from functools import cache
 from typing import get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from edgefool.attacks.attack import AbsentValue, Attack
 from edgefool.attacks.cw import CW
@@ -42,7 +42,7 @@ def make_attack(method: str, constants: Mapping[str, object]) -> Attack:
         if name not in names:
             raise unknown(f"field of {method}", name, names)
     try:
-        return _adapter(attack).validate_python(dict(constants))
+        return attack(**constants)
     except ValidationError as error:
         first = error.errors()[0]
         message = first["msg"][0].lower() + first["msg"][1:]
@@ -71,11 +71,6 @@ def _find(method: str) -> type[Attack]:
     if method not in METHODS:
         raise unknown("method", method, METHODS)
     return METHODS[method]
-
-
-@cache
-def _adapter(attack: type[Attack]) -> TypeAdapter[Attack]:
-    return TypeAdapter(attack)
 
 
 @cache

@@ -3,6 +3,7 @@
 Names are ``torchvision:NAME``, ``timm:NAME`` and, for the networks of `edgefool.classifiers.shipped`, ``shipped:NAME``.
 """
 
+import importlib
 from collections.abc import Callable, Mapping
 from types import ModuleType
 
@@ -84,8 +85,6 @@ def _build_shapes(build: Builder, num_classes: int) -> nn.Module:
 
 def _import_timm(architecture: str) -> ModuleType:
     try:
-        import timm
+        return importlib.import_module("timm")
     except ImportError as error:
         raise UsageError(f"{architecture} needs timm: pip install 'edgefool[timm]'") from error
-    module: ModuleType = timm
-    return module

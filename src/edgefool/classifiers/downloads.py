@@ -18,9 +18,10 @@ from urllib.request import Request, urlopen
 from filelock import FileLock
 from platformdirs import user_cache_path
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
 from edgefool.errors import RunError, UsageError
+from edgefool.storage import parse_path
 
 _CHUNK = 1 << 16  # bytes
 _TIMEOUT = 30  # seconds without a byte
@@ -113,13 +114,7 @@ def _save(response: HTTPResponse, partial: Path, have: int, progress: bool) -> N
 
 def _bar(progress: bool) -> Progress:
     console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
+    columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
     return Progress(*columns, console=console, transient=True, disable=not (progress and console.is_terminal))
 
 
@@ -135,9 +130,7 @@ def _verify(path: Path, sha256: str | None, validate: Callable[[Path], object] |
                 validate(path)
         except UsageError as error:
             raise _reject(path, str(error)) from error
-        fresh = record.with_name(f"{record.name}.new")
-        fresh.write_text(f"{found}  {path.name}\n")  # as sha256sum does
-        fresh.replace(record)
+        parse_path(record).write(f"{found}  {path.name}\n".encode())  # as sha256sum does
     elif not found.startswith(expected):
         renew = "" if sha256 else f", after deleting {record} if you trust the new file"
         raise _reject(path, f"{path} has SHA-256 {found[:16]}..., not {expected[:16]}...", renew)

@@ -3,7 +3,6 @@
 https://arxiv.org/abs/1409.0575
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -16,7 +15,6 @@ from edgefool.storage import StorePath
 from edgefool.storage.fields import AnyPath
 
 _WNID = re.compile(r"n[0-9]{8}")
-_PER_CLASS = 3  # Sec. 4 of the paper
 
 
 class ImageNet(Dataset):
@@ -52,7 +50,7 @@ class ImageNet(Dataset):
     def _find_all(self, known: KnownNames, allow_missing: bool) -> list[Photo]:
         labels, others = self._read_folders()
         if self.subset == "paper":
-            stems = _read("imagenet_subset.txt")
+            stems = paper_subset()
             found = match_stems(self.name, labels, stems)
             check_missing(self.name, [s for s in stems if s not in found], len(stems), self.path, allow_missing)
             return label_photos(self.name, self.path, {found[s]: labels[found[s]] for s in stems if s in found}, known)
@@ -109,31 +107,16 @@ def imagenet_wnids() -> tuple[str, ...]:
     return _read("imagenet_wnids.txt")
 
 
-def paper_subset(seed: int = 0) -> list[str]:
-    """Draw 3 validation images of each class, as Sec. 4 of the paper does; its own list is unpublished.
+def paper_subset() -> list[str]:
+    """Return the stems of 3 validation images of each class, as in Sec. 4 of the paper; its own list is unpublished.
 
-    Parameters
-    ----------
-    seed
-        The list that comes with the package is that of seed 0.
-
-    Returns
-    -------
-    list of str
-        3,000 stems in their order: of each class, the 3 whose ASCII text ``edgefool:SEED:STEM`` has the smallest
-        SHA-256.
+    Ours holds, in sorted order, the 3 images of each class whose ASCII text ``edgefool:0:STEM`` has the smallest
+    SHA-256.
 
     >>> paper_subset()[:2]
     ['ILSVRC2012_val_00000020', 'ILSVRC2012_val_00000051']
     """
-    stems: dict[int, list[str]] = {}
-    for stem, label in imagenet_labels().items():
-        stems.setdefault(label, []).append(stem)
-
-    def lot(stem: str) -> bytes:
-        return hashlib.sha256(f"edgefool:{seed}:{stem}".encode("ascii")).digest()
-
-    return sorted(stem for group in stems.values() for stem in sorted(group, key=lot)[:_PER_CLASS])
+    return list(_read("imagenet_subset.txt"))
 
 
 @cache

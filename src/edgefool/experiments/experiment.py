@@ -1,8 +1,11 @@
 """A plan with all that it names at hand: photos, classifiers and attacks."""
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
+from itertools import combinations
 
 import torch
 
@@ -135,65 +138,50 @@ class Experiment:
         UsageError
             If a photo that the run holds has other bytes now.
         """
-        of_dataset: dict[str, list[Record]] = {dataset.name: [] for dataset in self.plan.datasets}
+        by_dataset: dict[str, list[Record]] = defaultdict(list)
         for record in records:
-            of_dataset.setdefault(record.dataset, []).append(record)
-        return {
-            dataset.name: dataset.find(
-                known_names(self.photos[dataset.name], of_dataset[dataset.name]), allow_missing=self._allow_missing
-            )
-            if of_dataset[dataset.name]
-            else self.photos[dataset.name]
-            for dataset in self.plan.datasets
-        }
+            by_dataset[record.dataset].append(record)
+        photos = dict(self.photos)
+        for dataset in self.plan.datasets:
+            if own := by_dataset[dataset.name]:
+                known = known_names(photos[dataset.name], own)
+                photos[dataset.name] = dataset.find(known, allow_missing=self._allow_missing)
+        return photos
 
 
 def load_all_classifiers(plan: Plan, device: str) -> dict[str, list[Classifier]]:
     """Return the classifiers of each dataset of a plan; raise as `load_classifiers` does."""
-    loaded: dict[ClassifierEntry, Classifier] = {}
+    load = cache(partial(_load, device=device))  # once for all datasets
     classifiers = {}
     for dataset in plan.datasets:
         entries = [e for e in plan.classifiers if e.datasets is None or dataset.name in e.datasets]
-        classifiers[dataset.name] = load_classifiers(dataset.name, entries, device, loaded)
+        classifiers[dataset.name] = _check_distinct(dataset.name, [load(entry) for entry in entries])
     return classifiers
 
 
-def load_classifiers(
-    dataset: str,
-    entries: Sequence[ClassifierEntry],
-    device: str,
-    loaded: dict[ClassifierEntry, Classifier] | None = None,
-) -> list[Classifier]:
+def load_classifiers(dataset: str, entries: Sequence[ClassifierEntry], device: str) -> list[Classifier]:
     """Return the classifiers of a dataset, named as their entries say.
-
-    Parameters
-    ----------
-    dataset, entries
-        The dataset's name and what it is classified by.
-    device
-        Where the classifiers are put.
-    loaded
-        Those of other datasets, which need not be loaded again; it grows.
 
     Raises
     ------
     UsageError
         If one cannot be loaded, two are the same or share a name, or there is none.
     """
-    loaded = {} if loaded is None else loaded
-    classifiers: list[Classifier] = []
-    for entry in entries:
-        if entry not in loaded:
-            new = load_classifier(entry.name, weights=entry.weights, classes=entry.classes, device=device)
-            new.name = entry.label or new.name
-            loaded[entry] = new
-        classifier = loaded[entry]
-        for other in classifiers:
-            if classifier.fingerprint == other.fingerprint:
-                raise UsageError(f"the classifiers {other.name} and {classifier.name} are the same")
-            if classifier.name.casefold() == other.name.casefold():
-                raise UsageError(f"two classifiers are called {classifier.name}; give one of them another label")
-        classifiers.append(classifier)
+    return _check_distinct(dataset, [_load(entry, device) for entry in entries])
+
+
+def _load(entry: ClassifierEntry, device: str) -> Classifier:
+    classifier = load_classifier(entry.name, weights=entry.weights, classes=entry.classes, device=device)
+    classifier.name = entry.label or classifier.name
+    return classifier
+
+
+def _check_distinct(dataset: str, classifiers: list[Classifier]) -> list[Classifier]:
+    for one, other in combinations(classifiers, 2):
+        if one.fingerprint == other.fingerprint:
+            raise UsageError(f"the classifiers {one.name} and {other.name} are the same")
+        if one.name.casefold() == other.name.casefold():
+            raise UsageError(f"two classifiers are called {other.name}; give one of them another label")
     if not classifiers:
         raise UsageError(f"no classifier of the plan is for the dataset {dataset}")
     return classifiers

@@ -4,7 +4,7 @@ import os
 import re
 import tomllib
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -163,7 +163,7 @@ def read_plan(path: Path) -> Plan:
     """
     settings, _ = _read(parse_path(path))
     try:
-        settings = _resolve(settings, lambda text: _absolute(text, path.resolve().parent))
+        settings = _resolve(settings, path.resolve().parent)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
     return make_plan(settings, str(path))
@@ -214,14 +214,14 @@ def _refuse_twice(kind: str, names: Sequence[str]) -> None:
         seen.add(name)
 
 
-def _resolve(settings: Any, place: Callable[[str], str], key: str = "") -> Any:
-    """Return the settings with each path in them replaced by what ``place`` makes of it."""
+def _resolve(settings: Any, folder: Path, key: str = "") -> Any:
+    """Return the settings with their paths made absolute; relative ones start from the folder."""
     if isinstance(settings, dict):
-        return {name: _resolve(value, place, name) for name, value in settings.items()}
+        return {name: _resolve(value, folder, name) for name, value in settings.items()}
     if isinstance(settings, list):
-        return [_resolve(value, place, key) for value in settings]
+        return [_resolve(value, folder, key) for value in settings]
     is_path = key in _PATHS or (key == "name" and ".py:" in str(settings))  # or a factory in a file of the user's
-    return place(settings) if is_path and isinstance(settings, str) else settings
+    return _absolute(settings, folder) if is_path and isinstance(settings, str) else settings
 
 
 def _absolute(text: str, folder: Path) -> str:

@@ -1,6 +1,5 @@
 """The trained start of the FCNN: a general L0 filter, made by `training/smoother.py`."""
 
-import functools
 from importlib.resources import as_file, files
 
 from safetensors.torch import load_file
@@ -20,10 +19,5 @@ def smoother_parameters() -> Tensor:
     >>> bool((fcnn(smoother_parameters()[None], images) - images).abs().max() < 0.1)
     True
     """
-    return _read().clone()
-
-
-@functools.cache
-def _read() -> Tensor:
     with as_file(files("edgefool.filters") / "data" / "smoother.safetensors") as path:
         return load_file(path)["parameters"]

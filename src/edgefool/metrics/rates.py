@@ -9,14 +9,16 @@ from scipy.stats import binom
 
 from edgefool.errors import UsageError
 
+_CONFIDENCE = 0.95
+
 
 class Rate(NamedTuple):
-    """A share of images in [0, 1], with its percentile-bootstrap interval; all NaN if there are no images.
+    """A share of images in [0, 1] with its 95 % percentile-bootstrap interval; all NaN if there are no images.
 
     Attributes
     ----------
     value, low, high : float
-        The share and the ends of its interval, at 95 % by default.
+        The share and the ends of its interval.
     count : int
         Number of images.
     """
@@ -30,7 +32,7 @@ class Rate(NamedTuple):
 _NO_IMAGES = Rate(float("nan"), float("nan"), float("nan"), 0)
 
 
-def rate(hits: ArrayLike, confidence: float = 0.95) -> Rate:
+def rate(hits: ArrayLike) -> Rate:
     """Return the share of images that are hits.
 
     The interval is the percentile bootstrap over images in closed form: the hits of a resample follow the binomial
@@ -41,8 +43,6 @@ def rate(hits: ArrayLike, confidence: float = 0.95) -> Rate:
     ----------
     hits : array_like
         (n,) booleans, one for each image.
-    confidence : float
-        Between 0 and 1.
 
     Returns
     -------
@@ -51,15 +51,13 @@ def rate(hits: ArrayLike, confidence: float = 0.95) -> Rate:
     Raises
     ------
     UsageError
-        If ``hits`` are not booleans (n,) or ``confidence`` is out of range.
+        If ``hits`` are not booleans (n,).
 
     Examples
     --------
     >>> rate([True, False, False, False] * 25)
     Rate(value=0.25, low=0.17, high=0.34, count=100)
     """
-    if not 0 < confidence < 1:
-        raise UsageError(f"confidence must be between 0 and 1, not {confidence}")
     array = np.asarray(hits)
     if array.ndim != 1 or (array.size and array.dtype != bool):
         raise UsageError(f"hits must be booleans (n,), not {array.dtype} {array.shape}")
@@ -67,7 +65,7 @@ def rate(hits: ArrayLike, confidence: float = 0.95) -> Rate:
     if not count:
         return _NO_IMAGES
     value = float(array.mean())
-    return Rate(value, *_interval(count, value, confidence), count)
+    return Rate(value, *_interval(count, value), count)
 
 
 def mean_rate(values: ArrayLike, resamples: int = 1000) -> Rate:
@@ -111,8 +109,8 @@ def mean_rate(values: ArrayLike, resamples: int = 1000) -> Rate:
 
 
 @cache  # SciPy's quantiles are slow, and tables ask for the same few many times
-def _interval(count: int, value: float, confidence: float) -> tuple[float, float]:
-    ends = (1 - confidence) / 2, (1 + confidence) / 2
+def _interval(count: int, value: float) -> tuple[float, float]:
+    ends = (1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2
     low, high = (float(binom.ppf(end, count, value)) / count for end in ends)
     return low, high
 
