@@ -37,7 +37,7 @@ def muon_and_adam(weights: Weights, gradients: Tensor, rate: float) -> None:
     """Take a step of Muon (Nesterov momentum) on the 3x3 kernels and of Adam, at a quarter of the rate, on the rest.
 
     Each gradient, a row of (N, P), is first scaled to length 1: that of L_adv is a hundred times that of L_s, and
-    after the class has changed its trace in the moments would lead L_s astray.
+    once the class has changed, its traces in the moments would lead L_s astray.
     """
     gradients = gradients / torch.linalg.vector_norm(gradients, dim=1, keepdim=True).clamp_min(1e-12)
     by_adam = rate / 4 * adam(gradients, weights.moments, betas=(_MOMENTUM, 0.9))
