@@ -1,4 +1,4 @@
-"""Photos that come with scikit-image and scikit-learn, for trying things offline."""
+"""Photos that come with scikit-image and scikit-learn, for trying EdgeFool offline."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -7,17 +7,17 @@ from pydantic import Field
 from edgefool.datasets.dataset import Dataset
 from edgefool.datasets.photo import KnownNames, Photo
 
-# Those of `DEMO_PHOTOS`, whose module imports torch and much else.
+# The names in `DEMO_PHOTOS`, whose module imports torch and more.
 DemoName = Literal["cat", "coffee", "astronaut", "rocket", "motorcycle", "temple", "flower"]
 
 
 class Demo(Dataset):
-    """Seven photos for trying things offline, written to the user's cache when they are first looked for.
+    """Seven photos for trying EdgeFool offline, written to the user's cache at the first use.
 
     Attributes
     ----------
-    names : several or None
-        Which, and in which order; by default all.
+    names : tuple of str or None
+        The photos, in this order; by default all.
     """
 
     kind: Literal["demo"] = "demo"
