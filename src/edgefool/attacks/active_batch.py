@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,6 @@ from edgefool.attacks.tensor_struct import TensorStruct
 from edgefool.errors import UsageError
 from edgefool.images import check_images, round_to_8_bits
 
-if TYPE_CHECKING:
-    from edgefool.attacks.attack import IterativeAttack
-
 S = TypeVar("S", bound=State)
 
 
@@ -25,6 +22,22 @@ class Sample(NamedTuple):
     image: Tensor
     seed: int
     id: Any
+
+
+class SteppedAttack(Protocol[S]):
+    """What a batch needs of an attack; see `edgefool.attacks.attack.IterativeAttack`."""
+
+    def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> S:
+        """Prepare images (N, 3, H, W) for their first step."""
+        ...
+
+    def step(self, classifier: nn.Module, state: S) -> None:
+        """Take one iteration with every image."""
+        ...
+
+    def details(self, state: S) -> dict[str, Tensor]:
+        """Return attack-specific tensors (N, ...)."""
+        ...
 
 
 class ActiveBatch(Generic[S]):
@@ -54,7 +67,7 @@ class ActiveBatch(Generic[S]):
     """
 
     def __init__(
-        self, attack: "IterativeAttack[S]", classifier: nn.Module, batch_size: int | Callable[[torch.Size], int] = 16
+        self, attack: SteppedAttack[S], classifier: nn.Module, batch_size: int | Callable[[torch.Size], int] = 16
     ):
         if isinstance(batch_size, int) and batch_size < 1:
             raise UsageError(f"batch_size must be at least 1, not {batch_size}")
