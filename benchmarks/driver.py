@@ -99,8 +99,8 @@ def plan_of(count: int, folder: Path) -> Experiment:
 def finish(experiment: Experiment, folder: Path, workers: int) -> Iterator[None]:
     """Yield after each image that is recorded."""
     with open_run(folder, experiment.plan.to_toml(), experiment.cells) as run:
-        state = RunState(experiment, run)
-        for _ in track_run(state, run_distributed(state, InstantPool(workers), measure=False), [1.0]):
+        state = RunState(experiment, run, predict=False)
+        for _ in track_run(state, run_distributed(state, InstantPool(workers)), [1.0]):
             yield
 
 

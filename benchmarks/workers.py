@@ -84,12 +84,12 @@ def ticks(plan: Plan, folder: Path, workers: int) -> Iterator[float]:
     """Yield the time after each image; by workers, or in this process if there are none."""
     experiment = Experiment(plan)
     with open_run(folder, plan.to_toml(), experiment.cells) as run:
-        state = RunState(experiment, run)
+        state = RunState(experiment, run, predict=False)
         if workers:
             pool = make_ray_pool(state, workers=workers, device="cpu")
-            steps = run_distributed(state, pool, measure=False)
+            steps = run_distributed(state, pool)
         else:
-            steps = run_local(state, batch_size=4, measure=False)
+            steps = run_local(state, batch_size=4)
         for _ in steps:
             yield time.perf_counter()
 

@@ -47,7 +47,7 @@ def attack_photos(tmp_path: Path, tiny: Path) -> Callable[..., pd.DataFrame]:
         )
         experiment = Experiment(plan)
         with open_run(tmp_path / folder, plan.to_toml(), experiment.cells, alone=True) as run:
-            for _ in run_local(RunState(experiment, run, retry=retry), batch_size=batch_size, measure=False):
+            for _ in run_local(RunState(experiment, run, retry=retry, predict=False), batch_size=batch_size):
                 pass
         return load_records(tmp_path / folder).sort_values("image", ignore_index=True)
 

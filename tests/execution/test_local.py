@@ -79,13 +79,14 @@ def test_nothing_is_done_twice(tmp_path, settings, carry_out, forbid, monkeypatc
     assert len(again.run.sessions()) == 2
 
 
-def test_without_measuring_nothing_is_predicted(tmp_path, settings):
+def test_without_predictions_only_distances_are_measured(tmp_path, settings):
     plan = make_plan(settings)
     experiment = Experiment(plan)
     with open_run(tmp_path / "run", plan.to_toml(), experiment.cells) as run:
-        steps = list(run_local(RunState(experiment, run), measure=False))
+        steps = list(run_local(RunState(experiment, run, predict=False)))
     assert len(steps) == len(run.records()) == 24
     assert run.predictions() == []
+    assert len(run.qualities()) == 24
 
 
 def test_the_batch_size_changes_nothing(settings, carry_out, agree):

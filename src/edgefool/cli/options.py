@@ -90,13 +90,13 @@ class Executor:
     batch_size: int | None = None
     pool: Mapping[str, Any] | None = None
 
-    def run(self, state: "RunState", *, measure: bool = True) -> Iterator["Step"]:
+    def run(self, state: "RunState") -> Iterator["Step"]:
         """Carry out the missing work of a run; see `edgefool.execution.run_local`."""
         from edgefool.execution import make_ray_pool, run_distributed, run_local
 
         if self.pool is None:
-            return run_local(state, batch_size=self.batch_size, measure=measure)
-        return run_distributed(state, make_ray_pool(state, batch_size=self.batch_size, **self.pool), measure=measure)
+            return run_local(state, batch_size=self.batch_size)
+        return run_distributed(state, make_ray_pool(state, batch_size=self.batch_size, **self.pool))
 
 
 def parse_executor(

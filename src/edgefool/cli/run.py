@@ -69,8 +69,8 @@ def attack(
     experiment = Experiment(make_plan(settings), chosen.device)
     _refuse_overlap(folder, experiment)
     with _open(folder, experiment, alone=True) as opened:
-        state = RunState(experiment, opened, retry=retry)
-        for _ in track_run(state, chosen.run(state, measure=False), [1.0]):
+        state = RunState(experiment, opened, retry=retry, predict=False)
+        for _ in track_run(state, chosen.run(state), [1.0]):
             pass
     (cell,) = state.cells
     done = state.records[cell.folder]

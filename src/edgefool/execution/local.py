@@ -13,7 +13,7 @@ from edgefool.execution.state import CellProgress, RunState, Step
 from edgefool.storage import StorePath
 
 
-def run_local(state: RunState, *, batch_size: int | None = None, measure: bool = True) -> Iterator[Step]:
+def run_local(state: RunState, *, batch_size: int | None = None) -> Iterator[Step]:
     """Attack the photos without a result, cell by cell, and measure images; yield a step when its results are durable.
 
     Parameters
@@ -22,8 +22,6 @@ def run_local(state: RunState, *, batch_size: int | None = None, measure: bool =
         The run; each step updates it.
     batch_size
         How many images to attack at a time; by default as many as fit in the free memory.
-    measure
-        Also make the missing predictions of all classifiers, on originals too, and measure the missing distances.
 
     Raises
     ------
@@ -38,7 +36,7 @@ def run_local(state: RunState, *, batch_size: int | None = None, measure: bool =
         for cell in state.cells:
             fitting = batch_size or BatchSize(cell.job.attack, cell.job.classifier, device)
             yield from _attack(state, cell, fitting, pool)
-            for request in state.requests(cell) if measure else ():
+            for request in state.requests(cell):
                 yield state.save_measurements(cell, request, measurer(request))
 
 

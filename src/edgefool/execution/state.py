@@ -42,6 +42,8 @@ class RunState:
         The open run folder.
     retry
         Retry the photos that gave an error.
+    predict
+        Whether the work includes the predictions of all classifiers, on originals too; distances are always measured.
 
     Attributes
     ----------
@@ -60,8 +62,8 @@ class RunState:
         If a photo that was attacked has changed since.
     """
 
-    def __init__(self, experiment: Experiment, run: RunFolder, *, retry: bool = False):
-        self.experiment, self.run = experiment, run
+    def __init__(self, experiment: Experiment, run: RunFolder, *, retry: bool = False, predict: bool = True):
+        self.experiment, self.run, self._predict = experiment, run, predict
         self.warnings: list[str] = []
         self.rates: dict[str, float] = {}
         folders = run.enter(experiment.cells, [job.limit for job in experiment.jobs])
@@ -84,7 +86,8 @@ class RunState:
     @cached_property
     def evaluation(self) -> Evaluation:
         """The measurements of the images."""
-        classifiers, plan = self.experiment.classifiers, self.experiment.plan
+        plan = self.experiment.plan
+        classifiers = {name: found if self._predict else [] for name, found in self.experiment.classifiers.items()}
         return Evaluation(self.run, classifiers, plan.squeezers, lpips=plan.lpips is not None)
 
     def original(self, dataset: str, image: str) -> Record | None:

@@ -22,13 +22,17 @@ def open_state(tmp_path: Path) -> Callable[..., AbstractContextManager[Opened]]:
 
     @contextmanager
     def open_state(
-        settings: dict[str, Any], folder: str | StorePath = "run", batch_size: int = 2, retry: bool = False
+        settings: dict[str, Any],
+        folder: str | StorePath = "run",
+        batch_size: int = 2,
+        retry: bool = False,
+        predict: bool = True,
     ) -> Iterator[Opened]:
         plan = make_plan(settings)
         experiment = Experiment(plan)
         place = tmp_path / folder if isinstance(folder, str) else folder
         with open_run(place, plan.to_toml(), experiment.cells) as run:
-            state = RunState(experiment, run, retry=retry)
+            state = RunState(experiment, run, retry=retry, predict=predict)
             cells = {cell.folder: cell.job.cell for cell in state.cells}
             yield state, WorkerConfig(plan, cells, run.path, run.owner(), batch_size)
 

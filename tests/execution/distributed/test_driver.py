@@ -110,10 +110,10 @@ class ThreadPool:
 def distribute(open_state):
     """Return what carries out a plan by a `ThreadPool` with these options: run, state, steps and the pool."""
 
-    def distribute(settings, folder="spread", retry=False, measure=True, change=lambda config: config, **options):
-        with open_state(settings, folder, retry=retry) as (state, config):
+    def distribute(settings, folder="spread", retry=False, predict=True, change=lambda config: config, **options):
+        with open_state(settings, folder, retry=retry, predict=predict) as (state, config):
             pool = ThreadPool(change(config), **options)
-            return state.run, state, list(run_distributed(state, pool, measure=measure)), pool
+            return state.run, state, list(run_distributed(state, pool)), pool
 
     return distribute
 
@@ -148,7 +148,7 @@ def test_an_original_is_made_by_one_worker(steady, distribute):
 
 
 def test_without_measuring_nothing_is_predicted(steady, distribute):
-    run, _, steps, _ = distribute(steady, measure=False)
+    run, _, steps, _ = distribute(steady, predict=False)
     assert len(run.records()) == len(run.qualities()) == 24
     assert all(step.record for step in steps)
     assert run.predictions() == []
@@ -174,7 +174,7 @@ def test_a_local_run_goes_on_where_workers_stopped(steady, open_state, carry_out
 
 
 def test_only_measures_missing(steady, distribute, carry_out, agree):
-    distribute(steady, measure=False)
+    distribute(steady, predict=False)
     run, _, steps, _ = distribute(steady)
     assert all(step.record is None for step in steps)
     assert sum(step.measured for step in steps) == 30
@@ -330,9 +330,9 @@ def play(steady, open_state):
     """Return what carries out a plan of 24 images by a `PlayedPool`: pool, state and steps."""
 
     def play(*ready_at):
-        with open_state(steady) as (state, config):
+        with open_state(steady, predict=False) as (state, config):
             pool = PlayedPool(config.cells, ready_at)
-            steps = list(run_distributed(state, pool, measure=False, clock=lambda: pool.now))
+            steps = list(run_distributed(state, pool, clock=lambda: pool.now))
             return pool, state, steps
 
     return play

@@ -51,7 +51,7 @@ class WorkerPool(Protocol):
 
 
 def run_distributed(
-    state: RunState, pool: WorkerPool, *, measure: bool = True, clock: Callable[[], float] = time.monotonic
+    state: RunState, pool: WorkerPool, *, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Step]:
     """Attack the photos without a result with workers, and measure images; yield a step when its results are durable.
 
@@ -63,8 +63,6 @@ def run_distributed(
         The run; each step updates it.
     pool
         The workers. It is entered only if there is work.
-    measure
-        As for `run_local`.
     clock
         As `time.monotonic`.
 
@@ -75,7 +73,7 @@ def run_distributed(
     RunError
         If images or records cannot be written, or workers die before they are ready.
     """
-    yield from _Driver(state, pool, measure, clock).run()
+    yield from _Driver(state, pool, clock).run()
 
 
 @dataclass
@@ -105,8 +103,8 @@ class WorkerStatus:
 
 
 class _Driver:
-    def __init__(self, state: RunState, pool: WorkerPool, measure: bool, clock: Callable[[], float]):
-        self._state, self._pool, self._measure, self._clock = state, pool, measure, clock
+    def __init__(self, state: RunState, pool: WorkerPool, clock: Callable[[], float]):
+        self._state, self._pool, self._clock = state, pool, clock
         self._cells = {cell.folder: cell for cell in state.cells}
         self._unfinished = {cell.folder: len(cell.waiting) for cell in state.cells}
         self._numbers, self._queue = count(), WorkQueue(lambda item: state.original(*item.original) is not None)
@@ -143,7 +141,7 @@ class _Driver:
         return WorkItem(next(self._numbers), cell.folder, cell.job.cell.dataset, **task)
 
     def _requests(self, cell: CellProgress) -> Iterator[WorkItem]:
-        for request in self._state.requests(cell) if self._measure else ():
+        for request in self._state.requests(cell):
             yield self._item(cell, request=request)
 
     def _rates(self) -> dict[str, float]:
