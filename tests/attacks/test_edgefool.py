@@ -12,7 +12,7 @@ from edgefool.attacks import EdgeFool
 from edgefool.attacks.functional import margin
 from edgefool.classifiers import load_classifier
 from edgefool.errors import UsageError
-from edgefool.filters import enhance_details, fcnn, identity_parameters, l0_smooth
+from edgefool.filters import enhance_details, fcnn, identity_parameters, l0_smooth, smoother_parameters
 from edgefool.images import read_image, resize_image, round_to_8_bits
 
 
@@ -64,6 +64,14 @@ def test_the_learning_rate_follows_the_start():
     assert EdgeFool(learning_rate=0.5).learning_rate == 0.5
     with pytest.raises(ValidationError, match="start"):
         EdgeFool(start="middle")
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"), [("smoother", smoother_parameters()), ("identity", identity_parameters(3))]
+)
+def test_networks_start_where_they_should(start, expected):
+    state = EdgeFool(start=start).begin(Linear(), photos(1), [3])
+    assert torch.equal(state.weights.parameters[0], expected)
 
 
 @pytest.mark.parametrize("attack", [QUICK, dataclasses.replace(QUICK, start="identity")])

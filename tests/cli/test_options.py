@@ -32,7 +32,7 @@ def test_devices_that_are_not_available(name):
 
 
 def test_this_process_is_the_default():
-    assert parse_executor(None, None, None, "cpu") == Executor("cpu")
+    assert parse_executor(None, None, None, "cpu", 4) == Executor("cpu", 4)
 
 
 @pytest.mark.parametrize(
@@ -48,5 +48,5 @@ def test_this_process_is_the_default():
 )
 def test_executors_that_are_refused(executor, workers, cores, device, message):
     with pytest.raises(UsageError) as caught:
-        parse_executor(executor, workers, cores, device)
+        parse_executor(executor, workers, cores, device, None)
     assert message in str(caught.value)

@@ -62,7 +62,7 @@ def test_entry_of_a_plan(settings, expected):
         ({"kind": "folder", "path": 3}, r"folder.path\n"),
         ({"kind": "folder", "path": ["a", 3]}, r"folder.path.1\n"),
         ({"kind": "folder", "path": "a", "labels": "l.csv"}, "labels need num_classes"),
-        ({"kind": "folder", "path": "a", "num_classes": 5}, "num_classes counts the classes of labels"),
+        ({"kind": "folder", "path": "a", "num_classes": 5}, "num_classes is the number of classes of labels"),
         ({"kind": "folder", "path": "a", "labels": "l.csv", "num_classes": 0}, "num_classes\n.*greater"),
         ({"kind": "demo", "names": ["dog"]}, "names.0\n.*'cat', 'coffee'"),
         ({"kind": "demo", "names": []}, "names\n.*at least 1"),

@@ -26,7 +26,7 @@ def test_all_in_their_order(cache, monkeypatch):
     assert all(
         photo.label is None and photo.path.parent == parse_path(cache / "demo-photos").resolve() for photo in photos
     )
-    monkeypatch.setattr("edgefool.datasets.demo.write_demo_photos", None)  # they are there
+    monkeypatch.setattr("edgefool.datasets.demo.encode_png", None)  # they are there
     assert Demo().find() == photos
     assert Demo(limit=2).find() == photos[:2]
 

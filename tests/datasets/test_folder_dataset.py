@@ -110,7 +110,7 @@ def test_any_names(tmp_path_factory, labels):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("img2.jpg,5", "label '5' of 'img2.jpg' is no whole number from 0 to 4"),
+        ("img2.jpg,5", "label '5' of 'img2.jpg' is not a whole number from 0 to 4"),
         ("img2.jpg,-1", "label '-1'"),
         ("img2.jpg,3.0", "label '3.0'"),
         ("img2.jpg,cat", "label 'cat'"),
@@ -120,12 +120,12 @@ def test_any_names(tmp_path_factory, labels):
         ('img2.jpg,"1\n2"', r"label '1\\n2'"),
         ("img10.jpg,2", "'img10.jpg' is named twice"),
         ("./img10.jpg,2", "'./img10.jpg' is named twice"),
-        ("../album/img2.jpg,2", "'../album/img2.jpg' is no file of that folder"),
-        ("sub/../img2.jpg,2", "'sub/../img2.jpg' is no file of that folder"),
-        ("/etc/passwd,2", "'/etc/passwd' is no file of that folder"),
-        ("nul\0.jpg,2", r"'nul\\x00.jpg' is no file of that folder"),
-        (".,2", "'.' is no file of that folder"),
-        (",2", "'' is no file of that folder"),
+        ("../album/img2.jpg,2", "'../album/img2.jpg' is not a file in the folder"),
+        ("sub/../img2.jpg,2", "'sub/../img2.jpg' is not a file in the folder"),
+        ("/etc/passwd,2", "'/etc/passwd' is not a file in the folder"),
+        ("nul\0.jpg,2", r"'nul\\x00.jpg' is not a file in the folder"),
+        (".,2", "'.' is not a file in the folder"),
+        (",2", "'' is not a file in the folder"),
     ],
 )
 def test_row_that_is_wrong(album, row, message):
@@ -140,8 +140,8 @@ def test_row_that_is_wrong(album, row, message):
         ("", r"its first line must name the columns file and label, not \[\]"),
         ("file;label\nimg2.jpg;3\n", r"file and label, not \['file;label'\]"),
         ("img2.jpg,3\n", r"file and label, not \['img2.jpg', '3'\]"),
-        ("file,label\n", "folder: none of the photos is named in '.*labels.csv'"),
-        ("file,label\n.hidden.jpg,3\n", "folder: none of the photos is named in"),
+        ("file,label\n", "folder: none of the photos is listed in '.*labels.csv'"),
+        ("file,label\n.hidden.jpg,3\n", "folder: none of the photos is listed in"),
         (b"file,label\n\xff.jpg,3\n", "^cannot read '.*labels.csv': 'utf-8' codec"),
         ('file,label\n"img2.jpg,3\n', "^cannot read '.*labels.csv': unexpected end of data"),
         (f"file,label\n{'x' * 200_000},3\n", "^cannot read '.*labels.csv': field larger"),

@@ -74,7 +74,7 @@ def test_missing_images(tmp_path):
 
 def test_image_that_is_there_twice(tmp_path):
     touch(tmp_path, f"val_256/{STEMS[0]}.jpg", f"val_large/{STEMS[0]}.jpg")
-    with pytest.raises(UsageError, match=f"{STEMS[0]} is there twice: '.*val_256.*' and '.*val_large"):
+    with pytest.raises(UsageError, match=f"{STEMS[0]} occurs twice: '.*val_256.*' and '.*val_large"):
         PrivatePlaces365(path=tmp_path).find(allow_missing=True)
 
 

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from edgefool.attacks import EdgeFool
-from edgefool.execution.batch_size import ActivationMemory, BatchSize, free_memory, saved_bytes
+from edgefool.execution.batch_size import BatchSize, free_memory, saved_bytes
 
 CPU = torch.device("cpu")
 
@@ -42,16 +42,16 @@ def test_saved_bytes_are_those_of_the_activations():
 
 def test_the_batch_is_what_fits(free):
     shape = torch.Size([3, 20, 20])
-    batch = BatchSize(EdgeFool(), ActivationMemory(Net().requires_grad_(False), CPU))
+    batch = BatchSize(EdgeFool(), Net().requires_grad_(False), CPU)
     need = batch.need(shape)
     assert need > EdgeFool.bytes_per_pixel * 400
     for count, expected in [(0.1, 1), (1.1, 1), (2.1, 2), (3.9, 3), (1000, 4)]:
         free(need * count / 0.8)
-        assert BatchSize(EdgeFool(), ActivationMemory(Net().requires_grad_(False), CPU))(shape) == expected
+        assert BatchSize(EdgeFool(), Net().requires_grad_(False), CPU)(shape) == expected
 
 
 def test_it_is_asked_once_for_each_shape(free):
-    batch, shape = BatchSize(EdgeFool(), ActivationMemory(Net(), CPU)), torch.Size([3, 20, 20])
+    batch, shape = BatchSize(EdgeFool(), Net(), CPU), torch.Size([3, 20, 20])
     free(2.1 * batch.need(shape) / 0.8)
     assert batch(shape) == 2
     free(1e12)
@@ -71,9 +71,10 @@ def test_a_classifier_is_measured_once_for_each_shape():
             calls.append(images.shape)
             return super().forward(images)
 
-    memory = ActivationMemory(Counting(), CPU)
+    batch = BatchSize(EdgeFool(), Counting(), CPU)
     shapes = [torch.Size([3, 20, 20]), torch.Size([3, 30, 20])]
-    first = [memory(shape) for shape in shapes]
-    assert [memory(shape) for shape in shapes] == first
-    assert first[1] == pytest.approx(1.5 * first[0], rel=0.05)
+    first = [batch(shape) for shape in shapes]
+    assert [batch(shape) for shape in shapes] == first
     assert len(calls) == 2
+    needs = [batch.need(shape) for shape in shapes]
+    assert needs[1] == pytest.approx(1.5 * needs[0], rel=0.05)

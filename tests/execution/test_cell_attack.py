@@ -200,14 +200,14 @@ def test_errors_are_tried_again_on_request_only(tmp_path, photos, make_photo, at
 
 def test_photo_without_permission(photos, attack_photos, monkeypatch):
     """Root may read everything, so the refusal is made up."""
-    genuine = LocalStore.open
+    genuine = LocalStore.read
 
     def refuse(store, key):
-        if key.endswith("photos/0.png") and "originals" not in key:
+        if key == str(photos[0]):
             raise PermissionError(13, "Permission denied", key)
         return genuine(store, key)
 
-    monkeypatch.setattr(LocalStore, "open", refuse)
+    monkeypatch.setattr(LocalStore, "read", refuse)
     errors = attack_photos(photos[:2]).set_index("image")["error"]
     assert errors["0"] == "cannot be read: Permission denied"
     assert errors.isna()["1"]

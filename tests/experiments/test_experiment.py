@@ -36,12 +36,12 @@ def test_every_method_attacks_every_classifier_of_every_dataset(tmp_path, tiny, 
         for classifier in classifiers
         for method in ("enhance", "deepfool")
     ]
-    assert [work.limit for work in experiment.works] == [None, 5] * 6
-    for work in experiment.works:
-        assert work.cell.fingerprint == work.classifier.fingerprint
-        assert work.cell.num_classes == work.classifier.num_classes
-        assert (work.cell.size, work.cell.seed, work.cell.method) == (32, 0, work.attack.name)
-    assert experiment.works[1].attack == DeepFool(max_iterations=3)
+    assert [job.limit for job in experiment.jobs] == [None, 5] * 6
+    for job in experiment.jobs:
+        assert job.cell.fingerprint == job.classifier.fingerprint
+        assert job.cell.num_classes == job.classifier.num_classes
+        assert (job.cell.size, job.cell.seed, job.cell.method) == (32, 0, job.attack.name)
+    assert experiment.jobs[1].attack == DeepFool(max_iterations=3)
     assert experiment.cells[1].constants["max_iterations"] == 3
     assert set(experiment.cells[1].constants) > {"max_iterations"}, (
         "constants left at their defaults belong to the cell"
@@ -144,7 +144,7 @@ def test_each_attack_is_timed_once_for_each_classifier(tmp_path, album, settings
 
     monkeypatch.setattr(DeepFool, "begin", count)
     state = torch.get_rng_state()
-    costs = experiment.seconds_per_image(experiment.works)
+    costs = experiment.seconds_per_image(experiment.jobs)
     assert (
         shapes == [(1, 3, 224, 224) if size == "native" else (1, 3, 32, 32)] * 4
     )  # the first of two is for warming up
@@ -161,7 +161,7 @@ def test_no_estimate_for_a_classifier_that_fails(tiny, settings, size):
     costs = [
         cost > 0
         for experiment in [Experiment(make_plan(choosy | {"size": size}))]
-        for cost in experiment.seconds_per_image(experiment.works)
+        for cost in experiment.seconds_per_image(experiment.jobs)
     ]
     assert costs == [False, False, True, True]
 

@@ -16,11 +16,10 @@ def is_empty(result):
 
 
 @pytest.mark.parametrize("hits", [[True, False, False], [True, True, False, False, True], [True] * 4, [False] * 4])
-@pytest.mark.parametrize("confidence", [0.5, 0.95])
-def test_the_interval_is_that_of_all_resamples(hits, confidence):
-    found = rate(hits, confidence)
+def test_the_interval_is_that_of_all_resamples(hits):
+    found = rate(hits)
     means = [np.mean(resample) for resample in itertools.product(hits, repeat=len(hits))]
-    ends = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2], method="inverted_cdf")
+    ends = np.quantile(means, [0.025, 0.975], method="inverted_cdf")
     assert found == (np.mean(hits), pytest.approx(ends[0]), pytest.approx(ends[1]), len(hits))
 
 
@@ -37,11 +36,6 @@ def test_the_interval_covers_the_truth():
     intervals = [rate(random.random(200) < 0.3) for _ in range(400)]
     covered = np.mean([found.low <= 0.3 <= found.high for found in intervals])
     assert covered == pytest.approx(0.95, abs=0.035)  # three standard errors of 400 draws
-
-
-def test_a_higher_confidence_has_a_wider_interval():
-    narrow, wide = (rate([True, False] * 100, confidence) for confidence in (0.5, 0.99))
-    assert wide.low < narrow.low < 0.5 < narrow.high < wide.high
 
 
 def test_no_images_have_no_rate():
@@ -105,8 +99,6 @@ def test_the_mean_of_hits_is_their_rate():
     [
         (lambda: rate([0.5]), r"must be booleans \(n,\), not float64 \(1,\)"),
         (lambda: rate([[True]]), r"must be booleans \(n,\), not bool \(1, 1\)"),
-        (lambda: rate([True], 1), "between 0 and 1, not 1"),
-        (lambda: rate([True], float("nan")), "between 0 and 1, not nan"),
         (lambda: misleading_rate([0.0], [1]), r"original_classes must be integers \(n,\), not float64 \(1,\)"),
         (lambda: misleading_rate([0], [[1]]), r"adversarial_classes must be integers \(n,\), not int64 \(1, 1\)"),
         (lambda: misleading_rate([0], [1, 2]), "not 1 original_classes, 2 adversarial_classes"),

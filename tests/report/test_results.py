@@ -148,12 +148,10 @@ def test_the_null_method_is_that_of_the_same_classifier():
         for method in ("nfgsm", "enhance")
         for classifier in "ab"
     }
-    assert results(cells).nulls == {
-        (dataset, f"print of {classifier}"): f"{dataset}/enhance/{classifier}"
-        for dataset in ("pics", "scenes")
-        for classifier in "ab"
-    }
-    assert results().nulls == {}
+    found = results(cells)
+    for cell in cells.values():
+        assert found.null(cell) == f"{cell.dataset}/enhance/{cell.classifier}"
+    assert results().null(make_cell()) is None
 
 
 @pytest.mark.parametrize(("classes", "fits"), [({"pics": 5}, True), ({"pics": 4}, False), ({"pics": None}, False)])

@@ -1,4 +1,4 @@
-"""The images that are attacked together, which enter and leave one by one."""
+"""A batch of images that are attacked together; each enters and leaves on its own."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ S = TypeVar("S", bound=State)
 
 
 class Sample(NamedTuple):
-    """One image to attack, (3, H, W) in [0, 1], the seed of its own random numbers, and a name for the caller."""
+    """One image to attack, (3, H, W) in [0, 1], the seed of its own random numbers, and an id for the caller."""
 
     image: Tensor
     seed: int
@@ -36,7 +36,7 @@ class SteppedAttack(Protocol[S]):
         ...
 
     def details(self, state: S) -> dict[str, Tensor]:
-        """Return what the attack itself reports."""
+        """Return attack-specific tensors (N, ...)."""
         ...
 
 
@@ -46,9 +46,9 @@ class ActiveBatch(Generic[S]):
     Parameters
     ----------
     attack, classifier
-        What attacks what.
+        The attack, and the classifier that it attacks.
     batch_size : int or callable
-        Most images at a time, or a function that gives it for images (3, H, W).
+        Maximum number of images, or a function that returns it for a shape (3, H, W).
 
     Raises
     ------
@@ -79,11 +79,11 @@ class ActiveBatch(Generic[S]):
         return len(self._ids)
 
     def room(self, shape: torch.Size) -> int:
-        """Return how many images of a shape (3, H, W) may be admitted now: none while others of another size stay."""
+        """Return how many images of a shape (3, H, W) can be admitted now; none while others have another shape."""
         if self._state is not None and self._state.images.shape[1:] != shape:
             return 0
-        most = self._batch_size(shape) if callable(self._batch_size) else self._batch_size
-        return max(0, most - len(self))
+        limit = self._batch_size(shape) if callable(self._batch_size) else self._batch_size
+        return max(0, limit - len(self))
 
     def admit(self, samples: Sequence[Sample]) -> None:
         """Add images, all of one size, and prepare them for their first step.
@@ -113,7 +113,7 @@ class ActiveBatch(Generic[S]):
         Returns
         -------
         list of (id, AttackResult)
-            Those that finished, each with N = 1; they have left the batch.
+            The images that finished, each with N = 1; they have left the batch.
         """
         if (state := self._state) is None:
             return []
@@ -130,7 +130,7 @@ class ActiveBatch(Generic[S]):
         return [(name, results.select(slice(row, row + 1))) for row, name in enumerate(ids)]
 
     def _judge(self, state: S) -> AttackResult:
-        """Classify the final images, as they are and as their files will hold them."""
+        """Classify the final images before and after rounding to 8 bits."""
         start = time.perf_counter()
         rounded = round_to_8_bits(state.adversarial)
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What all attacks have in common: how they are called, and the ranges of their fields."""
+"""The base class of all attacks, and the ranges of their fields."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -25,9 +25,9 @@ Count = Annotated[int, Field(ge=1)]
 
 @dataclass(frozen=True)
 class AbsentValue:
-    """Marks a field that an attack got later, with the value at which the attack does what it did without the field.
+    """Marks a field that was added to an attack later, with the value that keeps the attack's earlier behaviour.
 
-    At this value the field is left out of the attack's `settings`, so that older results stay those of this attack.
+    A field with this value is left out of the attack's `settings`, so that older results still belong to the attack.
 
     >>> Smooth = Annotated[bool, AbsentValue(False)]
     """
@@ -37,14 +37,14 @@ class AbsentValue:
 
 @dataclass(frozen=True)
 class IterativeAttack(ABC, Generic[S]):
-    """An attack that takes steps with a batch of images, each of which may finish at any step.
+    """An attack that advances a batch of images step by step; each image may finish at any step.
 
     Its fields are its hyper-parameters. No image's result depends on the other images in the batch.
     """
 
     name: ClassVar[str]
-    bytes_per_pixel: ClassVar[int]  # memory that one image takes in the batch, roughly
-    typical_steps: ClassVar[int]  # that an image takes with the default constants, to predict a run's time
+    bytes_per_pixel: ClassVar[int]  # approximate memory of one image in the batch
+    typical_steps: ClassVar[int]  # of one image at the defaults, to estimate the duration of a run
 
     @abstractmethod
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> S:
@@ -52,10 +52,10 @@ class IterativeAttack(ABC, Generic[S]):
 
     @abstractmethod
     def step(self, classifier: nn.Module, state: S) -> None:
-        """Take one iteration with every image, in place, and mark those that are finished."""
+        """Take one iteration with every image, in place, and mark the finished ones."""
 
     def details(self, state: S) -> dict[str, Tensor]:
-        """Return what the attack itself reports of finished images, each (N, ...); always the same names."""
+        """Return attack-specific tensors (N, ...) of finished images, always under the same names."""
         return {}
 
     def __call__(
@@ -72,15 +72,15 @@ class IterativeAttack(ABC, Generic[S]):
         Parameters
         ----------
         classifier : nn.Module
-            Maps images in [0, 1] to logits (N, D); `edgefool.load_classifier` makes one.
+            Maps images in [0, 1] to logits (N, D); see `edgefool.load_classifier`.
         images : Tensor
             (N, 3, H, W), RGB in [0, 1].
         seeds : sequence of int, optional
-            One per image; by default 0, 1, 2, …
+            One per image; 0, 1, 2, … by default.
         batch_size : int
-            How many images are attacked at a time.
+            Maximum number of images attacked together.
         progress : callable, optional
-            Called with the number of images done and N after each image.
+            Called after each image with the number of finished images and N.
 
         Returns
         -------
@@ -90,7 +90,7 @@ class IterativeAttack(ABC, Generic[S]):
         Raises
         ------
         UsageError
-            If ``images``, ``seeds`` or ``batch_size`` do not fit.
+            If ``images``, ``seeds`` or ``batch_size`` are invalid.
         """
         check_images(images)
         seeds = range(len(images)) if seeds is None else seeds

@@ -1,6 +1,6 @@
 """CW: the L2 attack of Carlini and Wagner (IEEE Symposium on Security and Privacy, 2017).
 
-https://arxiv.org/abs/1608.04644; constants and stopping as in Foolbox 1.8 and 2, which the EdgeFool paper ran.
+https://arxiv.org/abs/1608.04644; constants and stopping as in Foolbox 1.8 and 2, which the EdgeFool paper used.
 """
 
 import math
@@ -17,29 +17,29 @@ from edgefool.attacks.functional import clean_logits, image_gradient, l2_norm, m
 from edgefool.attacks.optimisers import Moments, adam
 from edgefool.attacks.state import State
 
-_INSIDE = 0.999999  # images are shrunk by it in [-1, 1], so that their atanh is finite
-_PROGRESS = 0.9999  # of the loss, that must be undercut within a tenth of the iterations
+_INSIDE = 0.999999  # scales images in [-1, 1], so that their atanh is finite
+_PROGRESS = 0.9999  # the loss must fall below this share of itself within a tenth of the iterations
 
 
 @plain_dataclass(kw_only=True)
 class CWState(State):
-    """Images, their w, and where the binary search for the c of each stands."""
+    """Images, their w, and the state of the binary search for the c of each."""
 
     origin: Tensor  # atanh I
     reference: Tensor  # I after the round trip, x at w = 0
     w: Tensor
     moments: Moments
-    c: Tensor  # float64, as the other numbers of the search
+    c: Tensor  # float64, like the other numbers of the search
     lower: Tensor
     upper: Tensor
-    searches: Tensor  # that are over
-    taken: Tensor  # steps of the present search
-    found: Tensor  # in the present search
+    searches: Tensor  # completed
+    taken: Tensor  # steps of the current search
+    found: Tensor  # whether the current search has succeeded
     last_loss: Tensor
     best: Tensor
 
     def choose_c(self, over: Tensor) -> None:
-        """Choose the next c of those (N,) whose search is over."""
+        """Choose the next c of the images whose search is over, a mask (N,)."""
         self.upper = torch.where(over & self.found, self.c, self.upper)
         self.lower = torch.where(over & ~self.found, self.c, self.lower)
         next_c = torch.where(self.upper.isinf(), self.lower * 10, (self.lower + self.upper) / 2)
@@ -47,7 +47,7 @@ class CWState(State):
         self.searches += over
 
     def begin_search(self, rows: Tensor) -> None:
-        """Begin again from w = 0."""
+        """Restart these rows from w = 0."""
         self.w[rows] = 0
         self.moments.assign(rows, Moments.like(self.w[rows]))
         self.taken[rows], self.found[rows], self.last_loss[rows] = 0, False, torch.inf
@@ -55,30 +55,30 @@ class CWState(State):
 
 @dataclass(frozen=True)
 class CW(IterativeAttack[CWState]):
-    """Minimise ||x - I||_2² + c f(x) over w, where x = (tanh(atanh I + w) + 1) / 2, and search for the least c.
+    """Minimise ||x - I||_2² + c f(x) over w, where x = (tanh(atanh I + w) + 1) / 2, and search for the smallest c.
 
-    f(x) = max(z_y - max over i ≠ y of z_i, -κ), f_6 of the paper; the adversarial x of smallest distance is kept.
+    f(x) = max(z_y - max over i ≠ y of z_i, -κ), f_6 of the paper; the adversarial x closest to I is kept.
     After each search c is multiplied by 10 until one succeeds, then bisected (Sec. VI-A of the paper)::
 
         for each of the binary_search_steps searches:
             w, found = 0, False
             for each of at most max_iterations steps:
                 x = (tanh(atanh I + w) + 1) / 2
-                if f(x) is at its least, -κ: found = True; keep x if none before was nearer to I
+                if f(x) is at its minimum, -κ: found = True; keep x if it is the closest to I so far
                 w = w - Adam's step on ||x - I||_2² + c f(x)
                 stop if the loss fell by less than a ten-thousandth within a tenth of max_iterations
             if found: upper = c, else: lower = c
             c = (lower + upper) / 2 if there is an upper, else 10 lower
 
-    `CW.step` is the body of the inner loop for all images of a batch, each of which may be in another search: it has
-    its own c, its own optimiser and stops on its own.
+    `CW.step` is the body of the inner loop for all images of a batch. Each image has its own c, optimiser and stopping,
+    so that images may be in different searches.
 
     Parameters
     ----------
     binary_search_steps : int
         Number of searches.
     max_iterations : int
-        Most iterations of a search.
+        Maximum number of iterations per search.
     confidence : float
         κ, in logits.
     learning_rate : float
@@ -86,9 +86,9 @@ class CW(IterativeAttack[CWState]):
     initial_const : float
         The first c.
     abort_early : bool
-        End a search when the loss did not fall below 0.9999 times its value of a tenth of the iterations before.
+        End a search when the loss is not below 0.9999 times its value a tenth of ``max_iterations`` earlier.
     adam_epsilon : float
-        Adam's ε; 1e-7 in the versions of Foolbox that could be had when the EdgeFool paper was written, 1e-8 since.
+        Adam's ε; 1e-7 in the versions of Foolbox available when the EdgeFool paper was written, 1e-8 since.
 
     Examples
     --------
@@ -131,7 +131,7 @@ class CW(IterativeAttack[CWState]):
         )
 
     def step(self, classifier: nn.Module, state: CWState) -> None:
-        """Take one step of Adam with each image; end searches and begin new ones where it is time."""
+        """Take one step of Adam with each image; end the searches that are over and begin new ones."""
         w = state.w.detach().requires_grad_()
         images = to_image(state.origin + w)
         distances = (images - state.reference).square().sum((1, 2, 3))
@@ -152,12 +152,12 @@ class CW(IterativeAttack[CWState]):
         over = self._is_over(state, losses.detach().double())
         state.choose_c(over)
         finished = state.stuck | (state.searches == self.binary_search_steps)
-        state.finished, over = torch.stack([finished, over]).cpu()  # the step's only wait for the device
+        state.finished, over = torch.stack([finished, over]).cpu()  # the only wait for the device
         if over.any():
             state.begin_search(over)
 
     def _is_over(self, state: CWState, losses: Tensor) -> Tensor:
-        """Count a step of each search and return which were the last."""
+        """Count a step of each search and return which searches are over."""
         check = (state.taken % math.ceil(self.max_iterations / 10) == 0) & self.abort_early
         stalled = check & ~(losses <= _PROGRESS * state.last_loss)
         state.last_loss = torch.where(check, losses, state.last_loss)

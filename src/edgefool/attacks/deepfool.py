@@ -23,7 +23,7 @@ _EXTRA = 1e-4  # added to each step's length, as in the authors' code
 
 @plain_dataclass(kw_only=True)
 class DeepFoolState(State):
-    """Images, their likeliest classes (N, candidates), their own first, and the sum of the steps r so far."""
+    """Images, their most likely classes (N, candidates), the original one first, and the sum of the steps so far."""
 
     candidates: Tensor
     total: Tensor
@@ -31,7 +31,7 @@ class DeepFoolState(State):
 
 @dataclass(frozen=True)
 class DeepFool(IterativeAttack[DeepFoolState]):
-    """Step to the nearest border between the class and its likeliest rivals, as if the borders were planes.
+    """Step to the nearest decision boundary between the class and its most likely rivals, as if boundaries were planes.
 
     With w_k = ∇z_k - ∇z_y and f_k = z_k - z_y for each rival k, take the nearest, l = argmin |f_k| / ||w_k||_2, and
     step r_i = |f_l| / ||w_l||_2² w_l, until the class of I + (1 + overshoot) Σ r_i changes (Alg. 2 of the paper).
@@ -39,16 +39,16 @@ class DeepFool(IterativeAttack[DeepFoolState]):
     Parameters
     ----------
     candidates : int
-        Number of classes considered, the original one included; the paper's 10.
+        Number of classes considered, including the original one; 10 in the paper.
     overshoot : float
-        How far past the border.
+        How far to step past the boundary.
     max_iterations : int
-        Most steps.
+        Maximum number of steps.
     clip : bool
-        Clip each iterate to [0, 1], as Foolbox does. The authors' code clips only where the image is saved.
+        Clip each iterate to [0, 1], as Foolbox does. The authors' code clips only the saved image.
     space : "pixels" or "normalised"
-        Where lengths are measured. ``"pixels"``, the default: of images in [0, 1], in which results of different
-        methods are compared. ``"normalised"``, the authors' code: of what the network sees, (image - mean) / std.
+        Where distances are measured. ``"pixels"``: on images in [0, 1], where methods are compared. ``"normalised"``:
+        on the input of the network, (image - mean) / std, as in the authors' code.
 
     Examples
     --------
@@ -71,23 +71,23 @@ class DeepFool(IterativeAttack[DeepFoolState]):
         return self.start(images, clean_logits(classifier, images))
 
     def start(self, images: Tensor, logits: Tensor) -> DeepFoolState:
-        """Prepare images whose logits are known."""
+        """Prepare images with known logits."""
         candidates = logits.topk(min(self.candidates, logits.shape[1]), 1).indices
         return DeepFoolState.start(images, candidates[:, 0], candidates=candidates, total=torch.zeros_like(images))
 
     def step(self, classifier: nn.Module, state: DeepFoolState) -> None:
-        """Judge the images, then take a step with those that are not finished."""
+        """Classify the images, then take a step with the unfinished ones."""
         x = state.adversarial.detach().requires_grad_()
         logits = classifier(x)
         state.forward_passes += 1
         state.converged = logits.argmax(1) != state.original_class
         stop = state.converged | state.stuck | (state.iterations == self.max_iterations)
-        state.finished = stop.cpu()  # the step's only wait for the device
+        state.finished = stop.cpu()  # the only wait for the device
         if state.finished.all():
             return
         with state.subset(~state.finished) as rest:
             if rest is not state:
-                # Backward passes cost more than this forward pass, which no image counts: it depends on the others.
+                # Cheaper than backward passes of all images; not counted, as it depends on the other images.
                 x = rest.adversarial.detach().requires_grad_()
                 logits = classifier(x)
             rest.total = rest.total + self._nearest(x, logits, rest, self._scale(classifier, x))
@@ -96,7 +96,7 @@ class DeepFool(IterativeAttack[DeepFoolState]):
             rest.iterations += 1
 
     def _nearest(self, x: Tensor, logits: Tensor, state: DeepFoolState, scale: Tensor) -> Tensor:
-        """Return the step of each image to the nearest of the planes."""
+        """Return the step of each image to the nearest plane."""
         differences = logits.gather(1, state.candidates[:, 1:]) - logits.gather(1, state.candidates[:, :1])
         nearest = torch.full_like(differences[:, 0], torch.inf)
         steps = torch.zeros_like(x)
@@ -104,7 +104,7 @@ class DeepFool(IterativeAttack[DeepFoolState]):
         for k in range(last + 1):
             gradient = image_gradient(differences[:, k], x, retain_graph=k < last)
             state.note(gradient)
-            w = scale * gradient.values  # in coordinates u = x / scale gradients grow by the scale, steps shrink by it
+            w = scale * gradient.values  # in u = x / scale, gradients are multiplied by the scale and steps divided
             length = l2_norm(w)
             distance = torch.where(length > 0, differences[:, k].detach().abs() / length, torch.inf)
             direction = w / per_image(length.clamp_min(torch.finfo(w.dtype).tiny))

@@ -13,19 +13,20 @@ from torch import Tensor, nn
 
 from edgefool.attacks.attack import AboveOne, Count, IterativeAttack, Lightness, Positive
 from edgefool.attacks.functional import clean_logits, margin
-from edgefool.attacks.learner import FromIdentity, FromSmoother, Learner, Weights
+from edgefool.attacks.learner import Weights, clipped_adam, muon_and_adam
 from edgefool.attacks.state import State
-from edgefool.filters import fcnn, guided_filter, l0_smooth
+from edgefool.filters import fcnn, guided_filter, identity_parameters, l0_smooth, smoother_parameters
 from edgefool.filters.detail_enhancement import V1, V2, V3, enhance_lab
 from edgefool.filters.l0_smoothing import BETA_MAX, KAPPA, LAMBDA
 from edgefool.images import round_to_8_bits
 
-LEARNERS: dict[str, type[Learner]] = {"smoother": FromSmoother, "identity": FromIdentity}
+LEARNING_RATES = {"smoother": 2e-3, "identity": 1e-3}
+"""Defaults, by where the networks start."""
 
 
 @plain_dataclass(kw_only=True)
 class EdgeFoolState(State):
-    """Images, their targets I_g and networks; whether an iterate fooled the classifier; of the best I_s and L_s."""
+    """Images, their targets I_g and networks; whether an iterate fooled the classifier; I_s and L_s of the best one."""
 
     lab: Tensor
     target: Tensor
@@ -37,11 +38,11 @@ class EdgeFoolState(State):
 
 @dataclass(frozen=True)
 class EdgeFool(IterativeAttack[EdgeFoolState]):
-    """Enhance the details of images so that a classifier gets them wrong (Secs. 2 and 3 of the paper).
+    """Enhance the details of images so that a classifier changes its decision (Secs. 2 and 3 of the paper).
 
     For each image a network learns the structure I_s by steps on Eq. 5, α L_s + L_adv, until the detail-enhanced
-    image fools the classifier and L_s < τ. The classifier always sees that image rounded to 8 bits, as the file
-    will hold it; the rounding's gradient is taken as that of the identity.
+    image fools the classifier and L_s < τ. The classifier always sees this image rounded to 8 bits, as it is
+    saved; the gradient passes straight through the rounding.
 
     Parameters
     ----------
@@ -50,23 +51,23 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
     tau : float
         Threshold τ of the smoothing loss, in squared units of [0, 1] images.
     kappa : float
-        L_adv is max(margin, -κ), in logits. Infinity is Eq. 8 as printed, which was measured not to reach τ.
+        L_adv is max(margin, -κ), in logits. Infinity is Eq. 8 as printed, which did not reach τ when measured.
     start : "smoother" or "identity"
         Where each network starts and how it learns. ``"smoother"``: from a network trained as a general L0 filter,
         by Muon for its 3 x 3 kernels and Adam for the rest, on gradients scaled to length 1. ``"identity"``, the
-        paper's: from identity kernels and a random last layer, by Adam; needs tens of times the iterations.
+        paper's: from identity kernels and a random last layer, by Adam; takes tens of times as many iterations.
     learning_rate : float
-        By default 2e-3 from the smoother (of Muon; Adam's is a quarter of it) and 1e-3 from the identity.
+        By default 2e-3 from the smoother (for Muon; Adam uses a quarter of it) and 1e-3 from the identity.
     max_gradient_norm : float
-        From the identity each network's gradient is scaled down to this L2 norm (authors' code).
+        Each network's gradient is clipped to this L2 norm, as in the authors' code; only from the identity.
     max_iterations : int
-        An image that fools the classifier but is not under τ by then keeps such an iterate of lowest L_s.
+        If no iterate fools the classifier with L_s < τ by then, the one of lowest L_s that fools it is kept.
     lam, l0_kappa, beta_max : float
-        Of the L0 filter that makes the target I_g; see `edgefool.filters.l0_smooth`.
+        Parameters of the L0 filter that makes the target I_g; see `edgefool.filters.l0_smooth`.
     v1, v2, v3 : float
-        Of the detail enhancement, Eq. 7; see `edgefool.filters.enhance_details`.
+        Parameters of the detail enhancement, Eq. 7; see `edgefool.filters.enhance_details`.
     literal_sigmoid : bool
-        Take the sigmoid of Eq. 7 as printed instead of the authors' rescaled one.
+        Use the sigmoid of Eq. 7 as printed instead of the authors' rescaled one.
     guide : bool
         Pass the network's output through a 3 x 3 guided filter and clip it to [0, 1], as the authors' code does.
 
@@ -99,8 +100,8 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
     @field_validator("learning_rate", mode="before")
     @classmethod
     def _choose_learning_rate(cls, value: object, info: ValidationInfo) -> object:
-        learner = LEARNERS.get(info.data.get("start", ""))  # none where the start was refused
-        return learner.default_rate if value is None and learner else value
+        # An invalid start is not in the data; its own error comes first.
+        return LEARNING_RATES.get(info.data.get("start", "")) if value is None else value
 
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> EdgeFoolState:
         """Smooth the images, convert them to Lab and start their networks."""
@@ -109,45 +110,48 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
             clean_logits(classifier, images).argmax(1),
             lab=rgb_to_lab(images),
             target=l0_smooth(images, self.lam, self.l0_kappa, self.beta_max),
-            weights=self._learner.start(images, seeds),
+            weights=Weights.start(torch.stack([self._initial_parameters(int(seed)) for seed in seeds]).to(images)),
             fooled=torch.zeros(len(images), dtype=torch.bool, device=images.device),
             structure=images.clone(),
             smoothing_loss=torch.full((len(images),), torch.inf, dtype=torch.float64, device=images.device),
         )
 
-    @property
-    def _learner(self) -> Learner:
+    def _initial_parameters(self, seed: int) -> Tensor:
+        return identity_parameters(seed) if self.start == "identity" else smoother_parameters()
+
+    def _learn(self, weights: Weights, gradients: Tensor) -> None:
         if self.start == "identity":
-            return FromIdentity(self.learning_rate, self.max_gradient_norm)
-        return FromSmoother(self.learning_rate)
+            clipped_adam(weights, gradients, self.learning_rate, self.max_gradient_norm)
+        else:
+            muon_and_adam(weights, gradients, self.learning_rate)
 
     def step(self, classifier: nn.Module, state: EdgeFoolState) -> None:
-        """Judge the images of the networks as they are, then train those networks that are not finished."""
-        # A tensor for each network: no gradients are computed for those that are finished.
+        """Classify the images of the networks, then train the networks that are not finished."""
+        # One tensor per network, so that finished networks need no gradients.
         parameters = [row.requires_grad_() for row in state.weights.parameters.detach().unbind()]
         structures = fcnn(torch.stack(parameters), state.images)
         if self.guide:
             structures = guided_filter(structures, state.images).clamp(0, 1)
-        smoothing_losses = (structures - state.target).square().mean((1, 2, 3))  # Eq. 6 as a mean, which τ needs
+        smoothing_losses = (structures - state.target).square().mean((1, 2, 3))  # Eq. 6, as the mean to which τ refers
         enhanced = enhance_lab(state.lab, structures, self.v1, self.v2, self.v3, literal=self.literal_sigmoid)
         rounded = enhanced + (round_to_8_bits(enhanced) - enhanced).detach()
         logits = classifier(rounded)
         state.forward_passes += 1
 
         self._keep_the_best(state, enhanced.detach(), structures.detach(), smoothing_losses.detach(), logits.detach())
-        going = ~state.finished
-        if going.any():
+        active = ~state.finished
+        if active.any():
             adversarial_losses = margin(logits, state.original_class).clamp_min(-self.kappa)
             losses = self.alpha * smoothing_losses + adversarial_losses  # Eq. 5
-            gradients = torch.autograd.grad(losses[going].sum(), list(compress(parameters, going.tolist())))
-            with state.weights.subset(going) as weights:
-                self._learner.learn(weights, torch.stack(gradients))
-            state.backward_passes += going.to(state.backward_passes.device)
+            gradients = torch.autograd.grad(losses[active].sum(), list(compress(parameters, active.tolist())))
+            with state.weights.subset(active) as weights:
+                self._learn(weights, torch.stack(gradients))
+            state.backward_passes += active.to(state.backward_passes.device)
 
     def _keep_the_best(
         self, state: EdgeFoolState, enhanced: Tensor, structures: Tensor, losses: Tensor, logits: Tensor
     ) -> None:
-        """Keep the converged iterate, else that of lowest L_s among those that fool the classifier, else the last."""
+        """Keep the converged iterate, else the one of lowest L_s that fools the classifier, else the last."""
         losses = losses.double()
         valid = logits.isfinite().all(1) & losses.isfinite()
         fools = valid & (logits.argmax(1) != state.original_class)
@@ -159,7 +163,7 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
         kept = better | (finished & ~state.fooled)
         state.smoothing_loss = torch.where(kept, losses, state.smoothing_loss)
         state.fooled = state.fooled | fools
-        state.finished, rows = torch.stack([finished, kept]).cpu()  # the step's only wait for the device
+        state.finished, rows = torch.stack([finished, kept]).cpu()  # the only wait for the device
         state.adversarial[rows], state.structure[rows] = enhanced[rows], structures[rows]
 
     def details(self, state: EdgeFoolState) -> dict[str, Tensor]:

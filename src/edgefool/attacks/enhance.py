@@ -28,7 +28,7 @@ class Enhance(IterativeAttack[EnhanceState]):
     Parameters
     ----------
     lam, l0_kappa, beta_max, v1, v2, v3, literal_sigmoid
-        As those of `edgefool.EdgeFool`.
+        As in `edgefool.EdgeFool`.
 
     Examples
     --------
@@ -55,7 +55,7 @@ class Enhance(IterativeAttack[EnhanceState]):
         return EnhanceState.start(images, classes, structure=structure)
 
     def step(self, classifier: nn.Module, state: EnhanceState) -> None:
-        """Enhance; that is all."""
+        """Enhance the images, which finishes them."""
         state.adversarial = enhance_details(
             state.images, state.structure, self.v1, self.v2, self.v3, literal=self.literal_sigmoid
         )

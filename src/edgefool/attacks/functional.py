@@ -9,7 +9,7 @@ from edgefool.errors import UsageError
 
 
 class Gradient(NamedTuple):
-    """The gradient of each image's loss, (N, 3, H, W), zeros where it is not finite; and which are zero or finite."""
+    """Gradients (N, 3, H, W), zero for images where they are not finite; masks (N,) of zero and of finite gradients."""
 
     values: Tensor
     is_zero: Tensor
@@ -17,7 +17,7 @@ class Gradient(NamedTuple):
 
 
 def image_gradient(losses: Tensor, images: Tensor, *, retain_graph: bool = False) -> Gradient:
-    """Return the gradient of losses (N,), each that of one image, with respect to images (N, 3, H, W).
+    """Return the gradients of losses (N,), one per image, with respect to images (N, 3, H, W).
 
     >>> images = torch.ones(2, 3, 1, 1, requires_grad=True)
     >>> image_gradient(images.square().sum((1, 2, 3)) * torch.tensor([1.0, 0.0]), images).is_zero
@@ -61,7 +61,7 @@ def margin(logits: Tensor, classes: Tensor) -> Tensor:
 
 
 def project(images: Tensor, originals: Tensor, epsilon: float) -> Tensor:
-    """Bring images to within an L∞ distance of their originals and to [0, 1]."""
+    """Project images onto the L∞ ball of radius ``epsilon`` around their originals and onto [0, 1]."""
     return images.clamp(originals - epsilon, originals + epsilon).clamp(0, 1)
 
 
@@ -72,5 +72,5 @@ def l2_norm(images: Tensor) -> Tensor:
 
 
 def per_image(values: Tensor) -> Tensor:
-    """Return values (N,) as (N, 1, 1, 1), to be broadcast over images."""
+    """Return values (N,) as (N, 1, 1, 1), for broadcasting over images."""
     return values[:, None, None, None]

@@ -25,13 +25,13 @@ class NFGSM(IterativeAttack[State]):
     Parameters
     ----------
     epsilon : float
-        ε, the L∞ distance allowed, of images in [0, 1].
+        ε, the maximum L∞ distance, for images in [0, 1].
     alpha : float
         α, the length of a step.
     max_iterations : int
-        N; by default what the paper gives, min(ε + 4, 1.25 ε) with ε in levels of 1/255, rounded down.
+        N; by default the paper's min(ε + 4, 1.25 ε) with ε in levels of 1/255, rounded down.
     early_stop : bool
-        Stop as soon as the class has changed. The paper takes all N steps.
+        Stop as soon as the class changes. The paper takes all N steps.
 
     Examples
     --------
@@ -51,8 +51,8 @@ class NFGSM(IterativeAttack[State]):
     @field_validator("max_iterations", mode="before")
     @classmethod
     def _choose_max_iterations(cls, value: object, info: ValidationInfo) -> object:
-        levels = 255 * info.data.get("epsilon", 0)  # none where it was refused
-        # The small number is for products such as 1.25 * 8.0 that fall short of a whole one by rounding.
+        levels = 255 * info.data.get("epsilon", 0)  # missing if invalid
+        # 1e-6, as rounding can leave products such as 1.25 * 8.0 just below an integer.
         return max(1, int(min(levels + 4, 1.25 * levels) + 1e-6)) if value is None else value
 
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> State:

@@ -1,4 +1,4 @@
-"""Optimisers whose every row is a problem of its own, with its own number of steps: torch's share one count."""
+"""Optimisers of independent problems, one per row, each with its own step count; torch's share one."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from edgefool.attacks.tensor_struct import TensorStruct
 
 @dataclass
 class Moments(TensorStruct):
-    """What an optimiser remembers of each row's gradients: their moments (N, ...) and the steps taken, (N,)."""
+    """The moments (N, ...) of each row's gradients, and the number of steps taken, (N,)."""
 
     mean: Tensor
     square: Tensor
@@ -18,7 +18,7 @@ class Moments(TensorStruct):
 
     @classmethod
     def like(cls, rows: Tensor) -> "Moments":
-        """Return the memory before the first step."""
+        """Return the moments before the first step."""
         steps = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
         return cls(torch.zeros_like(rows), torch.zeros_like(rows), steps)
 
@@ -46,10 +46,10 @@ def adam(
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """Bring the singular values of matrices (..., A, B), A <= B, near 1: U Vᵀ roughly, of each M = U S Vᵀ.
+    """Bring the singular values of matrices (..., A, B), A <= B, close to 1: about U Vᵀ for each M = U S Vᵀ.
 
     Five steps of the Newton-Schulz iteration with the coefficients of Muon (Jordan et al., 2024). `torch.optim.Muon`
-    takes them in bfloat16 and one matrix at a time.
+    computes them in bfloat16, one matrix at a time.
     """
     a, b, c = 3.4445, -4.775, 2.0315
     x: Tensor = matrices / torch.linalg.matrix_norm(matrices, keepdim=True).clamp_min(1e-7)

@@ -22,32 +22,32 @@ Probability = Annotated[float, Field(gt=0, lt=1)]
 
 @plain_dataclass(kw_only=True)
 class PFGSMState(State):
-    """Images and the classes that they are to take, (N,)."""
+    """Images and their target classes, (N,)."""
 
     target: Tensor
 
 
 @dataclass(frozen=True)
 class PFGSM(IterativeAttack[PFGSMState]):
-    """Step by the sign of the gradient towards a random class that is unlikely for the image, within ε of it.
+    """Step by the sign of the gradient towards a random unlikely class, within ε of the image.
 
-    The target is drawn from the classes that remain once the likeliest ones, which together hold a probability of σ,
-    are taken away. Steps end when the target's probability exceeds ``target_probability``.
+    The target is drawn from the classes that remain after the most likely ones, with a total probability of σ, are
+    removed. Steps end when the target's probability exceeds ``target_probability``.
 
     Parameters
     ----------
     epsilon : float
-        ε, the L∞ distance allowed, of images in [0, 1].
+        ε, the maximum L∞ distance, for images in [0, 1].
     step_size : float
         δ, the length of a step.
     sigma : float
-        σ, the cumulative probability past which classes may become the target.
+        σ, the cumulative probability beyond which classes may become the target.
     target_probability : float
-        Where the steps end.
+        Probability of the target at which the steps end.
     max_iterations : int
-        Most steps.
+        Maximum number of steps.
     released_set : bool
-        Draw from all classes but the original one: the released code overwrites the paper's set with that.
+        Draw from all classes except the original one, as the released code does.
 
     Examples
     --------
@@ -67,7 +67,7 @@ class PFGSM(IterativeAttack[PFGSMState]):
     released_set: bool = False
 
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> PFGSMState:
-        """Draw the targets, each from its image's own seed."""
+        """Draw each target from its image's own seed."""
         logits = clean_logits(classifier, images)
         rows = zip(logits.softmax(1).cpu(), seeds, strict=True)
         target = torch.tensor([self.draw_target(row, int(seed)) for row, seed in rows], device=images.device)
@@ -77,7 +77,7 @@ class PFGSM(IterativeAttack[PFGSMState]):
         """Return the target class, given the probabilities (D,) of the image."""
         order = probabilities.argsort(descending=True, stable=True)
         past = probabilities[order].cumsum(0) > self.sigma
-        past[0] = False  # the original class, which alone may hold more than σ
+        past[0] = False  # the original class, which may exceed σ by itself
         if self.released_set or not past.any():
             past[1:] = True
         candidates = order[past]
@@ -85,7 +85,7 @@ class PFGSM(IterativeAttack[PFGSMState]):
         return int(candidates[torch.randint(len(candidates), (1,), generator=generator)])
 
     def step(self, classifier: nn.Module, state: PFGSMState) -> None:
-        """Judge the images, then take a step with those that are not finished."""
+        """Classify the images, then take a step with the unfinished ones."""
         x = state.adversarial.detach().requires_grad_()
         losses = F.cross_entropy(classifier(x), state.target, reduction="none")  # -log of the target's probability
         state.forward_passes += 1

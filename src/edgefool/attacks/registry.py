@@ -1,11 +1,11 @@
-"""The attacks by name, and their hyper-parameters as plain values and back."""
+"""The attacks by name, and their hyper-parameters to and from plain values."""
 
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
 from typing import get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from edgefool.attacks.attack import AbsentValue, Attack
 from edgefool.attacks.cw import CW
@@ -28,8 +28,8 @@ def make_attack(method: str, constants: Mapping[str, object]) -> Attack:
     Raises
     ------
     UsageError
-        If the method or a field does not exist, or a value is out of range; the message gives the nearest names or
-        the range.
+        If the method or a field does not exist, or a value is out of range; the message gives similar names or the
+        range.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def make_attack(method: str, constants: Mapping[str, object]) -> Attack:
         if name not in names:
             raise unknown(f"field of {method}", name, names)
     try:
-        return _adapter(attack).validate_python(dict(constants))
+        return attack(**constants)
     except ValidationError as error:
         first = error.errors()[0]
         message = first["msg"][0].lower() + first["msg"][1:]
@@ -50,14 +50,14 @@ def make_attack(method: str, constants: Mapping[str, object]) -> Attack:
 
 
 def settings(attack: Attack) -> dict[str, bool | int | float | str]:
-    """Return the hyper-parameters of an attack, without those that are at their `AbsentValue`."""
+    """Return the hyper-parameters of an attack, except those that equal their `AbsentValue`."""
     absent = _absent_values(type(attack))
     values = {field.name: getattr(attack, field.name) for field in fields(attack)}
     return {name: value for name, value in values.items() if name not in absent or value != absent[name]}
 
 
 def attack_from_settings(name: str, settings: Mapping[str, object]) -> Attack:
-    """Return the attack whose `settings` these are: a missing field has its `AbsentValue`, not today's default.
+    """Return the attack with these `settings`; a missing field gets its `AbsentValue`, not its current default.
 
     Raises
     ------
@@ -71,11 +71,6 @@ def _find(method: str) -> type[Attack]:
     if method not in METHODS:
         raise unknown("method", method, METHODS)
     return METHODS[method]
-
-
-@cache
-def _adapter(attack: type[Attack]) -> TypeAdapter[Attack]:
-    return TypeAdapter(attack)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What an attack did."""
+"""The result of an attack."""
 
 from dataclasses import dataclass
 
@@ -9,30 +9,30 @@ from edgefool.attacks.tensor_struct import TensorStruct
 
 @dataclass(frozen=True)
 class AttackResult(TensorStruct):
-    """What an attack did to N images.
+    """The result of an attack on N images.
 
     Attributes
     ----------
     adversarial : Tensor
-        (N, 3, H, W), RGB on the 8-bit grid k / 255. Where the attack never succeeded: the last image tried.
+        (N, 3, H, W), RGB on the 8-bit grid k / 255. The last image tried, if the attack never succeeded.
     original_class, adversarial_class : Tensor
         (N,), int64: the classifier's decision on the original and on ``adversarial`` (Eq. 3).
     logits : Tensor
-        (N, D): the classifier's for ``adversarial``.
+        (N, D), of ``adversarial``.
     success : Tensor
-        (N,), bool: they differ (Eq. 1).
+        (N,), bool: the two classes differ (Eq. 1).
     success_float : Tensor
         (N,), bool: the class had changed before rounding to 8 bits.
     converged : Tensor
-        (N,), bool: the attack met its own stopping rule; else it ran out of iterations.
+        (N,), bool: the attack met its own stopping rule rather than the limit of iterations.
     lost_gradient : Tensor
-        (N,), bool: a gradient was zero, so that the attack had nothing to follow, or not finite, so that it stopped.
+        (N,), bool: a gradient was zero, so that the attack had no direction, or not finite, so that it stopped.
     iterations, forward_passes, backward_passes : Tensor
-        (N,), int64: spent on the image; the passes are the classifier's.
+        (N,), int64: spent on the image; passes through the classifier.
     seconds : Tensor
         (N,), float64: the image's share of the wall time; shares add up to the total.
     details : dict[str, Tensor]
-        What the attack itself reports, each (N, ...).
+        Attack-specific tensors, each (N, ...).
     """
 
     adversarial: Tensor

@@ -18,12 +18,12 @@ from edgefool.attacks.attack import Count, IterativeAttack
 from edgefool.attacks.functional import clean_logits
 from edgefool.attacks.state import State
 
-_MOST_AT_A_TIME = 8  # more are no faster on a CPU, and on a GPU many images share a batch
+_MAX_GROUP = 8  # trials of an image at a time; more are no faster on a CPU, and on a GPU many images share a batch
 
 
 @plain_dataclass(kw_only=True)
 class SemanticAdvState(State):
-    """Images in HSV, their trials, and how many of these were made."""
+    """Images in HSV, their trials, and how many of these were evaluated."""
 
     hsv: Tensor
     shifts: Tensor  # (N, trials, 2): of hue, in radians, and of saturation
@@ -35,12 +35,12 @@ class SemanticAdv(IterativeAttack[SemanticAdvState]):
     """Shift the hue and the saturation of all pixels by the same random amounts until the class changes.
 
     Trial i of n, from 0: H' = H + U(0, 1) turns, S' = S + U(-1, 1) i / n clipped to [0, 1], V' = V. The first trial
-    that changes the class is kept. Many are evaluated at a time, with the same outcome.
+    that changes the class is kept. Several are evaluated at a time, with the same outcome.
 
     Parameters
     ----------
     trials : int
-        n.
+        Maximum number of trials n.
 
     Examples
     --------
@@ -73,14 +73,14 @@ class SemanticAdv(IterativeAttack[SemanticAdvState]):
 
     @torch.no_grad()
     def step(self, classifier: nn.Module, state: SemanticAdvState) -> None:
-        """Evaluate the next trials of each image: twice as many each time, as most images need few."""
-        counts = torch.minimum((state.tried + 2).clamp_max(_MOST_AT_A_TIME), self.trials - state.tried)
+        """Evaluate the next trials of each image, in growing groups, as most images need few."""
+        counts = torch.minimum((state.tried + 2).clamp_max(_MAX_GROUP), self.trials - state.tried)
         ends = state.tried + counts
         ranges = zip(state.tried.tolist(), ends.tolist(), strict=True)
         images = torch.cat([shift(state.hsv[row], state.shifts[row, a:b]) for row, (a, b) in enumerate(ranges)])
         logits = classifier(images)
         classes = state.original_class.repeat_interleave(counts.to(images.device), output_size=len(images))
-        changed = ((logits.argmax(1) != classes) & logits.isfinite().all(1)).cpu()  # the only wait of a step
+        changed = ((logits.argmax(1) != classes) & logits.isfinite().all(1)).cpu()  # the only wait for the device
 
         found = pad_sequence(changed.split(counts.tolist()), batch_first=True)
         converged = found.any(1)
@@ -94,7 +94,7 @@ class SemanticAdv(IterativeAttack[SemanticAdvState]):
 
 
 def shift(hsv: Tensor, shifts: Tensor) -> Tensor:
-    """Return an image (3, H, W), in HSV with H in radians, in RGB with each of the shifts (K, 2): (K, 3, H, W)."""
+    """Apply each of the shifts (K, 2) to an image (3, H, W), in HSV with H in radians; return RGB, (K, 3, H, W)."""
     by_hue, by_saturation = shifts[:, :, None, None].unbind(1)
     hue = (hsv[0] + by_hue).remainder(2 * math.pi)
     saturation = (hsv[1] + by_saturation).clamp(0, 1)

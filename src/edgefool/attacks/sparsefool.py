@@ -22,32 +22,32 @@ _BEYOND = 1e-3  # how far past the plane, as in the authors' code
 
 @plain_dataclass(kw_only=True)
 class SparseFoolState(State):
-    """Images, and DeepFool's way from the iterates x_i, which are its images, to the border."""
+    """Images, and the state of DeepFool, whose images are the iterates x_i."""
 
     border: DeepFoolState
 
 
 @dataclass(frozen=True)
 class SparseFool(IterativeAttack[SparseFoolState]):
-    """Change few values: DeepFool finds the plane of the border, and one value after the other is moved to reach it.
+    """Change few values: DeepFool finds a plane of the decision boundary, and values move one by one to reach it.
 
-    Repeat (Alg. 2 of the paper): x_B = x_i + λ r with DeepFool's r; w the normal of the border there; x_{i+1} the
+    Repeat (Alg. 2 of the paper): x_B = x_i + λ r with DeepFool's r; w the normal of the boundary there; x_{i+1} the
     solution of the linearised problem (`solve_plane`, Alg. 1); until the class of I + (1 + ε)(x_i - I) changes.
-    Distances are those of images in [0, 1].
+    Distances are measured on images in [0, 1].
 
     Parameters
     ----------
     lam : float
-        λ, how far beyond the border x_B lies.
+        λ, how far beyond the boundary x_B lies.
     epsilon : float
         ε, the overshoot of the final image.
     max_iterations : int
-        Most planes: 20 by default in the authors' function, 50 in their example.
+        Maximum number of planes; 20 in the authors' function, 50 in their example.
     candidates, overshoot, border_iterations
-        Of DeepFool; see there.
+        ``candidates``, ``overshoot`` and ``max_iterations`` of `DeepFool`.
     released_solver : bool
-        As released, where x_i lies past the plane already, every value is moved on, nearly all to their bounds. By
-        default nothing is moved then.
+        Where x_i already lies past the plane, move every value further, nearly all to their bounds, as the released
+        code does. By default nothing is moved then.
 
     Examples
     --------
@@ -75,11 +75,11 @@ class SparseFool(IterativeAttack[SparseFoolState]):
         """Start DeepFool from the images; nothing is random."""
         border = self._deepfool.begin(classifier, images.clone(), seeds)  # its rows are overwritten
         state = SparseFoolState.start(images, border.original_class.clone(), border=border)
-        state.forward_passes -= 1  # counted by the border; its passes are added when it is reached
+        state.forward_passes -= 1  # counted in ``border``, whose passes are added when it arrives
         return state
 
     def step(self, classifier: nn.Module, state: SparseFoolState) -> None:
-        """Take a step of DeepFool with each image; where it has reached the border, go to the border's plane."""
+        """Take a step of DeepFool with each image; move those that reach the boundary to its plane."""
         self._deepfool.step(classifier, state.border)
         arrived = state.border.finished
         if arrived.any():
@@ -88,7 +88,7 @@ class SparseFool(IterativeAttack[SparseFoolState]):
 
     def _go_to_plane(self, classifier: nn.Module, state: SparseFoolState) -> None:
         border, x = state.border, state.border.images
-        # On the border itself, before DeepFool's overshoot, as in the authors' code.
+        # On the boundary itself, without DeepFool's overshoot, as in the authors' code.
         there = (x + border.total).requires_grad_()
         gradient = image_gradient(-margin(classifier(there), border.original_class), there)
         state.note(gradient)
@@ -100,7 +100,7 @@ class SparseFool(IterativeAttack[SparseFoolState]):
             logits, next_logits = classifier(torch.cat([state.adversarial, x])).chunk(2)
         state.converged = logits.argmax(1) != state.original_class
         broken = ~next_logits.isfinite().all(1)
-        state.forward_passes += border.forward_passes + 3  # the normal, the judgement, the next start
+        state.forward_passes += border.forward_passes + 3  # the normal, the adversarial image, the next start
         state.backward_passes += border.backward_passes
         state.lost_gradient |= border.lost_gradient | broken
         state.iterations += 1
@@ -111,11 +111,11 @@ class SparseFool(IterativeAttack[SparseFoolState]):
 
 
 def solve_plane(images: Tensor, normals: Tensor, points: Tensor, *, released: bool = False) -> Tensor:
-    """Move images to a plane by changing as few values as possible: those along which the normal is largest.
+    """Move images to a plane by changing as few values as possible: those in which the normal is largest.
 
-    Alg. 1 of the paper (LinearSolver) moves one value after the other, the one with the largest |w_d| first, until
-    wᵀ(x - x_B) changes its sign; each goes as far as needed or to its bound, 0 or 1. So all but the last go to their
-    bounds, and a sort and a cumulative sum show which is the last.
+    Alg. 1 of the paper (LinearSolver) moves values one by one, in order of decreasing |w_d|, until wᵀ(x - x_B) changes
+    sign; each moves as far as needed or to its bound, 0 or 1. So all but the last move to their bounds, and a sort and
+    a cumulative sum find the last.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def solve_plane(images: Tensor, normals: Tensor, points: Tensor, *, released: bo
         x, w and x_B, each (N, 3, H, W); the normals have length 1 (or 0), and x lies on the side where
         wᵀ(x - x_B) < 0.
     released : bool
-        What becomes of an image on the other side; see `SparseFool`.
+        How images on the other side are treated; see `SparseFool`.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def solve_plane(images: Tensor, normals: Tensor, points: Tensor, *, released: bo
     slopes, order = w.abs().sort(dim=1, descending=True, stable=True)
     rooms = room.gather(1, order)
     gains = (slopes * rooms).double()
-    missing_then = missing - (gains.cumsum(1) - gains)  # when a value's turn comes
+    missing_then = missing - (gains.cumsum(1) - gains)  # before each value moves
     lengths = torch.minimum(((missing_then + _BEYOND) / slopes).to(rooms.dtype), rooms)
     lengths = torch.where(missing_then > 0, lengths, 0)
     if released:
@@ -147,12 +147,12 @@ def solve_plane(images: Tensor, normals: Tensor, points: Tensor, *, released: bo
 
 
 def _run_away(slopes: Tensor, rooms: Tensor, excess: float) -> Tensor:
-    """Return how far values go where the plane lies behind: each step leads further away, so that none is the last."""
+    """Return how far values move past the plane: each move leads further away, so that none is the last."""
     lengths, gains = rooms.clone(), slopes * rooms
     largest_to_come = gains.flip(0).cummax(0).values.flip(0).tolist()
     for j, largest in enumerate(largest_to_come):
         if excess + _BEYOND >= largest:
-            break  # from here on all go to their bounds
+            break  # from here on all move to their bounds
         lengths[j] = min((excess + _BEYOND) / float(slopes[j]), float(rooms[j]))
         excess += float(slopes[j] * lengths[j])
     return lengths

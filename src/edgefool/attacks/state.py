@@ -1,4 +1,4 @@
-"""What is known of images while they are attacked."""
+"""The state of images under attack."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -21,13 +21,13 @@ class State(TensorStruct):
     original_class : Tensor
         (N,), int64: the classifier's decision on them.
     adversarial : Tensor
-        (N, 3, H, W), what the attack has to offer, before rounding to 8 bits; at first the images themselves.
+        (N, 3, H, W), the current result, before rounding to 8 bits; at first the images themselves.
     finished : Tensor
-        (N,), bool, on the CPU, whatever the device of the others: the loop reads it after each step without waiting.
+        (N,), bool, always on the CPU, so that the loop can read it without waiting for the device.
     converged, lost_gradient : Tensor
         (N,), bool; see `AttackResult`.
     stuck : Tensor
-        (N,), bool: a gradient was not finite, so that there is nothing left to follow.
+        (N,), bool: a gradient was not finite, so that the attack cannot continue.
     iterations, forward_passes, backward_passes : Tensor
         (N,), int64.
     seconds : Tensor

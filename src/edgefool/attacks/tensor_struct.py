@@ -26,7 +26,7 @@ class TensorStruct:
     """
 
     def select(self, rows: Tensor | slice) -> Self:
-        """Return the rows that a mask (N,), indices or a slice name; masks and indices copy them."""
+        """Return the rows that a mask (N,), indices or a slice select; masks and indices copy them."""
         selected: Self = _map(lambda tensor: tensor[rows], self)
         return selected
 
@@ -36,7 +36,7 @@ class TensorStruct:
 
     @contextmanager
     def subset(self, mask: Tensor) -> Iterator[Self]:
-        """Give the rows of a mask (N,) on the CPU to be changed: the struct itself if these are all, else a copy."""
+        """Yield the rows of a mask (N,) on the CPU and write their changes back; the struct itself if these are all."""
         if mask.all():
             yield self
         else:
@@ -53,7 +53,7 @@ class TensorStruct:
 
 
 def _map(function: Callable[..., Any], first: Any, *others: Any) -> Any:
-    """Apply a function to the tensors at the same place of structs of one form."""
+    """Apply a function to the corresponding tensors of structs with the same fields."""
     if isinstance(first, Tensor):
         return function(first, *others)
     if isinstance(first, dict):

@@ -1,6 +1,6 @@
 """Classifiers: images in [0, 1] to logits, by name or from your own file.
 
-The names are in the stub beside this file and load on first use, so that listing classifiers does not import torch.
+The names are in the stub file and load on first use, so that listing classifiers does not import torch.
 """
 
 import lazy_loader

@@ -1,8 +1,9 @@
-"""Networks by name: how each is built, and the preprocessing that it was published with.
+"""Networks by name: how to build each, and its published preprocessing.
 
 Names are ``torchvision:NAME``, ``timm:NAME`` and, for the networks of `edgefool.classifiers.shipped`, ``shipped:NAME``.
 """
 
+import importlib
 from collections.abc import Callable, Mapping
 from types import ModuleType
 
@@ -15,16 +16,16 @@ from edgefool.classifiers.vision import torchvision
 from edgefool.errors import UsageError, unknown
 
 Builder = Callable[[int], nn.Module]
-"""From a number of classes to an untrained network."""
+"""Takes a number of classes, returns an untrained network."""
 
 
 def find_builder(architecture: str) -> Builder:
-    """Return what builds a network.
+    """Return the function that builds a network.
 
     Raises
     ------
     UsageError
-        If the name is unknown, or timm is needed and not installed.
+        If the name is unknown, or timm is needed but not installed.
     """
     library, _, network = architecture.partition(":")
     if library == "shipped":
@@ -37,13 +38,13 @@ def find_builder(architecture: str) -> Builder:
     known = torchvision.models.list_models(module=torchvision.models)
     if network not in known:
         raise unknown("torchvision classifier", network, known)
-    # The two Inceptions as their published weights need them; their own initialisation is slow and not needed.
+    # Published weights of the two Inceptions need `transform_input`; their initialisation is slow and not needed.
     inception = {"transform_input": True, "init_weights": False} if network in ("googlenet", "inception_v3") else {}
     return lambda count: torchvision.models.get_model(network, weights=None, num_classes=count, **inception)
 
 
 def published_preprocessing(architecture: str) -> Preprocessing:
-    """Return the preprocessing of a network of torchvision (of its oldest weights) or timm that exists."""
+    """Return the preprocessing of a known network of timm or torchvision (of its oldest weights)."""
     library, _, network = architecture.partition(":")
     if library == "timm":
         cfg = _import_timm(architecture).get_pretrained_cfg(network)
@@ -53,20 +54,20 @@ def published_preprocessing(architecture: str) -> Preprocessing:
 
 
 def build_network(build: Builder, num_classes: int) -> nn.Module:
-    """Build a network and leave the global random state as it was."""
+    """Build a network without changing the global random state."""
     with torch.random.fork_rng(devices=[]):
         return build(num_classes)
 
 
 def count_classes(build: Builder, state: Mapping[str, Tensor]) -> int:
-    """Return the number of classes of a checkpoint: rows of the last tensor whose shape depends on that number.
+    """Return the number of classes of a checkpoint: the rows of the last tensor whose shape depends on that number.
 
     Parameters
     ----------
     build : callable
-        From a number of classes to the network.
+        Builds the network.
     state : mapping of str to Tensor
-        The checkpoint. If it lacks that tensor, the answer is 1000.
+        The checkpoint. Without that tensor the result is 1000.
     """
     two, three = _build_shapes(build, 2).state_dict(), _build_shapes(build, 3).state_dict()
     head = [name for name in two if two[name].shape != three[name].shape][-1]
@@ -74,18 +75,16 @@ def count_classes(build: Builder, state: Mapping[str, Tensor]) -> int:
 
 
 def _build_shapes(build: Builder, num_classes: int) -> nn.Module:
-    """Build a network for its shapes only, without memory for its tensors where that works."""
+    """Build a network only for its shapes, if possible without memory for its tensors."""
     try:
         with torch.device("meta"):
             return build(num_classes)
-    except NotImplementedError:  # torchvision's RegNets compute with tensors while they are built
+    except NotImplementedError:  # torchvision's RegNets compute with tensors while being built
         return build_network(build, num_classes)
 
 
 def _import_timm(architecture: str) -> ModuleType:
     try:
-        import timm
+        return importlib.import_module("timm")
     except ImportError as error:
         raise UsageError(f"{architecture} needs timm: pip install 'edgefool[timm]'") from error
-    module: ModuleType = timm
-    return module

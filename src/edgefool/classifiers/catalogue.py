@@ -1,4 +1,4 @@
-"""The classifiers that EdgeFool knows by name: what each is, where its weights are, what it was trained on.
+"""The classifiers that EdgeFool knows by name: their architectures, weights and training data.
 
 Importing this module does not import torch.
 """
@@ -11,7 +11,7 @@ from edgefool.classifiers.preprocessing import IMAGENET, Preprocessing
 TrainingData = Literal["ImageNet", "Places365", "Caltech-101"]
 
 NUM_CLASSES: dict[TrainingData, int] = {"ImageNet": 1000, "Places365": 365, "Caltech-101": 53}
-"""Number of classes by what classifiers are trained on."""
+"""Number of classes of each training dataset."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class ClassifierInfo:
     architecture : str
         ``torchvision:NAME`` or ``shipped:NAME``.
     url : str or None
-        Where the weights are downloaded from. None: they come with the package.
+        Address of the weights. None: they come with the package.
     sha256 : str or None
         SHA-256 of the file, or its first digits. None: not published; it is recorded at the first use.
     dataset : str
-        What it was trained on, a key of `NUM_CLASSES`.
+        Training data, a key of `NUM_CLASSES`.
     licence : str
         Terms of the weights.
     about : str
@@ -40,11 +40,11 @@ class ClassifierInfo:
 
     name: str
     architecture: str
-    url: str | None
-    sha256: str | None
     dataset: TrainingData
     licence: str
     about: str
+    url: str | None = None
+    sha256: str | None = None
     preprocessing: Preprocessing = IMAGENET
 
     @property
@@ -70,7 +70,6 @@ def _places365(network: str, about: str) -> ClassifierInfo:
         name=f"{network}-places365",
         architecture=f"torchvision:{network}",
         url=f"http://places2.csail.mit.edu/models_places365/{network}_places365.pth.tar",
-        sha256=None,
         dataset="Places365",
         licence="CC BY (MIT CSAIL)",
         about=about,
@@ -81,8 +80,6 @@ def _shipped(network: str, about: str) -> ClassifierInfo:
     return ClassifierInfo(
         name=f"caltech101-{network}",
         architecture=f"shipped:{network}",
-        url=None,
-        sha256=None,
         dataset="Caltech-101",
         licence="Apache-2.0; images CC BY 4.0",
         about=about,

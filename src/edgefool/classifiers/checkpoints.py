@@ -1,4 +1,4 @@
-"""Checkpoints: read without running code, and loaded into networks that they must fit exactly."""
+"""Checkpoints: reading them without running code, and loading them into networks that they fit exactly."""
 
 import pickle
 import warnings
@@ -14,17 +14,17 @@ from edgefool.errors import UsageError
 
 _NESTS = ("state_dict", "model")
 _CODE = ("GLOBAL", "unrecognized function", "Can only create new object", "Can only build")
-"""How torch's restricted unpickler begins to say that a file asks for more than tensors and containers."""
+"""Parts of the messages in which torch's restricted unpickler reports more than tensors and containers."""
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint by name, without running any code that it may contain.
+    """Return the tensors of a checkpoint by name, without running code from the file.
 
     Parameters
     ----------
     path : Path
-        safetensors, or a file of ``torch.save`` (also in old formats and from Python 2). The tensors may lie under
-        ``"state_dict"`` or ``"model"``; ``module.``, which DataParallel leaves in names, is removed.
+        safetensors, or a file of ``torch.save`` (old formats and Python 2 included). The tensors may be under the key
+        ``"state_dict"`` or ``"model"``; ``module.``, which DataParallel adds to names, is removed.
 
     Returns
     -------
@@ -58,12 +58,12 @@ def load_exactly(net: nn.Module, state: Mapping[str, Tensor], file: Path, name: 
     state : mapping of str to Tensor
         Its tensors by name.
     file, name
-        Of the checkpoint and of the network, for the error.
+        The checkpoint's file and the network's name, for the error.
 
     Raises
     ------
     UsageError
-        If a tensor is missing, left over or of another shape.
+        If a tensor is missing, unexpected or has another shape.
     """
     own = net.state_dict()
     # Checkpoints older than PyTorch 0.4.1 have no batch counters; a frozen network does not need them.
@@ -95,11 +95,11 @@ def _read_safetensors(path: Path) -> object:
 def _read_torch(path: Path) -> object:
     try:
         with warnings.catch_warnings():
-            # torch says that the encoding has no effect; it has one in its old format.
+            # torch warns that the encoding has no effect, but it has one in the old format.
             warnings.filterwarnings("ignore", "pickle_load_args only works", UserWarning)
-            # latin1 reads any string of Python 2, which wrote the Places365 files.
+            # latin1 reads any string from Python 2, which wrote the Places365 files.
             return torch.load(path, map_location="cpu", weights_only=True, encoding="latin1")
-    except Exception as error:  # a damaged file can fail in any way
+    except Exception as error:  # damaged files raise all kinds of errors
         if isinstance(error, pickle.UnpicklingError) and any(sign in str(error) for sign in _CODE):
             raise UsageError(
                 f"{path} refused: reading it would run code; save the weights alone, torch.save(net.state_dict(), ...)"

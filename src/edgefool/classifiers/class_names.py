@@ -1,4 +1,4 @@
-"""Names of classes: from a file, else of what a classifier was trained on, else numbers."""
+"""Names of classes: from a file, else those of the training data, else numbers."""
 
 import json
 from pathlib import Path
@@ -24,8 +24,8 @@ def class_names(count: int, file: Path | str | None = None, dataset: TrainingDat
     file : path, optional
         Text file with one name a line.
     dataset : str, optional
-        What the classifier was trained on. Without it, and for another number of classes than that dataset has:
-        ImageNet's names for 1000 classes, those of Places365 for 365, else the indices.
+        Training data of the classifier. Without it, or if it has another number of classes: the names of ImageNet for
+        1000 classes, those of Places365 for 365, else the indices.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The one form in which attacks and metrics see a classifier."""
+"""The classifier that attacks and metrics work with."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from edgefool.errors import UsageError
 class Classifier(nn.Module):
     """A frozen network with its preprocessing and the names of its classes.
 
-    The network is always in eval mode and its parameters need no gradient. Gradients flow to the images.
+    Always in eval mode, without gradients for the parameters; differentiable with respect to the images.
 
     Parameters
     ----------
@@ -27,20 +27,20 @@ class Classifier(nn.Module):
     classes : sequence of str
         Names of the D classes, in the order of the logits.
     architecture : str
-        What computes the logits; part of the fingerprint.
+        Identifies the computation of the logits; part of the fingerprint.
     preprocessing : Preprocessing
-        Resizing and normalisation; `Preprocessing()` if the network does it all itself.
+        Resizing and normalisation; `Preprocessing()` if the network does both itself.
     channels_last : bool
-        Lay out images and weights channels last. On a CPU, a convolutional network's forward pass and input gradient
-        then take 0.67 to 0.94 of the time; a network that calls ``view`` on its feature maps may reject it.
+        Store images and weights in channels-last order. On a CPU this reduces the time of a convolutional network's
+        forward pass and input gradient to 0.67–0.94; networks that call ``view`` on feature maps may reject it.
 
     Attributes
     ----------
     num_classes : int
         D.
     fingerprint : str
-        SHA-256 over architecture, preprocessing and weights: two classifiers with equal fingerprints give the same
-        answers.
+        SHA-256 over architecture, preprocessing and weights: classifiers with equal fingerprints return equal
+        logits.
 
     >>> net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
     >>> classifier = Classifier(
@@ -106,12 +106,12 @@ class Classifier(nn.Module):
     def _preprocess(self, images: Tensor) -> Tensor:
         size = self.preprocessing.input_size
         if size is not None and images.shape[2:] != (size, size):
-            # Antialiasing only acts where an axis shrinks.
+            # Antialiasing only acts on axes that shrink.
             images = F.interpolate(images, (size, size), mode=self.preprocessing.interpolation, antialias=True)
         return ((images - self._mean) / self._std).contiguous(memory_format=self._memory_format)
 
     def _fingerprint(self) -> str:
-        # Runs hold fingerprints: a new field of `Preprocessing` must not change the text for classifiers without it.
+        # Runs store fingerprints: a new field of `Preprocessing` must not change those of other classifiers.
         before = self.preprocessing
         facts = [self.architecture, [before.input_size, before.interpolation, before.mean, before.std]]
         digest = hashlib.sha256(json.dumps(facts).encode())

@@ -1,7 +1,7 @@
-"""Weights on the network: downloaded once, checked whenever they are used.
+"""Downloads of weights: each file is downloaded once and checked at every use.
 
 Of the libraries that download a file from any URL, pooch 1.9.0 and ``torch.hub.download_url_to_file`` of torch 2.13
-check SHA-256 and show progress but start again after an interruption, and huggingface_hub 2.4.0 resumes only by its
+check SHA-256 and show progress but start again after an interruption, and huggingface_hub 2.4.0 resumes only in its
 internal ``http_get``, which checks no hash. As the ResNet-50 files are 100 MB and servers drop connections, this module
 does all three.
 """
@@ -18,9 +18,10 @@ from urllib.request import Request, urlopen
 from filelock import FileLock
 from platformdirs import user_cache_path
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
 from edgefool.errors import RunError, UsageError
+from edgefool.storage import parse_path
 
 _CHUNK = 1 << 16  # bytes
 _TIMEOUT = 30  # seconds without a byte
@@ -40,7 +41,7 @@ def fetch(
     validate: Callable[[Path], object] | None = None,
     progress: bool = True,
 ) -> Path:
-    """Return the file of a URL from a folder, after downloading it there if it is missing.
+    """Return the file of a URL in a folder, downloading it first if it is missing.
 
     An interrupted download resumes where it stopped. The file's hash is checked at every call.
 
@@ -54,7 +55,7 @@ def fetch(
     folder : Path
         Where downloads are kept; created if missing. Several processes may share it.
     validate : callable, optional
-        Raises `UsageError` if a file is not of the expected kind; called before a hash is recorded.
+        Raises `UsageError` if the file is not of the expected kind; called before its hash is recorded.
     progress : bool
         Show a bar while downloading, if stderr is a terminal.
 
@@ -83,7 +84,7 @@ def fetch(
 
 
 def _download(url: str, target: Path, progress: bool) -> None:
-    """Download to ``NAME.partial``, continuing what an earlier call left there, then rename it."""
+    """Download to ``NAME.partial``, resuming an earlier call, then rename it."""
     partial = target.with_name(f"{target.name}.partial")
     have = partial.stat().st_size if partial.exists() else 0
     headers = {"User-Agent": "edgefool"} | ({"Range": f"bytes={have}-"} if have else {})
@@ -91,13 +92,13 @@ def _download(url: str, target: Path, progress: bool) -> None:
         with urlopen(Request(url, headers=headers), timeout=_TIMEOUT) as response:  # noqa: S310 (catalogue URLs only)
             _save(response, partial, have if response.status == 206 else 0, progress)
     except HTTPError as error:
-        if error.code != 416 or not have:  # 416: nothing is left to send, the file is complete
+        if error.code != 416 or not have:  # 416: nothing left to send, the file is complete
             raise
     partial.replace(target)
 
 
 def _save(response: HTTPResponse, partial: Path, have: int, progress: bool) -> None:
-    """Write the body of a response behind the first ``have`` bytes of a file."""
+    """Write the body of a response after the first ``have`` bytes of a file."""
     length = response.headers["Content-Length"]
     total = have + int(length) if length else None
     with partial.open("ab" if have else "wb") as file, _bar(progress) as bar:
@@ -113,18 +114,12 @@ def _save(response: HTTPResponse, partial: Path, have: int, progress: bool) -> N
 
 def _bar(progress: bool) -> Progress:
     console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
+    columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
     return Progress(*columns, console=console, transient=True, disable=not (progress and console.is_terminal))
 
 
 def _verify(path: Path, sha256: str | None, validate: Callable[[Path], object] | None) -> None:
-    """Compare a file's hash with the given one, else with the recorded one, else record it."""
+    """Compare the hash of a file with the given or the recorded one; record it if there is neither."""
     record = path.with_name(f"{path.name}.sha256")
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -135,16 +130,14 @@ def _verify(path: Path, sha256: str | None, validate: Callable[[Path], object] |
                 validate(path)
         except UsageError as error:
             raise _reject(path, str(error)) from error
-        fresh = record.with_name(f"{record.name}.new")
-        fresh.write_text(f"{found}  {path.name}\n")  # as sha256sum does
-        fresh.replace(record)
+        parse_path(record).write(f"{found}  {path.name}\n".encode())  # as sha256sum does
     elif not found.startswith(expected):
         renew = "" if sha256 else f", after deleting {record} if you trust the new file"
         raise _reject(path, f"{path} has SHA-256 {found[:16]}..., not {expected[:16]}...", renew)
 
 
 def _reject(path: Path, reason: str, hint: str = "") -> RunError:
-    """Rename a file to ``NAME.bad`` and return the error that says so."""
+    """Rename a file to ``NAME.bad`` and return the error to raise."""
     bad = path.with_name(f"{path.name}.bad")
     path.replace(bad)
     return RunError(f"{reason}: not used, renamed to {bad.name}; try again to download it again{hint}")

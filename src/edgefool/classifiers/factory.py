@@ -1,4 +1,4 @@
-"""Classifiers from a function in the user's own Python file."""
+"""Classifiers from a function in a user's Python file."""
 
 import hashlib
 import importlib.util
@@ -17,19 +17,20 @@ from edgefool.storage import local_path
 
 
 def load_factory(name: str, classes: Path | str | None = None) -> Classifier:
-    """Return the classifier that a function in a file makes. The file is run.
+    """Return the classifier that a function in a Python file returns. The file is run.
 
     Parameters
     ----------
     name : str
-        ``path/to/file.py:function``, without arguments, that returns an ``nn.Module`` from images in [0, 1] to logits.
+        ``path/to/file.py:function``; the function takes no arguments and returns an ``nn.Module`` from images in
+        [0, 1] to logits.
     classes : path, optional
         See `class_names`.
 
     Raises
     ------
     UsageError
-        If there is no such file or function, or it fails, or what it returns does not classify 224 x 224 images.
+        If the file or function does not exist or fails, or its module does not classify 224 x 224 images.
     """
     file, _, function = name.rpartition(":")
     path = local_path(file)
@@ -72,13 +73,13 @@ def _call_factory(path: Path, function: str) -> nn.Module:
 
 
 def _import_file(path: Path) -> ModuleType:
-    """Import a file as Python runs a script (its folder is on the path); relative imports work too."""
+    """Import a file with its folder on the path, as for a script; relative imports also work."""
     name = f"edgefool_user_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=[str(path.parent)])
     if spec is None or spec.loader is None:
         raise ImportError("not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
+    sys.modules[name] = module  # dataclasses look up their module
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     try:

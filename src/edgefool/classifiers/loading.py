@@ -1,4 +1,4 @@
-"""From a name to a classifier."""
+"""Loading classifiers by name."""
 
 from pathlib import Path
 
@@ -24,31 +24,31 @@ def load_classifier(
     cache: Path | str | None = None,
     progress: bool = True,
 ) -> Classifier:
-    """Return a classifier, frozen and ready.
+    """Return a classifier, frozen and in eval mode.
 
     Parameters
     ----------
     name : str
         A name in `CLASSIFIERS`; ``torchvision:NAME`` or ``timm:NAME`` (with ``weights``); or
         ``path/to/file.py:function``, a function without arguments that returns an ``nn.Module`` from images in [0, 1]
-        to logits, with its normalisation inside. The file is run: name only files that you trust.
+        to logits, including its normalisation. The file is run, so use only files that you trust.
     weights : path, optional
-        Checkpoint, read by `read_state_dict`. With a name in `CLASSIFIERS`: its architecture and preprocessing with
-        these weights, and no download. The number of classes is the checkpoint's.
+        Checkpoint, read by `read_state_dict`. With a name in `CLASSIFIERS`, the architecture and preprocessing of that
+        classifier with these weights, without a download. The checkpoint determines the number of classes.
     classes : path, optional
-        Text file with one class name a line. Without it: the names of the classifier's dataset, or for a classifier of
-        your own those of ImageNet if it has 1000 classes, of Places365 if it has 365, else the indices.
+        Text file with one class name per line. By default the names of the classifier's training data; for your own
+        classifier those of ImageNet if it has 1000 classes, of Places365 if it has 365, else the indices.
     device : torch.device or str
-        Where the classifier runs.
+        Device of the classifier.
     cache : path, optional
-        Folder of downloaded weights; default ``EDGEFOOL_CACHE``, else the user's cache folder.
+        Folder of downloaded weights; by default ``EDGEFOOL_CACHE``, else the user's cache folder.
     progress : bool
         Show a bar while downloading, if stderr is a terminal.
 
     Raises
     ------
     UsageError
-        If the name is unknown, or a file is missing, does not fit or fails.
+        If the name is unknown, or a file is missing, does not fit or raises an error.
     RunError
         If weights cannot be downloaded.
     """
@@ -84,7 +84,7 @@ def load_classifier(
 
 
 def _published_weights(info: ClassifierInfo, cache: Path, progress: bool) -> Path:
-    """Return the file with the weights of a classifier, downloaded if necessary."""
+    """Return the weights file of a classifier, downloading it if necessary."""
     if info.url is None:
         return DATA / f"{info.name.replace('-', '_')}.safetensors"
     return fetch(info.url, info.sha256, cache, validate=read_state_dict, progress=progress)

@@ -1,4 +1,4 @@
-"""What happens to images before a network sees them, as one value.
+"""The preprocessing of images for a network, as one value.
 
 Importing this module does not import torch.
 """
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Resizing and normalisation in front of a network, in the manner of timm's ``PretrainedCfg``.
+    """Resizing and normalisation before a network, similar to timm's ``PretrainedCfg``.
 
-    `Classifier` applies it, differentiably. By default images stay as they are.
+    `Classifier` applies it, differentiably. The default changes nothing.
 
     Attributes
     ----------
     input_size : int or None
-        Height and width, in pixels, that images are resized to. None: they keep their size.
+        Height and width in pixels to which images are resized. None: no resizing.
     interpolation : {"bilinear", "bicubic"}
-        How images are resized, with antialiasing where they shrink.
+        Interpolation of resizing, with antialiasing where images shrink.
     mean, std : tuple of three floats
         Of R, G and B: the network sees (image - mean) / std.
     """
@@ -29,4 +29,4 @@ class Preprocessing:
 
 
 IMAGENET = Preprocessing(224, "bilinear", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-"""The usual one of networks trained on ImageNet."""
+"""The usual preprocessing of networks trained on ImageNet."""

@@ -1,6 +1,6 @@
-"""Architectures of the two small classifiers whose weights come with the package.
+"""Architectures of the two small classifiers that come with the package, for trying EdgeFool offline.
 
-They are for trying EdgeFool offline. `training/classifiers.py` makes the weights in `data/`; the cards there say more.
+`training/classifiers.py` makes their weights in `data/`, which the cards there describe.
 """
 
 from collections import OrderedDict
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions added to their input, which is halved and projected where the shape changes."""
+    """Two 3x3 convolutions, added to their input, which is downsampled and projected if the shape changes."""
 
     def __init__(self, width_in: int, width: int, stride: int):
         super().__init__()
@@ -30,7 +30,7 @@ class ResidualBlock(nn.Module):
 
 
 def shipped_resnet(num_classes: int) -> nn.Module:
-    """Return a residual network of six blocks, untrained.
+    """Return an untrained residual network of six blocks.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def shipped_resnet(num_classes: int) -> nn.Module:
 
 
 def shipped_alexnet(num_classes: int) -> nn.Module:
-    """Return a plain network like AlexNet, untrained: five convolutions, three max-poolings, dense layers.
+    """Return an untrained network similar to AlexNet: five convolutions, three max-poolings, dense layers.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""torchvision, importable beside a CPU build of torch as well.
+"""torchvision, made importable with CPU builds of torch.
 
-The wheel from PyPI is linked against CUDA; where torch has none, torchvision's operators do not load and its import
-fails on the two that it describes to the compiler. Declaring these two is enough: models and transforms use neither.
+The wheel from PyPI is linked against CUDA. With a CPU build of torch its operators do not load, and its import fails
+when it registers shape functions for two of them. Declaring these two is enough: models and transforms use neither.
 """
 
 import sys
@@ -18,7 +18,7 @@ except RuntimeError as error:
         _schema = f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
         _OPERATORS.define(_schema)  # type: ignore[no-untyped-call]
     for _module in [module for module in sys.modules if module.split(".")[0] == "torchvision"]:
-        del sys.modules[_module]  # half imported
+        del sys.modules[_module]  # partly imported
     import torchvision
 
 __all__ = ["torchvision"]

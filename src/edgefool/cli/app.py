@@ -1,4 +1,4 @@
-"""Commands, errors and exit codes. Nothing heavy is imported before a command needs it."""
+"""Commands, errors and exit codes. Commands import heavy modules only when they run."""
 
 import io
 import sys

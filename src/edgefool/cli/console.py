@@ -1,4 +1,4 @@
-"""The two streams of the terminal, and the tables that are printed to them."""
+"""The two streams of the terminal, and the tables printed to them."""
 
 import math
 import sys
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
     from edgefool.runs import Record
 
-# A table that goes to a file or a pipe has no terminal width to fit.
+# A table in a file or pipe need not fit the width of a terminal.
 out = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 def print_note(text: str) -> None:
-    """Print something that users should know and that stops nothing."""
+    """Print a remark that is not an error."""
     err.print(f"note: {plain(text)}")
 
 
 def print_left_out(count: int) -> None:
-    """Print how many records do not count because the plan no longer holds their photos."""
+    """Print how many records are ignored because their photos are no longer in the plan."""
     if count:
         print_note(f"{count} records are left out, as their photos are no longer in the datasets of the plan")
 

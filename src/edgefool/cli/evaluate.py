@@ -36,7 +36,7 @@ def evaluate(
     ] = None,
     device: DeviceName = "auto",
 ) -> int:
-    """Measure adversarial images that another tool made: misleading rate, transferability, detection and quality."""
+    """Measure adversarial images of another tool: misleading rate, transferability, detection and quality."""
     from rich.progress import track
 
     from edgefool.datasets import Folder

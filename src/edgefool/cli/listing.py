@@ -1,8 +1,7 @@
 """`edgefool list`."""
 
 from dataclasses import fields
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -10,15 +9,11 @@ from rich.table import Table
 from edgefool.cli.console import out
 
 
-class Listing(StrEnum):
-    """What `edgefool list` can show."""
-
-    classifiers = "classifiers"
-    datasets = "datasets"
-    methods = "methods"
-
-
-def show(what: Annotated[Listing, typer.Argument(help="What to list.")] = Listing.classifiers) -> None:
+def show(
+    what: Annotated[
+        Literal["classifiers", "datasets", "methods"], typer.Argument(help="What to list.")
+    ] = "classifiers",
+) -> None:
     """List classifiers, datasets or methods."""
     {"classifiers": _show_classifiers, "datasets": _show_datasets, "methods": _show_methods}[what]()
 
@@ -38,13 +33,13 @@ def _show_classifiers() -> None:
 def _show_datasets() -> None:
     from edgefool.datasets import DATASETS
 
-    for facts in DATASETS.values():
-        out.print(f"{facts.kind}: {facts.about}")
-        counts = f"{facts.images:,} images" if facts.images else "your images"
-        counts += f", labels of {facts.classes:,} classes" if facts.classes else ""
-        out.print(f"  {counts}; licence: {facts.licence}")
-        out.print(f"  keys in a plan: required {', '.join(facts.needs) or 'none'}; optional {', '.join(facts.takes)}")
-        out.print(f"  images: {facts.source}\n")
+    for info in DATASETS.values():
+        out.print(f"{info.kind}: {info.about}")
+        counts = f"{info.images:,} images" if info.images else "your images"
+        counts += f", labels of {info.classes:,} classes" if info.classes else ""
+        out.print(f"  {counts}; licence: {info.licence}")
+        out.print(f"  keys in a plan: required {', '.join(info.needs) or 'none'}; optional {', '.join(info.takes)}")
+        out.print(f"  images: {info.source}\n")
 
 
 def _show_methods() -> None:

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their values are read."""
+"""Options shared by several commands, and the parsing of their values."""
 
 import os
 import re
@@ -60,7 +60,7 @@ def parse_constants(texts: list[str]) -> dict[str, str]:
 
 
 def parse_device(name: str) -> str:
-    """Return the device that `--device` names, once it has proved to work."""
+    """Return the device that `--device` names, after checking that it works."""
     import torch
 
     if name == "auto":
@@ -79,7 +79,7 @@ class Executor:
     Attributes
     ----------
     device : str
-        Where this process loads the classifiers; with Ray it only identifies them.
+        Device on which this process loads the classifiers; with Ray it only identifies them.
     batch_size : int or None
         Photos attacked at a time.
     pool : dict or None
@@ -91,7 +91,7 @@ class Executor:
     pool: Mapping[str, Any] | None = None
 
     def run(self, state: "RunState", *, measure: bool = True) -> Iterator["Step"]:
-        """Do what is missing of a run; see `edgefool.execution.run_local`."""
+        """Carry out the missing work of a run; see `edgefool.execution.run_local`."""
         from edgefool.execution import make_ray_pool, run_distributed, run_local
 
         if self.pool is None:
@@ -102,7 +102,7 @@ class Executor:
 def parse_executor(
     executor: str | None, workers: int | None, cores: int | None, device: str, batch_size: int | None
 ) -> Executor:
-    """Return what `--executor`, `--workers`, `--cores`, `--device` and `--batch-size` ask for, if it is available."""
+    """Return the executor for `--executor`, `--workers`, `--cores`, `--device` and `--batch-size`, if available."""
     name = executor or ("ray" if workers or cores else "local")
     if name == "local":
         if workers or cores:

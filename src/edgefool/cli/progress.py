@@ -9,20 +9,20 @@ from edgefool.text import plain
 if TYPE_CHECKING:
     from edgefool.execution import CellProgress, RunState, Step
 
-_MAX_WORKERS = 64  # that are listed at the end
+_MAX_WORKERS = 64  # listed at the end
 
 
 def track_run(state: "RunState", steps: Iterable["Step"], costs: Sequence[float]) -> Iterator["Step"]:
-    """Yield the steps of a run, and show how far it is: images, cells, successes of the current cell, time left.
+    """Yield the steps of a run, and display its progress: images, cells, successes of the current cell, time left.
 
     Parameters
     ----------
     state
         The run.
     steps
-        What `run_local` or `run_distributed` yields for it.
+        The steps that `run_local` or `run_distributed` yields.
     costs
-        Roughly the seconds per image of each cell.
+        Estimated seconds per image of each cell.
     """
     display = _Display(state, costs)
     with display.progress:
@@ -43,8 +43,6 @@ class _Display:
         self._costs = {cell.folder: cost for cell, cost in zip(self._cells, costs, strict=True)}
         self._images = sum(len(cell.photos) for cell in self._cells)
         self._left = {cell.folder: len(cell.waiting) for cell in self._cells}
-        self._done = self._images - sum(self._left.values())
-        self._finished = sum(not left for left in self._left.values())
         self._successes = {}
         for cell in self._cells:
             done = state.records[cell.folder]
@@ -65,9 +63,7 @@ class _Display:
     def show(self, step: "Step") -> None:
         if step.record is not None and step.cell is not None:
             folder = step.cell.folder
-            self._done += 1
             self._left[folder] -= 1
-            self._finished += not self._left[folder]
             self._successes[folder] += step.record.success
             self.progress.advance(self._bar, self._costs[folder])
             if step.record.error:
@@ -80,10 +76,10 @@ class _Display:
             self.update(step.cell)
 
     def update(self, cell: "CellProgress | None") -> None:
-        cells = len(self._cells)
-        parts = [f"{self._done}/{self._images}"]
+        cells, left = len(self._cells), self._left.values()
+        parts = [f"{self._images - sum(left)}/{self._images}"]
         if cells > 1:
-            parts.append(f"{self._finished}/{cells} cells")
+            parts.append(f"{sum(not count for count in left)}/{cells} cells")
         if cell:
             done = len(cell.photos) - self._left[cell.folder]
             parts.append(f"{self._successes[cell.folder]} of {done} successful")

@@ -1,4 +1,4 @@
-"""The commands that read runs (`edgefool report`, `figure` and `check`), and how others show their results."""
+"""The commands that read runs (`edgefool report`, `figure` and `check`), and the output that other commands share."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +20,7 @@ def report(
     run_folder: RunArgument,
     images: Annotated[int, typer.Option(min=0, help="The most images that the gallery shows.")] = 3000,
 ) -> int:
-    """Write RUN/report/index.html again: tables, figures and a gallery, in a folder that can be sent as it is."""
+    """Rewrite RUN/report/index.html: tables, figures and a gallery, in a self-contained folder."""
     from edgefool.report import load_results, make_tables
     from edgefool.runs import read_run
 
@@ -49,11 +49,10 @@ def figure(
     from edgefool.runs import read_run
 
     run = read_run(run_folder)
-    default = run.path / "figures" / f"figure{number}"
-    files = [parse_path(file)] if file else [default.with_suffix(suffix) for suffix in (".pdf", ".png")]
+    defaults = [run.path / "figures" / f"figure{number}.{kind}" for kind in ("pdf", "png")]
     selection = {"image": image, "dataset": dataset, "method": method, "classifier": classifier}
     drawing = draw_figure(number, run, load_results(run.path), **selection)
-    for path in files:
+    for path in [parse_path(file)] if file else defaults:
         save_figure(drawing, path)
         out.print(plain(str(path)))
     return 0
@@ -85,7 +84,7 @@ def show_results(results: "Results", folder: StorePath | None) -> "dict[str, pd.
 
 
 def write_page(run: "RunFolder", results: "Results", tables: "dict[str, pd.DataFrame]", images: int = 3000) -> None:
-    """Write the page of a run and print where it is."""
+    """Write the page of a run and print its path."""
     from edgefool.report import write_report
 
     with err.status("writing the report"):

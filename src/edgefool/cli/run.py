@@ -168,7 +168,7 @@ def _run(experiment: "Experiment", folder: StorePath, executor: options.Executor
 
 
 def _refuse_overlap(folder: StorePath, experiment: "Experiment") -> None:
-    """Refuse a folder whose images would be taken for photos when the run is resumed."""
+    """Refuse a folder whose images would be attacked as photos when the run is resumed."""
     home = folder.resolve()
     paths = [path for dataset in experiment.plan.datasets for path in dataset.paths]
     searched = [path for path in paths if home.is_inside(path.resolve()) and path.kind() == "folder"]
@@ -179,7 +179,7 @@ def _refuse_overlap(folder: StorePath, experiment: "Experiment") -> None:
 
 @contextmanager
 def _open(folder: StorePath, experiment: "Experiment", *, alone: bool = False) -> Iterator["RunFolder"]:
-    """Open the run of an experiment and say what had to be repaired in it."""
+    """Open the run of an experiment and print what was repaired."""
     from edgefool.runs import open_run
 
     plan, command = experiment.plan.to_toml(), shlex.join(sys.argv)
@@ -192,7 +192,7 @@ def _open(folder: StorePath, experiment: "Experiment", *, alone: bool = False) -
 
 
 def _estimate(folder: StorePath, experiment: "Experiment") -> None:
-    """Estimate what is missing in a folder, which need not exist and is not changed."""
+    """Print an estimate of the missing work in a folder, which may not exist and is not changed."""
     from edgefool.runs import RunFolder
     from edgefool.runs.formats import check_format
     from edgefool.runs.opening import refuse_other_settings

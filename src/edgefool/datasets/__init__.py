@@ -1,4 +1,4 @@
-"""Where the photos come from: datasets by name, or files, folders and patterns."""
+"""Sources of photos: datasets by name, or files, folders and patterns."""
 
 import lazy_loader
 

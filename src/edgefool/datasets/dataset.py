@@ -1,4 +1,4 @@
-"""What a dataset is: settings that find photos, with the classes that they really show."""
+"""The base class of datasets: settings that find photos and their labels."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,20 +13,20 @@ from edgefool.errors import UsageError
 from edgefool.storage import StorePath
 
 DATA = Path(__file__).parent / "data"
-"""Lists of classes, images and labels that come with the package."""
+"""Folder of the lists of classes, images and labels that come with the package."""
 
 
 class DatasetInfo(NamedTuple):
-    """What people need to know of a kind of dataset.
+    """Description of a kind of dataset.
 
     Attributes
     ----------
     kind : str
-        What an entry ``[[datasets]]`` of a plan calls it.
+        Its name in an entry ``[[datasets]]`` of a plan.
     needs, takes : tuple of str
-        The entry's other fields: those that it must give, and those that it may give.
+        The other fields of such an entry, required and optional.
     images, classes : int or None
-        How many there are; None: that depends on the user's files.
+        Their numbers; None: they depend on the user's files.
     source : str
         Where to get the images.
     licence : str
@@ -46,18 +46,18 @@ class DatasetInfo(NamedTuple):
 
 
 class Dataset(BaseModel, ABC):
-    """A dataset as a plan names it; its photos are looked for only by `find`.
+    """A dataset as an entry of a plan; only `find` looks for the photos.
 
     Attributes
     ----------
     kind : str
-        Which subclass; see `edgefool.datasets.DATASETS`.
+        Name of the subclass; see `edgefool.datasets.DATASETS`.
     name : str
-        What tables and folders call it: up to 60 letters, digits and ``._-``. By default its kind.
+        Name in tables and folders: up to 60 letters, digits and ``._-``; the kind by default.
     limit : int or None
-        Only that many photos, the first ones.
+        Maximum number of photos; the first ones are used.
     num_classes : int or None
-        How many classes the labels count; None: the photos have no labels.
+        Number of classes of the labels; None: the photos have no labels.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,12 +68,12 @@ class Dataset(BaseModel, ABC):
     )
     limit: Annotated[int, Field(ge=1)] | None = None
 
-    if TYPE_CHECKING:  # for pydantic it would be the default of the field that `Folder` has
+    if TYPE_CHECKING:  # pydantic would take it for the default of the field of `Folder`
 
         @property
         @abstractmethod
         def num_classes(self) -> int | None:
-            """Return how many classes the labels count."""
+            """Return the number of classes of the labels."""
 
     images: ClassVar[int | None] = None
     source: ClassVar[str]
@@ -82,7 +82,7 @@ class Dataset(BaseModel, ABC):
 
     @classmethod
     def info(cls) -> DatasetInfo:
-        """Return what people need to know of this kind of dataset."""
+        """Return the description of this kind of dataset."""
         own = [name for name in cls.model_fields if name not in Dataset.model_fields]
         needs = tuple(name for name in own if cls.model_fields[name].is_required())
         takes = (*(name for name in own if name not in needs), "name", "limit")
@@ -92,38 +92,38 @@ class Dataset(BaseModel, ABC):
 
     @property
     def paths(self) -> tuple[StorePath, ...]:
-        """Where the user said that the photos are."""
+        """The locations of the photos, as given by the user."""
         path = getattr(self, "path", ())
         return path if isinstance(path, tuple) else (path,)
 
     def find(self, known: KnownNames = NO_NAMES, *, allow_missing: bool = False) -> list[Photo]:
-        """Return the photos, in an order that does not change.
+        """Return the photos in a stable order.
 
         Parameters
         ----------
         known
-            Names given before: these photos keep theirs, no other photo gets one of them.
+            Names from earlier: these photos keep theirs, and no other photo gets one of them.
         allow_missing
-            Go on without the images that a list names and that are not there, if there are others.
+            Continue without missing images of a list, unless all are missing.
 
         Raises
         ------
         UsageError
-            Images are missing, there are none, one is there twice or contradicts its label, or something cannot be
+            If images are missing, there are none, one occurs twice or contradicts its label, or something cannot be
             read; the message names it.
         """
-        # As if there were no limit, so that a photo's name does not depend on it.
+        # The limit comes last, so that the names of photos do not depend on it.
         return self._find_all(known, allow_missing)[: self.limit]
 
     @abstractmethod
     def _find_all(self, known: KnownNames, allow_missing: bool) -> list[Photo]:
-        """Return the photos, whatever the limit is."""
+        """Return the photos, ignoring the limit."""
 
 
 def list_images(folder: StorePath, inside: Collection[str]) -> tuple[list[StorePath], list[StorePath]]:
-    """Return the image files and the folders in a folder and in those of its folders whose names are in ``inside``.
+    """Return the image files and the folders in a folder and in those of its subfolders named in ``inside``.
 
-    Hidden ones are left out; the order is by name. Raises `UsageError` for what cannot be opened.
+    Sorted by name, without hidden ones. Raises `UsageError` if a folder cannot be opened.
     """
     files, folders = _list(folder)
     for inner in [path for path in folders if path.name in inside]:
@@ -147,30 +147,30 @@ def _list(folder: StorePath) -> tuple[list[StorePath], list[StorePath]]:
 
 
 def match_stems(name: str, files: Iterable[StorePath], stems: Collection[str]) -> dict[str, StorePath]:
-    """Return the files whose names, without suffix, are among ``stems``, by these.
+    """Return the files whose names, without suffix, are in ``stems``, by stem.
 
-    Raises `UsageError`, which begins with the ``name`` of the dataset, if two files have one.
+    Raises `UsageError`, which begins with the ``name`` of the dataset, if two files have the same stem.
     """
     found: dict[str, StorePath] = {}
     for path in files:
         if path.stem in stems and found.setdefault(path.stem, path) != path:
-            raise UsageError(f"{name}: {path.stem} is there twice: {str(found[path.stem])!r} and {str(path)!r}")
+            raise UsageError(f"{name}: {path.stem} occurs twice: {str(found[path.stem])!r} and {str(path)!r}")
     return found
 
 
 def check_missing(name: str, missing: Sequence[str], listed: int, folder: StorePath, allow_missing: bool) -> None:
-    """Raise `UsageError` if listed images are missing; with ``allow_missing`` only if all are.
+    """Raise `UsageError` if images of a list are missing; with ``allow_missing`` only if all are.
 
     Parameters
     ----------
     name
-        Of the dataset.
+        Name of the dataset.
     missing
-        What the list calls those that are missing.
+        Names of the missing images in the list.
     listed
-        How many the list names.
+        Number of images in the list.
     folder
-        Where they were looked for.
+        The folder searched.
     """
     there = listed - len(missing)
     if not missing or (allow_missing and there):
@@ -185,9 +185,9 @@ def check_missing(name: str, missing: Sequence[str], listed: int, folder: StoreP
 
 
 def label_photos(name: str, folder: StorePath, labels: Mapping[StorePath, int], known: KnownNames) -> list[Photo]:
-    """Return these files of a folder as photos with these labels, in their order.
+    """Return the files of a folder as photos with their labels, in the same order.
 
-    Raises `UsageError`, which begins with the ``name`` of the dataset, if two are links to one file.
+    Raises `UsageError`, which begins with the ``name`` of the dataset, if two are links to the same file.
     """
     photos = name_photos([PhotoFile(path, path.relative_to(folder)) for path in labels], known)
     if len(photos) != len(labels):

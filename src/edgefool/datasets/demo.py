@@ -1,4 +1,4 @@
-"""Photos that come with scikit-image and scikit-learn, for trying things offline."""
+"""Photos that come with scikit-image and scikit-learn, for trying EdgeFool offline."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,8 +24,7 @@ DEMO_PHOTOS: dict[str, Callable[[], NDArray[np.uint8]]] = {
 
 
 def write_demo_photos(folder: Path, names: list[str]) -> list[Path]:
-    """Write the named photos as PNG into ``folder``, those already there left alone, and return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Return the paths of the named photos in ``folder``, as PNG; those that are missing are written."""
     paths = [folder / f"{name}.png" for name in names]
     for name, path in zip(names, paths, strict=True):
         if not path.exists():

@@ -2,23 +2,22 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from filelock import FileLock
 from pydantic import Field
 
 from edgefool.datasets.dataset import Dataset
 from edgefool.datasets.photo import KnownNames, Photo
 
-# Those of `DEMO_PHOTOS`, whose module imports torch and much else.
+# The names in `DEMO_PHOTOS`, whose module imports torch and more.
 DemoName = Literal["cat", "coffee", "astronaut", "rocket", "motorcycle", "temple", "flower"]
 
 
 class Demo(Dataset):
-    """Seven photos for trying things offline, written to the user's cache when they are first looked for.
+    """Seven photos for trying EdgeFool offline, written to the user's cache at the first use.
 
     Attributes
     ----------
-    names : several or None
-        Which, and in which order; by default all.
+    names : tuple of str or None
+        The photos, in this order; by default all.
     """
 
     kind: Literal["demo"] = "demo"
@@ -35,11 +34,5 @@ class Demo(Dataset):
         from edgefool.datasets.demo import DEMO_PHOTOS, write_demo_photos  # these import torch
         from edgefool.datasets.folder import find_photos
 
-        folder = cache_folder() / "demo-photos"
-        names = list(self.names or DEMO_PHOTOS)
-        paths = [folder / f"{name}.png" for name in names]
-        if not all(path.exists() for path in paths):  # once they are, the cache may be read-only
-            folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder / ".lock"):  # other runs may write them at the same time
-                write_demo_photos(folder, names)
+        paths = write_demo_photos(cache_folder() / "demo-photos", list(self.names or DEMO_PHOTOS))
         return find_photos(paths, known)

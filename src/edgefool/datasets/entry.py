@@ -1,4 +1,4 @@
-"""Every kind of dataset: as an entry ``[[datasets]]`` of a plan, and what people need to know of it."""
+"""All kinds of datasets: their entries ``[[datasets]]`` in a plan, and their descriptions."""
 
 from typing import Annotated
 
@@ -11,9 +11,9 @@ from edgefool.datasets.imagenet import ImageNet
 from edgefool.datasets.places365 import PrivatePlaces365
 
 DatasetEntry = Annotated[ImageNet | PrivatePlaces365 | Folder | Demo, Field(discriminator="kind")]
-"""What its ``kind`` says."""
+"""An entry of a plan; its ``kind`` selects the class."""
 
 _KINDS: tuple[type[Dataset], ...] = (ImageNet, PrivatePlaces365, Folder, Demo)
 
 DATASETS = {info.kind: info for info in (kind.info() for kind in _KINDS)}
-"""What people need to know of every kind of dataset, by its name."""
+"""The description of each kind of dataset, by name."""

@@ -1,4 +1,4 @@
-"""Which photos were meant: files, folders and patterns become a list of photos with names of their own."""
+"""From files, folders and patterns to a list of photos with unique names."""
 
 import difflib
 import re
@@ -14,23 +14,23 @@ from edgefool.storage import StorePath, parse_path
 
 
 def find_photos(inputs: Sequence[str | Path | StorePath], known: KnownNames = NO_NAMES) -> list[Photo]:
-    """Return the photos meant by files, folders and patterns, each once, in the order in which they are first met.
+    """Return the photos in files, folders and patterns, each once, in the order of their first occurrence.
 
     Parameters
     ----------
     inputs
-        A file is taken as it is, image or not. A folder stands for the image files in it and its subfolders
-        (hidden ones and links to folders left out), in natural order (2 before 10). A pattern (``photos/**/*.jpg``)
-        stands for the image files that match; a file of that very name goes before the pattern. All three may be
+        A file is included whether or not it is an image. A folder stands for the image files in it and its subfolders
+        (without hidden ones and links to folders), in natural order (2 before 10). A pattern (``photos/**/*.jpg``)
+        stands for the matching image files; an existing file of that exact name takes precedence. All three may be
         addresses (``s3://bucket/photos``).
     known
-        Names given before: these photos keep theirs, no other photo gets one of them.
+        Names from earlier: these photos keep theirs, and no other photo gets one of them.
 
     Returns
     -------
     list of Photo
-        A name is the file's stem, made safe. Photos that would share one, also where upper and lower case are the
-        same, get ``-`` and 8 hexadecimal digits of the SHA-256 of their key behind it.
+        A name is the file's stem, made safe. Photos with equal names, ignoring case, get a suffix of ``-`` and 8
+        hexadecimal digits of the SHA-256 of their key.
 
     Raises
     ------
@@ -53,12 +53,13 @@ def _expand(path: StorePath) -> list[PhotoFile]:
     except UsageError:
         raise
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        where, reason = getattr(error, "filename", None) or path, getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot open {str(where)!r}: {reason}") from error
     return _refuse_missing(path)
 
 
 def _fixed_part(pattern: StorePath) -> StorePath:
-    """Return the deepest folder that all matches of a pattern are in."""
+    """Return the deepest folder that contains all matches of a pattern."""
     parts = PurePosixPath(pattern.key).parts
     fixed = next(k for k, part in enumerate(parts) if has_magic(part))
     return StorePath(pattern.store, str(PurePosixPath(*parts[:fixed])))
@@ -81,13 +82,8 @@ def _natural_order(path: StorePath) -> tuple[list[list[str | int]], str]:
     return [pieces(part) for part in PurePosixPath(path.key).parts], path.key
 
 
-def _unreadable(path: StorePath, error: OSError | ValueError) -> UsageError:
-    where = error.filename if isinstance(error, OSError) and error.filename else str(path)
-    return UsageError(f"cannot open {where!r}: {error.strerror if isinstance(error, OSError) else error}")
-
-
 def _refuse_missing(path: StorePath) -> NoReturn:
-    """Raise the error for a path that does not exist, with names like the first of its parts that is missing."""
+    """Raise the error for a path that does not exist, with names similar to its first missing part."""
     hint = ""
     try:
         missing = path

@@ -1,4 +1,4 @@
-"""The user's own photos, with or without labels."""
+"""The user's photos, with or without labels."""
 
 import csv
 import io
@@ -21,18 +21,18 @@ def _as_several(value: object) -> object:
 
 
 class Folder(Dataset):
-    """Files, folders and patterns, as `edgefool.datasets.find_photos` takes them.
+    """Files, folders and patterns, as for `edgefool.datasets.find_photos`.
 
     Attributes
     ----------
-    path : several paths
-        Where the photos are; one may be given as it is.
+    path : path or tuple of paths
+        Locations of the photos.
     labels : path or None
-        CSV file with the columns ``file`` and ``label``, others are not read. A file's name counts from ``path`` if
-        that is a single folder, else from the folder of the CSV file. A label is a number from 0, or empty: unknown, as
-        for photos that have no line. Lines for files that are there but not meant by ``path`` are passed over.
+        CSV file with the columns ``file`` and ``label``; others are ignored. File names are relative to ``path`` if it
+        is a single folder, else to the folder of the CSV file. A label is a number from 0, or empty if unknown, like
+        the labels of photos without a line. Lines for existing files that are not in ``path`` are ignored.
     num_classes : int or None
-        How many classes the labels count; must be given with them.
+        Number of classes of the labels; required with ``labels``.
     """
 
     kind: Literal["folder"] = "folder"
@@ -47,9 +47,9 @@ class Folder(Dataset):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.labels is not None and self.num_classes is None:
-            raise ValueError("labels need num_classes: how many classes they count")
+            raise ValueError("labels need num_classes, the number of their classes")
         if self.labels is None and self.num_classes is not None:
-            raise ValueError("num_classes counts the classes of labels; name their file as labels")
+            raise ValueError("num_classes is the number of classes of labels; give their file as labels")
         return self
 
     def _find_all(self, known: KnownNames, allow_missing: bool) -> list[Photo]:
@@ -71,14 +71,14 @@ class Folder(Dataset):
                 raise UsageError(f"{self.name}: {str(self.labels)!r} names {str(path)!r} twice, once as {file!r}")
             labels[path] = label
         if not any(photo.path in labels for photo in photos):
-            raise UsageError(f"{self.name}: none of the photos is named in {str(self.labels)!r}")
+            raise UsageError(f"{self.name}: none of the photos is listed in {str(self.labels)!r}")
         return [replace(photo, label=labels.get(photo.path)) for photo in photos]
 
 
 def _read_labels(file: StorePath, num_classes: int) -> dict[str, int | None]:
-    """Return the labels by the names of their files, which lead into no other folder.
+    """Return the labels by file name; names must not lead outside the folder.
 
-    Raises `UsageError` if the file is not such a list; the message names the line.
+    Raises `UsageError` if the file is invalid; the message names the line.
     """
     try:
         text = file.read().decode("utf-8-sig")  # spreadsheets write a BOM
@@ -97,10 +97,10 @@ def _read_labels(file: StorePath, num_classes: int) -> dict[str, int | None]:
         name, label = row["file"] or "", (row["label"] or "").strip()
         path = PurePosixPath(name)
         if path == PurePosixPath() or path.is_absolute() or ".." in path.parts or "\0" in name:
-            raise UsageError(f"{where}: {name!r} is no file of that folder")
+            raise UsageError(f"{where}: {name!r} is not a file in the folder")
         if str(path) in labels:
             raise UsageError(f"{where}: {name!r} is named twice")
         if label and not (re.fullmatch(r"[0-9]{1,9}", label) and int(label) < num_classes):
-            raise UsageError(f"{where}: label {label!r} of {name!r} is no whole number from 0 to {num_classes - 1}")
+            raise UsageError(f"{where}: label {label!r} of {name!r} is not a whole number from 0 to {num_classes - 1}")
         labels[str(path)] = int(label) if label else None
     return labels

@@ -1,9 +1,8 @@
-"""ImageNet's validation images of ILSVRC 2012 (Russakovsky et al., IJCV 2015), and 3,000 that stand for the paper's.
+"""ImageNet's validation images of ILSVRC 2012 (Russakovsky et al., IJCV 2015), and a subset of 3,000 as in the paper.
 
 https://arxiv.org/abs/1409.0575
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -16,22 +15,21 @@ from edgefool.storage import StorePath
 from edgefool.storage.fields import AnyPath
 
 _WNID = re.compile(r"n[0-9]{8}")
-_PER_CLASS = 3  # Sec. 4 of the paper
 
 
 class ImageNet(Dataset):
-    """Validation images of ImageNet, wherever their names or folders tell the class.
+    """Validation images of ImageNet, with classes from their names or folders.
 
-    Files are known by their names, ``ILSVRC2012_val_00000001`` to ``ILSVRC2012_val_00050000`` with the suffix of any
-    image: in the folder itself, in its folders ``val`` or ``images``, or in one folder per class in any of these.
+    Files are recognised by name, ``ILSVRC2012_val_00000001`` to ``ILSVRC2012_val_00050000`` with any image suffix, in
+    the folder itself, its subfolders ``val`` and ``images``, or one folder per class in any of these.
 
     Attributes
     ----------
     path : path
         The folder.
     subset : "paper" or "all"
-        The 3 images per class of `paper_subset`; or all images that there are, in folders of classes also those with
-        other names.
+        The 3 images per class of `paper_subset`; or all images found, including those with other names in class
+        folders.
     """
 
     kind: Literal["imagenet"] = "imagenet"
@@ -46,32 +44,34 @@ class ImageNet(Dataset):
     licence: ClassVar[str] = "ImageNet's terms of access (non-commercial research and education)"
     about: ClassVar[str] = (
         "objects, 3 validation images of each class as in the paper (whose list is unpublished; ours is drawn with"
-        ' seed 0); subset = "all" takes every image there is, of 50,000'
+        ' seed 0); subset = "all" takes all images found, up to 50,000'
     )
 
     def _find_all(self, known: KnownNames, allow_missing: bool) -> list[Photo]:
         labels, others = self._read_folders()
         if self.subset == "paper":
-            stems = _read("imagenet_subset.txt")
+            stems = paper_subset()
             found = match_stems(self.name, labels, stems)
             check_missing(self.name, [s for s in stems if s not in found], len(stems), self.path, allow_missing)
             return label_photos(self.name, self.path, {found[s]: labels[found[s]] for s in stems if s in found}, known)
 
         found = match_stems(self.name, labels, imagenet_labels())
-        unknown = [path for path, label in others.items() if label is None]
-        if unknown:
+        unlabelled = [path for path, label in others.items() if label is None]
+        if unlabelled:
             raise UsageError(
-                f"{self.name}: {len(unknown):,} of {len(labels) + len(others):,} images have no label, first"
-                f" {str(unknown[0])!r}; name it ILSVRC2012_val_NUMBER or put it in the folder of its class (n01440764)"
+                f"{self.name}: {len(unlabelled):,} of {len(labels) + len(others):,} images have no label, first"
+                f" {str(unlabelled[0])!r}; name it ILSVRC2012_val_NUMBER or move it to its class folder (n01440764)"
             )
         classes = {found[stem]: labels[found[stem]] for stem in sorted(found)}
         classes |= {path: label for path, label in others.items() if label is not None}
         if not classes:
-            raise UsageError(f"{self.name}: no images in {str(self.path)!r}, its folders val and images, or of classes")
+            raise UsageError(
+                f"{self.name}: no images in {str(self.path)!r}, its subfolders val and images, or class folders"
+            )
         return label_photos(self.name, self.path, classes, known)
 
     def _read_folders(self) -> tuple[dict[StorePath, int], dict[StorePath, int | None]]:
-        """Return the validation images with their labels, and the other images with those of their folders."""
+        """Return the validation images with their labels, and the other images with the labels of their folders."""
         files, folders = list_images(self.path, ("images", "val"))
         for folder in folders:
             if _WNID.fullmatch(folder.name):
@@ -87,7 +87,7 @@ class ImageNet(Dataset):
                 continue
             if _WNID.fullmatch(wnid) and classes.get(wnid) != label:
                 raise UsageError(
-                    f"{self.name}: {str(path)!r} lies in the wrong folder; it is of class {imagenet_wnids()[label]}"
+                    f"{self.name}: {str(path)!r} is in the wrong folder; its class is {imagenet_wnids()[label]}"
                 )
             labels[path] = label
         return labels, others
@@ -95,13 +95,13 @@ class ImageNet(Dataset):
 
 @cache
 def imagenet_labels() -> Mapping[str, int]:
-    """Return the class, numbered from 0 as torchvision does, of each of the 50,000 validation images by its stem."""
+    """Return the classes of the 50,000 validation images by stem, numbered from 0 as in torchvision."""
     numbers = _read("imagenet_val_labels.txt")
     return {f"ILSVRC2012_val_{image:08}": int(number) for image, number in enumerate(numbers, 1)}
 
 
 def imagenet_wnids() -> tuple[str, ...]:
-    """Return the WordNet ID of each of the 1,000 classes, in torchvision's order.
+    """Return the WordNet IDs of the 1,000 classes, in torchvision's order.
 
     >>> imagenet_wnids()[:2]
     ('n01440764', 'n01443537')
@@ -109,31 +109,16 @@ def imagenet_wnids() -> tuple[str, ...]:
     return _read("imagenet_wnids.txt")
 
 
-def paper_subset(seed: int = 0) -> list[str]:
-    """Draw 3 validation images of each class, as Sec. 4 of the paper does; its own list is unpublished.
+def paper_subset() -> list[str]:
+    """Return the stems of 3 validation images of each class, as in Sec. 4 of the paper; its own list is unpublished.
 
-    Parameters
-    ----------
-    seed
-        The list that comes with the package is that of seed 0.
-
-    Returns
-    -------
-    list of str
-        3,000 stems in their order: of each class, the 3 whose ASCII text ``edgefool:SEED:STEM`` has the smallest
-        SHA-256.
+    Ours holds, in sorted order, the 3 images of each class whose ASCII text ``edgefool:0:STEM`` has the smallest
+    SHA-256.
 
     >>> paper_subset()[:2]
     ['ILSVRC2012_val_00000020', 'ILSVRC2012_val_00000051']
     """
-    stems: dict[int, list[str]] = {}
-    for stem, label in imagenet_labels().items():
-        stems.setdefault(label, []).append(stem)
-
-    def lot(stem: str) -> bytes:
-        return hashlib.sha256(f"edgefool:{seed}:{stem}".encode("ascii")).digest()
-
-    return sorted(stem for group in stems.values() for stem in sorted(group, key=lot)[:_PER_CLASS])
+    return list(_read("imagenet_subset.txt"))
 
 
 @cache

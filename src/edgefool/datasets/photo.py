@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from edgefool.storage import StorePath
 
-# With "-" and 8 digits and ".png" this stays under 143 bytes, the shortest limit in use (eCryptfs).
+# With "-", 8 digits and ".png" this is below 143 bytes, the lowest limit of common file systems (eCryptfs).
 _NAME_BYTES = 120
 _RESERVED_BY_WINDOWS = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 
@@ -24,14 +24,14 @@ class Photo:
     Parameters
     ----------
     path
-        Where it is, links resolved.
+        Location, with links resolved.
     key
-        Its path relative to the folder, or to the fixed part of the pattern, that it was found by; of a single file the
-        name. It stays when the folder moves.
+        Path relative to the folder, or to the fixed part of the pattern, in which it was found; the name of a single
+        file. It does not change when the folder moves.
     name
-        What its results are called (without suffix): safe as a file name everywhere, and no other photo's.
+        Name of its results, without suffix: unique, and a safe file name everywhere.
     label
-        Number of the class that it really shows, from 0; None if unknown.
+        Its true class, numbered from 0; None if unknown.
     """
 
     path: StorePath
@@ -41,14 +41,14 @@ class Photo:
 
 
 class PhotoFile(NamedTuple):
-    """A file that was found, and its key; see `Photo`."""
+    """A file and its key; see `Photo`."""
 
     path: StorePath
     key: str
 
 
 class KnownNames(NamedTuple):
-    """Names that a run has given: those of photos by their paths, and others, of photos that are no longer there."""
+    """Names used in a run: those of photos by path, and others, of photos that no longer exist."""
 
     photos: Mapping[StorePath, str] = {}
     others: Collection[str] = ()
@@ -58,7 +58,7 @@ NO_NAMES = KnownNames()
 
 
 def name_photos(files: Iterable[PhotoFile], known: KnownNames = NO_NAMES) -> list[Photo]:
-    """Return files as photos, each once, in the order in which they are first met; see `find_photos`."""
+    """Return files as photos, each once, in the order of their first occurrence; see `find_photos`."""
     found: dict[StorePath, str] = {}
     for file in files:
         found.setdefault(file.path.resolve(), file.key)
@@ -67,7 +67,7 @@ def name_photos(files: Iterable[PhotoFile], known: KnownNames = NO_NAMES) -> lis
 
 
 def _safe_name(stem: str) -> str:
-    """Return an untrusted name as one that every file system, terminal and web page takes as a plain name."""
+    """Make an untrusted name safe for every file system, terminal and web page."""
     name = unicodedata.normalize("NFC", stem)
     name = "".join("_" if _is_unsafe(character) else character for character in name).lstrip(". ")
     name = name.encode()[:_NAME_BYTES].decode(errors="ignore").rstrip(". ")
@@ -84,9 +84,9 @@ def _unique_names(keys: Mapping[StorePath, str], known: KnownNames) -> dict[Stor
     names = dict(known.photos)
     used = {_fold(name) for name in (*known.photos.values(), *known.others)}
     stems = {path: _safe_name(PurePosixPath(key).stem) for path, key in keys.items()}
-    # Photos that already have names count too: a run that is resumed must name the others as at its start.
+    # Includes photos that already have names, so that a resumed run names the others as before.
     wanted = Counter(_fold(stem) for stem in stems.values())
-    for path, stem in sorted(stems.items()):  # in whatever order they were found
+    for path, stem in sorted(stems.items()):  # so that names do not depend on the order of discovery
         if path in known.photos:
             continue
         candidates = _with_digits(stem, keys[path])
@@ -106,5 +106,5 @@ def _with_digits(stem: str, key: str) -> Iterator[str]:
 
 
 def _fold(name: str) -> str:
-    """Return the same text for names that some file system takes for the same (case, composed characters)."""
+    """Return the same text for names that some file system treats as equal (case, composed characters)."""
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).upper().casefold())

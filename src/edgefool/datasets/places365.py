@@ -16,8 +16,8 @@ from edgefool.storage.fields import AnyPath
 class PrivatePlaces365(Dataset):
     """50 validation images of Places365 of each of 60 privacy-sensitive classes.
 
-    Files are known by their names, ``Places365_val_00000013`` with the suffix of any image: in the folder itself or in
-    its folders ``val_256``, ``val_large``, ``val`` or ``images``.
+    Files are recognised by name, ``Places365_val_00000013`` with any image suffix, in the folder itself or its
+    subfolders ``val_256``, ``val_large``, ``val`` and ``images``.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class PrivatePlaces365(Dataset):
 
 @cache
 def private_classes() -> Mapping[int, str]:
-    """Return the names of the 60 privacy-sensitive classes, by their numbers in Places365, from 0.
+    """Return the names of the 60 privacy-sensitive classes by their numbers in Places365, from 0.
 
     >>> private_classes()[1]
     'airplane_cabin'
@@ -62,6 +62,6 @@ def private_classes() -> Mapping[int, str]:
 
 @cache
 def _labels() -> Mapping[str, int]:
-    """Return the labels of the 3,000 images by their stems, in the order of MEPP18val.csv."""
+    """Return the labels of the 3,000 images by stem, in the order of MEPP18val.csv."""
     _, *lines = (DATA / "private_places365_val.csv").read_text(encoding="ascii").splitlines()
     return {Path(file).stem: int(label) for file, label in (line.split(",") for line in lines)}

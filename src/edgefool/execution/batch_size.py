@@ -1,4 +1,4 @@
-"""How many images an attack can take at a time."""
+"""How many images to attack at a time."""
 
 from collections.abc import Callable
 
@@ -9,61 +9,41 @@ from torch import Tensor, nn
 from edgefool.attacks import Attack
 
 MAX_BATCH = {"cpu": 4, "cuda": 128}
-"""By type of device. More images at a time are no faster: one fills the cores of a CPU, this many fill a GPU."""
+"""By type of device. Larger batches are no faster: one image keeps the cores of a CPU busy, 128 keep a GPU busy."""
 
 _USABLE = 0.8  # of the memory that is free
 
 
 class BatchSize:
-    """Chooses the batch size for images of a shape by the memory that is free at the first call.
+    """Chooses the batch size for each image shape by the memory that is free at its first call.
 
     Parameters
     ----------
-    attack
-        It holds images and state of its own.
-    memory
-        What its classifier keeps of them.
+    attack, classifier
+        The attack, and the classifier that it attacks.
+    device
+        The classifier's device.
     share
         Share of the free memory that may be used.
     """
 
-    def __init__(self, attack: Attack, memory: "ActivationMemory", share: float = 1.0):
-        self._attack, self._memory, self._share = attack, memory, share
+    def __init__(self, attack: Attack, classifier: nn.Module, device: torch.device, share: float = 1.0):
+        self._attack, self._classifier, self._device, self._share = attack, classifier, device, share
         self._known: dict[torch.Size, int] = {}
 
     def __call__(self, shape: torch.Size) -> int:
         """Return how many images (3, H, W) fit, at least 1."""
         if shape not in self._known:
-            fitting = free_memory(self._memory.device, self._share) // self.need(shape)
-            self._known[shape] = max(1, min(fitting, MAX_BATCH.get(self._memory.device.type, 1)))
+            fitting = free_memory(self._device, self._share) // self.need(shape)
+            self._known[shape] = max(1, min(fitting, MAX_BATCH.get(self._device.type, 1)))
         return self._known[shape]
 
     def need(self, shape: torch.Size) -> int:
-        """Return the bytes that one image (3, H, W) takes, roughly."""
-        return int(1.2 * self._memory(shape)) + self._attack.bytes_per_pixel * shape[1] * shape[2]
-
-
-class ActivationMemory:
-    """The bytes that a classifier keeps of an image for its backward pass, measured once for each shape.
-
-    Parameters
-    ----------
-    classifier, device
-        The classifier and where it is.
-    """
-
-    def __init__(self, classifier: nn.Module, device: torch.device):
-        self.device = device
-        self._classifier = classifier
-        self._known: dict[torch.Size, int] = {}
-
-    def __call__(self, shape: torch.Size) -> int:
-        """Return the bytes for one image (3, H, W)."""
-        if shape not in self._known:
-            image = torch.zeros(1, *shape, device=self.device, requires_grad=True)
-            owned = {tensor.untyped_storage().data_ptr() for tensor in self._classifier.state_dict().values()}
-            self._known[shape] = saved_bytes(lambda: self._classifier(image), owned)
-        return self._known[shape]
+        """Return roughly the bytes that one image (3, H, W) needs, measured by a forward pass of the classifier."""
+        image = torch.zeros(1, *shape, device=self._device, requires_grad=True)
+        owned = {tensor.untyped_storage().data_ptr() for tensor in self._classifier.state_dict().values()}
+        activations = saved_bytes(lambda: self._classifier(image), owned)
+        return int(1.2 * activations) + self._attack.bytes_per_pixel * shape[1] * shape[2]
 
 
 def saved_bytes(function: Callable[[], object], owned: set[int]) -> int:
@@ -76,13 +56,13 @@ def saved_bytes(function: Callable[[], object], owned: set[int]) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        result = function()  # alive until the end, so that no storage is counted in another's place
+        result = function()  # kept alive, so that no storage reuses the address of another
     del result
     return sum(size for pointer, size in storages.items() if pointer not in owned)
 
 
 def free_memory(device: torch.device, share: float = 1.0) -> int:
-    """Return the bytes of a device's memory that may be used by one of several processes with this share."""
+    """Return the bytes of a device's memory that a process with this share of it may use."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(_USABLE * share * (torch.cuda.mem_get_info(device)[0] + unused))

@@ -1,4 +1,4 @@
-"""Attacks the photos of a cell, from file to file."""
+"""Attacks the photos of a cell: reads, attacks, judges and saves them."""
 
 import hashlib
 import os
@@ -25,12 +25,12 @@ from edgefool.runs.records import sha256, source_text
 from edgefool.storage import StorePath
 
 THREADS = min(os.cpu_count() or 1, 8)
-"""As many as are useful to read, judge and write images."""
-_MAX_UNSAVED = 4 * THREADS  # finished images that wait in memory to be saved
+"""How many threads read, judge and write images."""
+_MAX_UNSAVED = 4 * THREADS  # finished images waiting in memory to be saved
 
 
 class Outcome(NamedTuple):
-    """What became of a photo: its record and, unless it is an error, the distances of its adversarial image."""
+    """The result for a photo: its record and, unless it is an error, the distances of its adversarial image."""
 
     record: Record
     quality: Quality | None = None
@@ -38,7 +38,7 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PendingImage:
-    """A photo that was read and waits for its attack or is being attacked."""
+    """A photo that was read and is waiting to be attacked or under attack."""
 
     photo: Photo
     sha256: str
@@ -50,9 +50,9 @@ class PendingImage:
 
 
 class CellAttack:
-    """Photos of one cell between their files and their records.
+    """The attack of a cell on its photos, from files to records.
 
-    Threads read them ahead of the attack, and judge and save its images behind it. The caller owns the loop: it admits
+    Threads read photos before the attack, and judge and save its images after it. The caller owns the loop: it admits
     photos as long as there is room and takes steps until none is left.
 
     Parameters
@@ -60,13 +60,13 @@ class CellAttack:
     run, folder, cell
         The run folder and the cell, with its folder there.
     classifier, attack
-        What the cell names.
+        Those of the cell.
     batch_size
-        How many images are attacked at a time, or a function that gives it for images (3, H, W).
+        How many images to attack at a time, or a function that returns it for images (3, H, W).
     pool
-        The threads; they, too, call the classifier.
+        The threads; they call the classifier too.
     save
-        Called in these threads with each outcome and its files, to make both durable.
+        Called in these threads with each outcome and its files to make both durable.
     memory_share
         Share of the free memory that may be used.
     on_idle
@@ -91,21 +91,21 @@ class CellAttack:
     ):
         self._run, self._folder, self._cell = run, folder, cell
         self._classifier, self._attack, self._batch_size = classifier, attack, batch_size
-        self._pool, self._keep, self._memory_share = pool, save, memory_share
+        self._pool, self._make_durable, self._memory_share = pool, save, memory_share
         self._on_idle, self._clock = on_idle, clock
         self._device = device_of(classifier)
         self._batch = ActiveBatch(attack, classifier, batch_size)
-        self._shape = torch.Size()  # of the images that were last in the batch
+        self._shape = torch.Size()  # of the images most recently in the batch
         self._reading: deque[Future[PendingImage | Outcome]] = deque()
         self._saving: deque[Future[Outcome]] = deque()
         self._failed: list[Outcome] = []
 
     def __len__(self) -> int:
-        """Return how many photos were admitted and not returned yet."""
+        """Return how many photos were admitted but not yet returned."""
         return len(self._reading) + len(self._batch) + len(self._saving) + len(self._failed)
 
     def room(self) -> int:
-        """Return how many photos to admit before the next step: a few to read ahead, beside a full batch."""
+        """Return how many photos to admit before the next step: enough to fill the batch and read a few ahead."""
         ahead = THREADS + 1 - len(self._reading)
         if ahead > 0:
             return ahead
@@ -116,7 +116,7 @@ class CellAttack:
             return ahead + self._batch.room(head.image.shape) if head else THREADS + 1
 
     def admit(self, photo: Photo, known_original: Record | None = None) -> None:
-        """Begin to read a photo, or its original in the run where a record of its dataset says that it is there."""
+        """Start to read a photo, or its original in the run if a record of its dataset says that it exists."""
         self._reading.append(self._pool.submit(self._read, photo, known_original))
 
     def step(self) -> list[Outcome]:
@@ -125,14 +125,14 @@ class CellAttack:
         Returns
         -------
         list of Outcome
-            Those that are saved.
+            Those saved since the last step.
 
         Raises
         ------
         RunError
-            If images cannot be saved, or originals of the run not read.
+            If images cannot be saved, or originals of the run cannot be read.
         AttackError
-            If the attack, or the classifier in it, raises anything.
+            If the attack, or the classifier in it, raises an exception.
         """
         with self._explain():
             self._fill()
@@ -157,7 +157,7 @@ class CellAttack:
         self._batch.admit(samples)
 
     def _first_read(self) -> PendingImage | None:
-        """Wait for the first photo that can be read, and leave it in its place."""
+        """Wait for the first photo that can be read, and return it without removing it."""
         while self._reading:
             start = self._clock()
             image = self._reading[0].result()
@@ -174,7 +174,7 @@ class CellAttack:
             yield
         except EdgeFoolError:
             raise
-        except Exception as error:  # the classifier may be anybody's code
+        except Exception as error:  # classifiers may be users' code
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise AttackError(f"{self._attack.name} on {self._classifier.name} failed: {reason}") from error
 
@@ -193,15 +193,11 @@ class CellAttack:
         return sha256(photo.path.read()), encode_png(image), image
 
     def _known_original(self, known: Record) -> tuple[str, bytes, Tensor]:
-        path = self._run.image_path("originals", known)
-        try:
-            png = path.read()
-        except OSError as error:  # the run's fault and not the photo's, which gets no error record
-            raise RunError(f"cannot read {path}: {error.strerror or error}; repeat the command") from error
+        png = read_png(self._run.image_path("originals", known))
         return str(known.sha256), png, read_image(png)
 
     def _check_memory(self, image: Tensor) -> None:
-        """Refuse an image that would have the process killed, in a batch of images like it."""
+        """Refuse an image if a batch of its size would exhaust the memory."""
         batch = self._batch_size if isinstance(self._batch_size, int) else 1
         need = image[0].numel() * self._attack.bytes_per_pixel * batch
         have = free_memory(self._device, self._memory_share)
@@ -216,12 +212,12 @@ class CellAttack:
             outcome, files = self._judge(image, result)
         except ImageError as error:
             return self._fail(image.photo, str(error), image.sha256)
-        self._keep(outcome, files)
+        self._make_durable(outcome, files)
         return outcome
 
     def _fail(self, photo: Photo, reason: str, digest: str | None = None) -> Outcome:
         outcome = Outcome(error_record(self._folder, self._cell, photo, reason, digest))
-        self._keep(outcome, {})
+        self._make_durable(outcome, {})
         return outcome
 
     def _judge(self, image: PendingImage, result: AttackResult) -> tuple[Outcome, dict[StorePath, bytes]]:
@@ -242,7 +238,7 @@ class CellAttack:
         if "structure" in result.details and judgement.success:
             structure = encode_png(result.details["structure"][0].cpu().clamp(0, 1))
         record = Record(
-            **_names(self._folder, self._cell, image.photo),
+            **photo_fields(self._folder, self._cell, image.photo),
             **judgement.record_fields(),
             sha256=image.sha256,
             original_png=sha256(image.png),
@@ -265,12 +261,21 @@ class CellAttack:
         return Outcome(record, judgement.quality(record)), files
 
 
+def read_png(path: StorePath) -> bytes:
+    """Return a PNG of the run; raise `RunError`, not an error of its photo, if it cannot be read."""
+    try:
+        return path.read()
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror or error}; repeat the command") from error
+
+
 def error_record(folder: str, cell: Cell, photo: Photo, reason: str, sha256: str | None = None) -> Record:
     """Return the record of a photo that could not be attacked."""
-    return Record(**_names(folder, cell, photo), sha256=sha256, error=reason)
+    return Record(**photo_fields(folder, cell, photo), sha256=sha256, error=reason)
 
 
-def _names(folder: str, cell: Cell, photo: Photo) -> dict[str, Any]:
+def photo_fields(folder: str, cell: Cell, photo: Photo) -> dict[str, Any]:
+    """Return the fields of a record that follow from its cell and its photo."""
     return {
         "cell": folder,
         "dataset": cell.dataset,
@@ -283,6 +288,6 @@ def _names(folder: str, cell: Cell, photo: Photo) -> dict[str, Any]:
 
 
 def image_seed(seed: int, sha256: str) -> int:
-    """Return an image's own seed, in [0, 2^63): from the run's seed and the SHA-256 of the photo's bytes."""
+    """Return an image's own seed, in [0, 2^63), from the run's seed and the SHA-256 of the photo's bytes."""
     digest = hashlib.sha256(f"{seed}:{sha256}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

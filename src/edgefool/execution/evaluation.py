@@ -1,4 +1,4 @@
-"""What was measured of the images of a run, and what is missing."""
+"""The measurements of a run, existing and missing."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -9,9 +9,9 @@ from edgefool.runs import Record, RunFolder
 
 
 class Evaluation:
-    """The measurements of a run, and requests for those that are missing, each made once.
+    """The measurements of a run, and requests for the missing ones, each made once.
 
-    A measurement counts as long as its image's hash is the one in the image's record.
+    A measurement is valid if its image's hash is the one in the image's record.
 
     Parameters
     ----------
@@ -20,11 +20,11 @@ class Evaluation:
     classifiers
         By dataset, those that classify its images.
     squeezers
-        By which images are squeezed: originals for every classifier, adversarial ones for the attacked classifier.
+        Applied to originals for every classifier, and to adversarial images for the attacked classifier.
     lpips
-        Whether LPIPS is wanted.
+        Whether to measure LPIPS.
     batch_size
-        Images that are measured together; they are of one size.
+        How many images of one size to measure together.
 
     Attributes
     ----------
@@ -51,18 +51,18 @@ class Evaluation:
         self.problems: list[str] = []
 
     def originals(self, records: Iterable[Record]) -> Iterator[MeasureRequest]:
-        """Return requests for what is missing of the originals of records."""
+        """Return requests for the missing measurements of the originals of records."""
         refs = {(r.dataset, r.image): ImageRef(r, None, r.original_png) for r in records if r.original_png}
         yield from self._request(refs.values(), "")
 
     def adversarial(self, records: Iterable[Record], fingerprint: str) -> Iterator[MeasureRequest]:
-        """Return requests for what is missing of a cell's images; the attacked classifier has this fingerprint."""
+        """Return requests for those of a cell's images; ``fingerprint`` is that of the attacked classifier."""
         refs = [ImageRef(record, record.cell, record.png) for record in records if record.png]
         yield from self._request(refs, fingerprint)
 
     def save(self, measured: Measurements) -> None:
-        """Write down what was measured; raise as `RunFolder.save` does."""
-        # Where LPIPS fails, the rest of an image's quality is measured again each time.
+        """Save measurements; raise as `RunFolder.save` does."""
+        # If LPIPS fails, the other distances of an image are measured again each time.
         qualities = [line for line in measured.qualities if line != self._qualities.get(line.key)]
         self._run.save_measures(measured.predictions, qualities)
         self._predictions |= {line.key: line for line in measured.predictions}
@@ -101,7 +101,7 @@ class Evaluation:
 
 
 def _batches(refs: Iterable[ImageRef], batch_size: int) -> Iterator[list[ImageRef]]:
-    """Cut into batches of images of one dataset and size."""
+    """Split into batches of images of one dataset and size."""
 
     def group_key(ref: ImageRef) -> tuple[str, int | None, int | None]:
         return ref.record.dataset, ref.record.width, ref.record.height

@@ -1,16 +1,17 @@
-"""Records adversarial images that another tool made, so that they are measured like our own."""
+"""Adds adversarial images of other tools to a run, to measure them like our own."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import PurePosixPath
+from typing import Any
 
 from torch import Tensor, nn
 
 from edgefool.classifiers import Classifier
 from edgefool.datasets import Folder, Photo, find_photos
 from edgefool.errors import ImageError, UsageError
-from edgefool.execution.cell_attack import THREADS
+from edgefool.execution.cell_attack import THREADS, photo_fields
 from edgefool.execution.evaluation import Evaluation
 from edgefool.execution.judge import judge
 from edgefool.execution.measurer import Measurements, Measurer
@@ -30,19 +31,19 @@ class ExternalImages:
     adversarial
         The folder of adversarial images. Names are compared without suffixes, with subfolders.
     size
-        Side in pixels that the originals are resized to, as `edgefool attack` does, or ``"native"``.
+        Side in pixels to which the originals are resized, as for an attack, or ``"native"``.
 
     Attributes
     ----------
     pairs : list of (Photo, StorePath)
         Originals and their adversarial images.
     unpaired : int
-        How many originals have none; they are left out.
+        How many originals have no adversarial image; they are left out.
 
     Raises
     ------
     UsageError
-        If a folder is missing or empty, two images of a folder have the same name, or an adversarial image has no
+        If a folder is missing or empty, two images in a folder have the same name, or an adversarial image has no
         original.
     """
 
@@ -63,7 +64,7 @@ class ExternalImages:
         self.unpaired = len(originals) - len(self.pairs)
 
     def cell(self, classifier: Classifier) -> Cell:
-        """Return the cell of the images, as if they were made for this classifier."""
+        """Return the cell of the images with this classifier as the attacked one."""
         return Cell(
             dataset=self.dataset,
             method=self._method,
@@ -79,15 +80,17 @@ class ExternalImages:
     def measure(
         self, run: RunFolder, classifiers: Sequence[Classifier], squeezers: Sequence[str], lpips: nn.Module | None
     ) -> Iterator[int]:
-        """Record the images for each classifier and measure them; yield how many images each step was about."""
-        folders = run.enter([self.cell(classifier) for classifier in classifiers])
+        """Record the images for each classifier and measure them; yield the number of images of each step."""
+        cells = [self.cell(classifier) for classifier in classifiers]
+        folders = run.enter(cells)
         with ThreadPoolExecutor(THREADS) as pool:
             evaluation = Evaluation(run, {self.dataset: classifiers}, squeezers, lpips=lpips is not None)
             measurer = Measurer(run, classifiers, pool, lpips)
-            for classifier, folder in zip(classifiers, folders, strict=True):
+            for classifier, cell, folder in zip(classifiers, cells, folders, strict=True):
                 records = []
                 for photo, path in self.pairs:
-                    records.append(self._record(run, evaluation, folder, classifier, photo, path))
+                    fields = photo_fields(folder, cell, photo) | {"source": source_text(path)}
+                    records.append(self._record(run, evaluation, classifier, fields, photo, path))
                     yield 1
                 requests = evaluation.adversarial(records, classifier.fingerprint), evaluation.originals(records)
                 for request in chain(*requests):
@@ -95,29 +98,31 @@ class ExternalImages:
                     yield len(request)
 
     def _record(
-        self, run: RunFolder, evaluation: Evaluation, folder: str, classifier: Classifier, photo: Photo, path: StorePath
+        self,
+        run: RunFolder,
+        evaluation: Evaluation,
+        classifier: Classifier,
+        fields: dict[str, Any],
+        photo: Photo,
+        path: StorePath,
     ) -> Record:
-        """Judge an image, and save it and its original in a cell's folder of a run."""
-        names = {
-            "cell": folder,
-            "dataset": self.dataset,
-            "image": photo.name,
-            "source": source_text(path),
-            "label": photo.label,
-            "method": self._method,
-            "classifier": classifier.name,
-        }
+        """Judge an image, and save it, its original and a record with these fields in a run."""
         try:
             original, adversarial = self._read(photo, path)
             judgement, digest = judge(original, adversarial, classifier), sha256(path.read())
         except (ImageError, OSError) as error:
-            record = Record.model_validate({**names, "error": str(error)})
+            record = Record(**fields, error=str(error))
             run.save(record, {})
             return record
         pngs = [encode_png(original), encode_png(adversarial)]
-        hashes = {"sha256": digest, "original_png": sha256(pngs[0]), "png": sha256(pngs[1])}
-        fields = {**names, **judgement.record_fields(), **hashes, "success_float": judgement.success}
-        record = Record.model_validate(fields)
+        record = Record(
+            **fields,
+            **judgement.record_fields(),
+            sha256=digest,
+            original_png=sha256(pngs[0]),
+            png=sha256(pngs[1]),
+            success_float=judgement.success,
+        )
         paths = [run.image_path("originals", record), run.image_path(record.kind, record)]
         evaluation.save(Measurements(qualities=[judgement.quality(record)]))
         run.save(record, dict(zip(paths, pngs, strict=True)))

@@ -1,4 +1,4 @@
-"""What a record says of an image: both classes, and how far the adversarial image is from the original."""
+"""Judges an adversarial image: the classes of the image and its original, and the distances between them."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from edgefool.runs import Quality, Record
 
 
 class Decision(NamedTuple):
-    """What a classifier makes of an image: the class (Eq. 3), its name, and its probability (Eq. 2)."""
+    """A classifier's decision on an image: the class (Eq. 3), its name, and its probability (Eq. 2)."""
 
     predicted: int
     name: str
@@ -22,14 +22,14 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True)
 class Judgement:
-    """An adversarial image beside its original.
+    """An adversarial image compared with its original.
 
     Attributes
     ----------
     original, adversarial : Decision
-        The classifier's.
+        The classifier's decisions.
     width, height : int
-        Of both images, pixels.
+        Size of both images in pixels.
     distances : dict
         By name, as in `edgefool.runs.Quality`.
     """
@@ -67,18 +67,18 @@ def judge(
     original_decision: Decision | None = None,
     adversarial_logits: Tensor | None = None,
 ) -> Judgement:
-    """Judge an adversarial image, as its file holds it, by itself.
+    """Judge an adversarial image as saved in its file, independently of other images.
 
     Parameters
     ----------
     original, adversarial : Tensor
         (3, H, W), RGB in [0, 1], on the CPU.
     classifier : Classifier
-        It names the classes, and is asked for what is not given.
+        It gives the class names, and the decisions that are not passed.
     original_decision : Decision, optional
-        The classifier's on the original, where it is known.
+        The classifier's decision on the original, if it is known.
     adversarial_logits : Tensor, optional
-        (D,), the classifier's for exactly these pixels, where they are known.
+        (D,), the classifier's logits for exactly these pixels, if they are known.
 
     Raises
     ------
@@ -97,12 +97,12 @@ def judge(
 
 
 def decide(classifier: Classifier, image: Tensor) -> Decision:
-    """Return what a classifier makes of an image (3, H, W) by itself; raise as `judge` does."""
+    """Return a classifier's decision on a single image (3, H, W); raise as `judge` does."""
     return _decision(classifier, _logits(classifier, image))
 
 
 def device_of(classifier: Classifier) -> torch.device:
-    """Return where a classifier is."""
+    """Return the device of a classifier."""
     return next(classifier.buffers()).device
 
 
@@ -110,7 +110,7 @@ def device_of(classifier: Classifier) -> torch.device:
 def _logits(classifier: Classifier, image: Tensor) -> Tensor:
     try:
         logits: Tensor = classifier(image[None].to(device_of(classifier)))[0]
-    except Exception as error:  # the classifier may be anybody's code
+    except Exception as error:  # classifiers may be users' code
         size, reason = f"{image.shape[2]} x {image.shape[1]}", str(error).partition("\n")[0]
         raise ImageError(f"the classifier cannot take {size} pixels: {reason}") from error
     return logits

@@ -1,4 +1,4 @@
-"""Does what is missing of a run in this process."""
+"""Carries out the missing work of a run in this process."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from edgefool.execution.batch_size import ActivationMemory, BatchSize
+from edgefool.execution.batch_size import BatchSize
 from edgefool.execution.cell_attack import THREADS, CellAttack, Outcome
 from edgefool.execution.measurer import Measurer
 from edgefool.execution.state import CellProgress, RunState, Step
@@ -14,31 +14,30 @@ from edgefool.storage import StorePath
 
 
 def run_local(state: RunState, *, batch_size: int | None = None, measure: bool = True) -> Iterator[Step]:
-    """Attack what is missing of a run, cell by cell, and measure it, the originals too; yield what is durable.
+    """Attack the photos without a result, cell by cell, and measure images; yield a step when its results are durable.
 
     Parameters
     ----------
     state
-        What is missing; it changes with each step.
+        The run; each step updates it.
     batch_size
-        How many images are attacked at a time; by default as many as the free memory takes.
+        How many images to attack at a time; by default as many as fit in the free memory.
     measure
-        Also let every classifier predict, and measure all distances that are missing.
+        Also make the missing predictions of all classifiers, on originals too, and measure the missing distances.
 
     Raises
     ------
     RunError
         If images or records cannot be written.
     AttackError
-        If an attack, or the classifier in it, raises anything.
+        If an attack, or the classifier in it, raises an exception.
     """
-    experiment, memories = state.experiment, dict[str, ActivationMemory]()
+    experiment, device = state.experiment, torch.device(state.experiment.device)
     with ThreadPoolExecutor(THREADS, "edgefool") as pool:
         measurer = Measurer(state.run, experiment.all_classifiers, pool, experiment.lpips)
         for cell in state.cells:
-            classifier, device = cell.job.classifier, torch.device(experiment.device)
-            memory = memories.setdefault(classifier.fingerprint, ActivationMemory(classifier, device))
-            yield from _attack(state, cell, batch_size or BatchSize(cell.job.attack, memory), pool)
+            fitting = batch_size or BatchSize(cell.job.attack, cell.job.classifier, device)
+            yield from _attack(state, cell, fitting, pool)
             for request in state.requests(cell) if measure else ():
                 yield state.save_measurements(cell, request, measurer(request))
 

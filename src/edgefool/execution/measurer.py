@@ -1,15 +1,15 @@
-"""Measures images of a run as its files hold them: how classifiers classify them, squeezed or not, and distances."""
+"""Measures the saved images of a run: classifiers' decisions, squeezed or not, and distances."""
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from edgefool.classifiers import Classifier
 from edgefool.errors import UsageError
+from edgefool.execution.cell_attack import read_png
 from edgefool.execution.judge import device_of
 from edgefool.images import read_image
 from edgefool.metrics import distances, squeezing_scores
@@ -26,22 +26,22 @@ class ImageRef:
 
     @property
     def key(self) -> tuple[str | None, str, str]:
-        """Which image it is."""
+        """The cell, the dataset and the image."""
         return self.cell, self.record.dataset, self.record.image
 
 
 @dataclass(frozen=True)
 class MeasureRequest:
-    """What to measure of images of one dataset and size: adversarial images of one cell, or originals.
+    """What to measure for images of one dataset and size: adversarial images of one cell, or originals.
 
     Attributes
     ----------
     images : tuple of ImageRef
         The images.
     predictions : dict
-        By a classifier's fingerprint, the squeezers, and the positions in ``images`` of those that it classifies.
+        By a classifier's fingerprint, the squeezers, and the positions in ``images`` of the images to classify.
     compared : tuple of int
-        The positions of those whose distance to the original is measured.
+        The positions of the images whose distance to the original to measure.
     """
 
     images: tuple[ImageRef, ...]
@@ -59,7 +59,7 @@ class MeasureRequest:
 
 @dataclass
 class Measurements:
-    """What was measured; ``problems`` says why something is missing."""
+    """Measured lines; ``problems`` says why some are missing."""
 
     predictions: list[Prediction] = field(default_factory=list)
     qualities: list[Quality] = field(default_factory=list)
@@ -74,11 +74,11 @@ class Measurer:
     run
         The run folder.
     classifiers
-        Those that requests name.
+        Those of the requests.
     pool
         Threads that read images.
     lpips
-        From images and originals (N, 3, H, W) to distances (N,), if it is wanted.
+        From images and originals (N, 3, H, W) to distances (N,); None: LPIPS is not measured.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Measurer:
         self._classifiers = {classifier.fingerprint: classifier for classifier in classifiers}
 
     def __call__(self, request: MeasureRequest) -> Measurements:
-        """Return what can be measured; a classifier that fails predicts nothing."""
+        """Return the measurements; a classifier that fails gives no predictions."""
         measured = Measurements()
         images = torch.stack(list(self._pool.map(self._read, request.images)))
         for fingerprint, (squeezers, rows) in request.predictions.items():
@@ -103,7 +103,7 @@ class Measurer:
         return measured
 
     def _read(self, ref: ImageRef) -> Tensor:
-        return read_image(self._run.image_path(ref.record.kind if ref.cell else "originals", ref.record))
+        return read_image(read_png(self._run.image_path(ref.record.kind if ref.cell else "originals", ref.record)))
 
     def _predict(
         self,
@@ -116,7 +116,7 @@ class Measurer:
         size = f"{images.shape[3]} x {images.shape[2]} pixels"
         try:
             logits, scores = squeezing_scores(classifier, images.to(device_of(classifier)), squeezers)
-        except Exception as error:  # the classifier may be anybody's code
+        except Exception as error:  # classifiers may be users' code
             reason = str(error).partition("\n")[0]
             measured.problems.append(f"{classifier.name} cannot take {size}: {reason}")
             return
@@ -133,19 +133,17 @@ class Measurer:
                 png=ref.png,
                 classifier=classifier.name,
                 fingerprint=classifier.fingerprint,
-                predicted=predicted,
-                probability=probability,
-                scores=dict(zip(squeezers, row, strict=True)),
+                predicted=int(classes[row]),
+                probability=float(probabilities[row]),
+                scores=dict(zip(squeezers, scores[row].tolist(), strict=True)),
             )
-            for ref, known, predicted, probability, row in zip(
-                refs, finite.tolist(), classes.tolist(), probabilities.tolist(), scores.tolist(), strict=True
-            )
-            if known
+            for row, ref in enumerate(refs)
+            if finite[row]
         ]
 
     def _compare(self, measured: Measurements, refs: Sequence[ImageRef], images: Tensor) -> None:
-        paths = map(partial(self._run.image_path, "originals"), (ref.record for ref in refs))
-        originals = torch.stack(list(self._pool.map(read_image, paths)))
+        unchanged = [ImageRef(ref.record, None, str(ref.record.original_png)) for ref in refs]
+        originals = torch.stack(list(self._pool.map(self._read, unchanged)))
         values = distances(images, originals)
         if self._lpips is not None:
             device = next(self._lpips.parameters()).device

@@ -1,4 +1,4 @@
-"""What is to be done in a run, and what is known of it."""
+"""The state of a run: its cells, its records, and the work that is missing."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from edgefool.runs import Record, RunFolder
 
 @dataclass(frozen=True)
 class CellProgress:
-    """A cell in a run: its folder there, its photos, and those that had no result when the command began."""
+    """A cell in a run: its folder there, its photos, and those that had no result at the start of the command."""
 
     job: CellJob
     folder: str
@@ -24,7 +24,7 @@ class CellProgress:
 
 @dataclass(frozen=True)
 class Step:
-    """What has just become durable: an image's record, or measurements of images; neither where there is a warning."""
+    """What has just become durable: an image's record or measurements of images; neither if there is a new warning."""
 
     cell: CellProgress | None = None
     record: Record | None = None
@@ -32,16 +32,16 @@ class Step:
 
 
 class RunState:
-    """An experiment in a run folder: what is missing, what is known; `run_local` and `run_distributed` change it.
+    """An experiment in a run folder: its finished and its missing work; `run_local` and `run_distributed` update it.
 
     Parameters
     ----------
     experiment
-        What to do.
+        The experiment.
     run
         The open run folder.
     retry
-        Try again the photos that gave an error.
+        Retry the photos that gave an error.
 
     Attributes
     ----------
@@ -50,14 +50,14 @@ class RunState:
     records : dict
         By a cell's folder, the records of its images by name; it grows.
     warnings : list of str
-        What slows the work down, lines for people; it grows.
+        A line for each problem that slows the work down; it grows.
     rates : dict
-        Images per second by worker, where there are workers.
+        Images per second by worker; empty without workers.
 
     Raises
     ------
     UsageError
-        If a photo that was attacked has other bytes now.
+        If a photo that was attacked has changed since.
     """
 
     def __init__(self, experiment: Experiment, run: RunFolder, *, retry: bool = False):
@@ -83,37 +83,36 @@ class RunState:
 
     @cached_property
     def evaluation(self) -> Evaluation:
-        """What was measured of the images."""
-        experiment = self.experiment
-        lpips = experiment.lpips is not None
-        return Evaluation(self.run, experiment.classifiers, experiment.plan.squeezers, lpips=lpips)
+        """The measurements of the images."""
+        classifiers, plan = self.experiment.classifiers, self.experiment.plan
+        return Evaluation(self.run, classifiers, plan.squeezers, lpips=plan.lpips is not None)
 
     def original(self, dataset: str, image: str) -> Record | None:
-        """Return a record of an image whose original is in the run, if there is one."""
+        """Return a record that says that an image's original is in the run, None if there is none."""
         return self._originals[dataset].get(image)
 
     def requests(self, cell: CellProgress) -> Iterator[MeasureRequest]:
-        """Return what is still to be measured of a cell's images and of its dataset's originals."""
+        """Return requests for the missing measurements of a cell's images and of its dataset's originals."""
         yield from self.evaluation.originals(self._originals[cell.job.cell.dataset].values())
         yield from self.evaluation.adversarial(self.records[cell.folder].values(), cell.job.cell.fingerprint)
 
     def save(self, outcomes: Sequence[Outcome]) -> None:
-        """Make distances and records durable, whose images are; threads may call this together.
+        """Make the distances and records of durable images durable; safe to call from several threads.
 
         Raises as `RunFolder.save` does.
         """
-        # In this order, so that no record lacks its distances if the process is killed in between.
+        # Distances first, so that no record lacks them if the process is killed in between.
         self.evaluation.save(Measurements(qualities=[outcome.quality for outcome in outcomes if outcome.quality]))
         self.run.save_records([outcome.record for outcome in outcomes])
 
     def note(self, cell: CellProgress, record: Record) -> Step:
-        """Take account of a record that is durable."""
+        """Add a durable record to the state."""
         self.records[cell.folder][record.image] = record
         if record.original_png:
             self._originals[record.dataset].setdefault(record.image, record)
         return Step(cell, record)
 
     def save_measurements(self, cell: CellProgress, request: MeasureRequest, measured: Measurements) -> Step:
-        """Write down what was measured for a request; raise as `RunFolder.save` does."""
+        """Save the measurements for a request; raise as `RunFolder.save` does."""
         self.evaluation.save(measured)
         return Step(cell if request.cell else None, measured=len(request))

@@ -1,4 +1,4 @@
-"""What to do: plans, and experiments with all that a plan names at hand."""
+"""What to run: plans, and experiments, for which everything in a plan is loaded."""
 
 from edgefool.experiments.experiment import Experiment
 from edgefool.experiments.plan import ClassifierEntry, LpipsEntry, Plan, make_plan, read_plan

@@ -1,8 +1,11 @@
-"""A plan with all that it names at hand: photos, classifiers and attacks."""
+"""A plan with its photos, classifiers and attacks loaded."""
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
+from itertools import combinations
 
 import torch
 
@@ -19,7 +22,7 @@ from edgefool.runs.cell import Cell
 
 @dataclass(frozen=True)
 class CellJob:
-    """A cell with what it names; ``limit`` is how many photos of the dataset it is about."""
+    """A cell with its classifier and attack; ``limit`` is its maximum number of photos."""
 
     cell: Cell
     classifier: Classifier
@@ -28,32 +31,32 @@ class CellJob:
 
 
 class Experiment:
-    """A plan that can be carried out: everything it names has been found and fits.
+    """A plan that is ready to run: everything in it has been found and fits together.
 
     Parameters
     ----------
     plan
-        What to do.
+        What to run.
     device
-        Where.
+        Device of the classifiers.
     allow_missing
-        Go on with what is there of a dataset's list.
+        Continue without missing images of a dataset's list.
 
     Attributes
     ----------
     photos : dict
-        By dataset, those found.
+        The photos found, by dataset.
     classifiers : dict
-        By dataset, those that are attacked and that judge.
+        The classifiers by dataset; each is attacked and evaluated on all adversarial images.
     jobs : list of CellJob
-        The cells, classifier by classifier, with what they name.
+        The cells with their classifiers and attacks, ordered by dataset and classifier.
     lpips : Lpips or None
-        What computes LPIPS, if the plan asks for it.
+        Computes LPIPS, if the plan has it.
 
     Raises
     ------
     UsageError
-        If a photo, a classifier, weights or a constant is missing or does not fit.
+        If photos, a classifier, weights or a constant are missing or do not fit.
     RunError
         If weights cannot be downloaded.
     """
@@ -69,7 +72,7 @@ class Experiment:
             for classifier in classifiers
             for k, method in enumerate(plan.methods)
         ]
-        _refuse_equal(self.jobs)
+        _check_cells(self.jobs)
         self.lpips = load_lpips(plan.lpips, device) if plan.lpips else None
 
     def _cell(self, dataset: str, classifier: Classifier, k: int) -> Cell:
@@ -87,16 +90,16 @@ class Experiment:
 
     @property
     def cells(self) -> list[Cell]:
-        """The cells."""
+        """The cells of all jobs."""
         return [job.cell for job in self.jobs]
 
     @property
     def all_classifiers(self) -> list[Classifier]:
         """The classifiers of all datasets, each once."""
-        return list(dict.fromkeys(c for judges in self.classifiers.values() for c in judges))
+        return list(dict.fromkeys(c for classifiers in self.classifiers.values() for c in classifiers))
 
     def warnings(self) -> list[str]:
-        """Return a line for each thing that leaves numbers out, or makes them worth less than they look."""
+        """Return a line for each reason why numbers are missing or less reliable than they look."""
         rate = self.plan.false_positive_rate
         unfit = [
             line for dataset in self.plan.datasets for line in unfit_labels(dataset, self.classifiers[dataset.name])
@@ -110,9 +113,9 @@ class Experiment:
         return unfit + few
 
     def seconds_per_image(self, jobs: Sequence[CellJob]) -> list[float]:
-        """Return roughly what an image of each job costs, from one timed step of its attack on noise.
+        """Estimate the seconds per image of each job from one timed step of its attack on noise.
 
-        It is 0 where the classifier cannot take such an image; its records will say why.
+        0 if the classifier fails on such an image; the records of the run will say why.
         """
         side = 224 if self.plan.size == "native" else self.plan.size
         noise = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(self.device)
@@ -121,86 +124,71 @@ class Experiment:
             key = (job.classifier.fingerprint, job.attack.name)
             if key not in known:
                 try:
-                    _time(job, noise)  # the first is slower
+                    _time(job, noise)  # a warm-up, which is slower
                     known[key] = _time(job, noise)
-                except Exception:  # the classifier may be anybody's code
+                except Exception:  # the classifier may be any code
                     known[key] = 0.0
         return [known[job.classifier.fingerprint, job.attack.name] for job in jobs]
 
     def named_as_before(self, records: Sequence[Record]) -> dict[str, list[Photo]]:
-        """Return the photos by dataset, with the names that they have in a run of these records.
+        """Return the photos by dataset, with their names in the run of these records.
 
         Raises
         ------
         UsageError
-            If a photo that the run holds has other bytes now.
+            If the bytes of a photo in the run have changed.
         """
-        of_dataset: dict[str, list[Record]] = {dataset.name: [] for dataset in self.plan.datasets}
+        by_dataset: dict[str, list[Record]] = defaultdict(list)
         for record in records:
-            of_dataset.setdefault(record.dataset, []).append(record)
-        return {
-            dataset.name: dataset.find(
-                known_names(self.photos[dataset.name], of_dataset[dataset.name]), allow_missing=self._allow_missing
-            )
-            if of_dataset[dataset.name]
-            else self.photos[dataset.name]
-            for dataset in self.plan.datasets
-        }
+            by_dataset[record.dataset].append(record)
+        photos = dict(self.photos)
+        for dataset in self.plan.datasets:
+            if own := by_dataset[dataset.name]:
+                known = known_names(photos[dataset.name], own)
+                photos[dataset.name] = dataset.find(known, allow_missing=self._allow_missing)
+        return photos
 
 
 def load_all_classifiers(plan: Plan, device: str) -> dict[str, list[Classifier]]:
     """Return the classifiers of each dataset of a plan; raise as `load_classifiers` does."""
-    loaded: dict[ClassifierEntry, Classifier] = {}
+    load = cache(partial(_load, device=device))  # once for all datasets
     classifiers = {}
     for dataset in plan.datasets:
         entries = [e for e in plan.classifiers if e.datasets is None or dataset.name in e.datasets]
-        classifiers[dataset.name] = load_classifiers(dataset.name, entries, device, loaded)
+        classifiers[dataset.name] = _check_distinct(dataset.name, [load(entry) for entry in entries])
     return classifiers
 
 
-def load_classifiers(
-    dataset: str,
-    entries: Sequence[ClassifierEntry],
-    device: str,
-    loaded: dict[ClassifierEntry, Classifier] | None = None,
-) -> list[Classifier]:
+def load_classifiers(dataset: str, entries: Sequence[ClassifierEntry], device: str) -> list[Classifier]:
     """Return the classifiers of a dataset, named as their entries say.
-
-    Parameters
-    ----------
-    dataset, entries
-        The dataset's name and what it is classified by.
-    device
-        Where the classifiers are put.
-    loaded
-        Those of other datasets, which need not be loaded again; it grows.
 
     Raises
     ------
     UsageError
         If one cannot be loaded, two are the same or share a name, or there is none.
     """
-    loaded = {} if loaded is None else loaded
-    classifiers: list[Classifier] = []
-    for entry in entries:
-        if entry not in loaded:
-            new = load_classifier(entry.name, weights=entry.weights, classes=entry.classes, device=device)
-            new.name = entry.label or new.name
-            loaded[entry] = new
-        classifier = loaded[entry]
-        for other in classifiers:
-            if classifier.fingerprint == other.fingerprint:
-                raise UsageError(f"the classifiers {other.name} and {classifier.name} are the same")
-            if classifier.name.casefold() == other.name.casefold():
-                raise UsageError(f"two classifiers are called {classifier.name}; give one of them another label")
-        classifiers.append(classifier)
+    return _check_distinct(dataset, [_load(entry, device) for entry in entries])
+
+
+def _load(entry: ClassifierEntry, device: str) -> Classifier:
+    classifier = load_classifier(entry.name, weights=entry.weights, classes=entry.classes, device=device)
+    classifier.name = entry.label or classifier.name
+    return classifier
+
+
+def _check_distinct(dataset: str, classifiers: list[Classifier]) -> list[Classifier]:
+    for one, other in combinations(classifiers, 2):
+        if one.fingerprint == other.fingerprint:
+            raise UsageError(f"the classifiers {one.name} and {other.name} are the same")
+        if one.name.casefold() == other.name.casefold():
+            raise UsageError(f"two classifiers are called {other.name}; give one of them another label")
     if not classifiers:
         raise UsageError(f"no classifier of the plan is for the dataset {dataset}")
     return classifiers
 
 
 def unfit_labels(dataset: Dataset, classifiers: Iterable[Classifier]) -> list[str]:
-    """Return a line for each classifier that has other classes than the labels of a dataset count."""
+    """Return a line for each classifier with another number of classes than the labels of a dataset."""
     return [
         f"{dataset.name} has labels of {dataset.num_classes} classes, {classifier.name} has "
         f"{classifier.num_classes}: not compared with the ground truth"
@@ -210,12 +198,12 @@ def unfit_labels(dataset: Dataset, classifiers: Iterable[Classifier]) -> list[st
 
 
 def load_lpips(entry: LpipsEntry, device: str) -> Lpips:
-    """Return what computes LPIPS; AlexNet's weights are downloaded if none are named.
+    """Return the LPIPS network; the weights of AlexNet are downloaded if no file is given.
 
     Raises
     ------
     UsageError
-        If other weights are not named, or do not fit.
+        If the weights of another backbone are not given, or do not fit.
     RunError
         If they cannot be downloaded.
     """
@@ -228,7 +216,7 @@ def load_lpips(entry: LpipsEntry, device: str) -> Lpips:
     return Lpips(entry.backbone, read_state_dict(file)).to(device)
 
 
-def _refuse_equal(jobs: Sequence[CellJob]) -> None:
+def _check_cells(jobs: Sequence[CellJob]) -> None:
     seen: dict[str, str] = {}
     for job in jobs:
         if job.cell.id in seen:

@@ -1,10 +1,10 @@
-"""What to run, validated before anything runs."""
+"""Plans: what to run, validated before anything runs."""
 
 import os
 import re
 import tomllib
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -26,7 +26,7 @@ _PATHS = ("path", "weights", "classes", "labels")  # keys whose values are files
 
 def _check_label(text: str) -> str:
     if not text.isprintable() or not re.search(r"\w", text):
-        raise ValueError("a label needs a letter or a digit, and nothing that cannot be printed")
+        raise ValueError("a label needs a letter or a digit, and only printable characters")
     return text
 
 
@@ -40,7 +40,7 @@ def _check_squeezer(name: str) -> str:
 
 
 def _absolute_factory(name: str) -> str:
-    """Make the path of a factory in a user's file absolute: other processes may run in other folders."""
+    """Make the path of a factory in a user's file absolute, as other processes may run in other folders."""
     file, colon, function = name.rpartition(".py:")
     return f"{local_path(file)}{colon}{function}" if colon else name
 
@@ -50,18 +50,18 @@ class _Entry(BaseModel):
 
 
 class ClassifierEntry(_Entry):
-    """A classifier: every method attacks it, and it judges what was made for the others.
+    """A classifier: every method attacks it, and it is evaluated on images made for the others.
 
     Attributes
     ----------
     name : str
-        Of the catalogue; or ``torchvision:NAME``, ``timm:NAME``, ``path/to/file.py:factory`` (that file is run).
+        A name in the catalogue, ``torchvision:NAME``, ``timm:NAME`` or ``path/to/file.py:factory`` (the file is run).
     label : str
-        What tables call it; by default its own name.
+        Name in tables; by default the classifier's own.
     weights, classes : path
         See `edgefool.load_classifier`.
     datasets : list of str
-        Names of the datasets that it is used with; by default all.
+        Names of the datasets it is used with; by default all.
     """
 
     name: Annotated[str, AfterValidator(_absolute_factory)]
@@ -77,13 +77,13 @@ class MethodEntry(_Entry):
     Attributes
     ----------
     name : str
-        Of the attack.
+        Name of the attack.
     label : str
-        What tables call it; by default its name. Two entries of one attack need two.
+        Name in tables; by default that of the attack. Two entries of one attack need different labels.
     constants : dict
-        Fields of the attack that are not at their defaults.
+        Values of the attack's fields; the others keep their defaults.
     limit : int
-        Only the first photos of each dataset.
+        Maximum number of photos of each dataset; the first ones are used.
     """
 
     name: str
@@ -93,29 +93,29 @@ class MethodEntry(_Entry):
 
 
 class LpipsEntry(_Entry):
-    """The network by which LPIPS compares images, and where its weights are; those of AlexNet can be downloaded."""
+    """The backbone of LPIPS and the file of its weights; those of AlexNet can be downloaded."""
 
     backbone: Literal["alex", "squeeze", "vgg"] = "alex"
     weights: LocalPath | None = None
 
 
 class Plan(_Entry):
-    """What a run is to do.
+    """What to run.
 
     Attributes
     ----------
     datasets, classifiers, methods
         Each method attacks each classifier on each of its datasets.
     size : int or "native"
-        Side in pixels that photos are resized to, or their own size.
+        Side in pixels to which photos are resized; "native" keeps their size.
     seed : int
-        Of all random numbers; an image's own is derived from it and the photo's bytes.
+        Seed of all random numbers; the seed of an image is derived from it and the photo's bytes.
     squeezers : list of str
-        By which adversarial images are to be detected; by default those of the paper's Table 1.
+        Squeezers that detect adversarial images; by default those of Table 1 of the paper.
     false_positive_rate : float
-        Share of the original images that each detector may take for adversarial.
+        Maximum share of original images that each detector may flag.
     lpips
-        Without it LPIPS is not computed.
+        Settings of LPIPS; None: LPIPS is not computed.
     """
 
     datasets: tuple[DatasetEntry, ...] = Field(min_length=1)
@@ -130,9 +130,9 @@ class Plan(_Entry):
     @model_validator(mode="after")
     def _check(self) -> Self:
         names = [dataset.name for dataset in self.datasets]
-        _refuse_twice("dataset", [name.casefold() for name in names])
-        _refuse_twice("method", [method.label for method in self.methods])
-        _refuse_twice("squeezer", self.squeezers)
+        _check_unique("dataset", [name.casefold() for name in names])
+        _check_unique("method", [method.label for method in self.methods])
+        _check_unique("squeezer", self.squeezers)
         for entry in self.classifiers:
             for name in entry.datasets or ():
                 if name not in names:
@@ -142,9 +142,9 @@ class Plan(_Entry):
         return self
 
     def to_toml(self) -> str:
-        """Return the plan as TOML, with absolute paths; ``?`` stands in them for what is not UTF-8.
+        """Return the plan as TOML with absolute paths, in which ``?`` replaces what is not UTF-8.
 
-        The first line, a comment, is the CRC-32 of the others, by which `reread_plan` finds out what was changed.
+        The first line is a comment with the CRC-32 of the others, by which `reread_plan` detects changes.
         """
         data = tomli_w.dumps(self.model_dump(mode="json", exclude_none=True)).encode(errors="replace")
         return (_check(data) + data).decode()
@@ -153,8 +153,7 @@ class Plan(_Entry):
 def read_plan(path: Path) -> Plan:
     """Read a plan from a TOML file.
 
-    Its paths count from its own folder, addresses stand for themselves; ``~`` and ``$VARIABLES`` of the environment are
-    expanded.
+    Paths in it are relative to its folder; ``~`` and ``$VARIABLES`` of the environment are expanded, also in addresses.
 
     Raises
     ------
@@ -163,7 +162,7 @@ def read_plan(path: Path) -> Plan:
     """
     settings, _ = _read(parse_path(path))
     try:
-        settings = _resolve(settings, lambda text: _absolute(text, path.resolve().parent))
+        settings = _resolve(settings, path.resolve().parent)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
     return make_plan(settings, str(path))
@@ -175,18 +174,18 @@ def reread_plan(path: StorePath) -> Plan:
     Raises
     ------
     UsageError
-        As `read_plan` does.
+        As `read_plan`.
     RunError
-        If it was changed since.
+        If the file was changed.
     """
     settings, data = _read(path)
-    if data.startswith(_CHECK) and not data.startswith(_check(data.partition(b"\n")[2])):  # older ones have none
+    if data.startswith(_CHECK) and not data.startswith(_check(data.partition(b"\n")[2])):  # older plans have no check
         raise RunError(f"{path} is damaged; to repair it, repeat the command that made the run")
     return make_plan(settings, str(path))
 
 
 def make_plan(settings: Mapping[str, object], source: str = "the plan") -> Plan:
-    """Return a plan of these settings; raise `UsageError`, which begins with ``source``, if they are not valid."""
+    """Return the plan with these settings; raise `UsageError`, which begins with ``source``, if they are invalid."""
     try:
         return Plan.model_validate(settings)
     except ValidationError as error:
@@ -206,22 +205,22 @@ def _read(path: StorePath) -> tuple[dict[str, Any], bytes]:
         raise UsageError(f"cannot read the plan {path}: {reason}") from error
 
 
-def _refuse_twice(kind: str, names: Sequence[str]) -> None:
+def _check_unique(kind: str, names: Sequence[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise ValueError(f"{kind} {name!r} is named twice")
+            raise ValueError(f"{kind} {name!r} occurs twice")
         seen.add(name)
 
 
-def _resolve(settings: Any, place: Callable[[str], str], key: str = "") -> Any:
-    """Return the settings with each path in them replaced by what ``place`` makes of it."""
+def _resolve(settings: Any, folder: Path, key: str = "") -> Any:
+    """Return the settings with their paths made absolute; relative ones start from the folder."""
     if isinstance(settings, dict):
-        return {name: _resolve(value, place, name) for name, value in settings.items()}
+        return {name: _resolve(value, folder, name) for name, value in settings.items()}
     if isinstance(settings, list):
-        return [_resolve(value, place, key) for value in settings]
-    is_path = key in _PATHS or (key == "name" and ".py:" in str(settings))  # or a factory in a file of the user's
-    return place(settings) if is_path and isinstance(settings, str) else settings
+        return [_resolve(value, folder, key) for value in settings]
+    is_path = key in _PATHS or (key == "name" and ".py:" in str(settings))  # or a factory in a user's file
+    return _absolute(settings, folder) if is_path and isinstance(settings, str) else settings
 
 
 def _absolute(text: str, folder: Path) -> str:

@@ -10,7 +10,7 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 from edgefool.errors import UsageError
 from edgefool.filters.fcnn import DILATIONS, EPSILON, KERNELS, MAPS, PARAMETERS, SLOPE, split_parameters
 
-_WIDEST = 16  # dilation that CPUs' convolutions take without help, see `WideConvolution`
+_WIDEST = 16  # largest dilation at which torch's convolution is fast on CPUs; see `WideConvolution`
 
 
 def fcnn(parameters: Tensor, images: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def fcnn(parameters: Tensor, images: Tensor) -> Tensor:
     Raises
     ------
     UsageError
-        If the shapes do not fit each other.
+        If the shapes do not fit.
 
     Examples
     --------
@@ -47,12 +47,12 @@ def fcnn(parameters: Tensor, images: Tensor) -> Tensor:
         )
     if images.is_cuda:
         return grouped(parameters, images)
-    # Grouped convolutions are slow on CPUs; one image after the other also keeps its maps in the cache.
+    # Grouped convolutions are slow on CPUs; one image at a time also keeps its maps in the cache.
     return torch.cat([grouped(row[None], image[None]) for row, image in zip(parameters, images, strict=True)])
 
 
 def grouped(parameters: Tensor, images: Tensor) -> Tensor:
-    """Run N networks as one with N groups, the images side by side in the channels."""
+    """Run N networks as one with N groups, the images stacked in the channels."""
     n, _, height, width = images.shape
     maps = images.reshape(1, n * 3, height, width).contiguous(memory_format=torch.channels_last)
     pieces = split_parameters(parameters)
@@ -73,8 +73,9 @@ def grouped(parameters: Tensor, images: Tensor) -> Tensor:
 class WideConvolution(torch.autograd.Function):
     """A dilated 3x3 convolution of one image whose weight gradient is fast at any dilation.
 
-    Above a dilation of 28 columns oneDNN leaves its kernels: 26 ms instead of 2.6 ms for 24 maps of 224 x 224 on
-    2 cores. Even and odd columns, as two images with half that dilation, hold the same sums: 5.6 ms with the copies.
+    Above a dilation of 28 columns oneDNN falls back to a slow kernel: 26 ms instead of 2.6 ms for 24 maps of 224 x 224
+    on 2 cores. Splitting even and odd columns into two images halves the dilation with the same sums: 5.6 ms with the
+    copies.
     """
 
     @staticmethod
@@ -95,7 +96,7 @@ class WideConvolution(torch.autograd.Function):
 
 
 def _even_and_odd(maps: Tensor) -> Tensor:
-    """Return the even and the odd columns of (1, M, H, W) as (2, M, H, (W + 1) // 2), a last one of zeros if needed."""
+    """Return the even and the odd columns of (1, M, H, W) as (2, M, H, (W + 1) // 2), padded with zeros if W is odd."""
     columns = F.pad(maps, (0, maps.shape[3] % 2)).permute(0, 2, 3, 1)
     _, height, width, count = columns.shape
     return columns.reshape(height, width // 2, 2, count).permute(2, 0, 1, 3).contiguous().permute(0, 3, 1, 2)
@@ -112,7 +113,7 @@ class NormaliseAndActivate(torch.autograd.Function):
     def forward(ctx: Any, maps: Tensor, linear: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
         rows, pixels = _rows(maps), maps[0, 0].numel()
         mean = _sum(rows, len(linear)) / pixels
-        output = rows * rows  # its memory is used again below: fresh pages cost as much as the arithmetic
+        output = rows * rows  # its memory is reused below: new pages cost as much as the arithmetic
         variance = (_sum(output, len(linear)) / pixels - mean.square()).clamp_min_(0)
         inverse_std = (variance + EPSILON).rsqrt_()
         scale = linear + gain * inverse_std
@@ -140,7 +141,7 @@ class NormaliseAndActivate(torch.autograd.Function):
 
 
 def _rows(maps: Tensor) -> Tensor:
-    """View (1, M, H, W) as (H, W * M): long rows, over which torch's sums and products are fast."""
+    """View (1, M, H, W) as (H, W * M): long rows, on which torch's sums and products are fast."""
     return maps.permute(0, 2, 3, 1).reshape(maps.shape[2], -1)
 
 

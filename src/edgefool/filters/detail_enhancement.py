@@ -25,14 +25,14 @@ def enhance_details(
     images : Tensor
         The images I, (N, 3, H, W), RGB in [0, 1].
     structure : Tensor
-        Their smooth structure I_s, same shape, RGB, nominally in [0, 1]. Gradients flow to it.
+        Their smooth structure I_s, same shape, RGB, nominally in [0, 1]; differentiable.
     v1 : float
         Midpoint of the lightness curve, 0 to 100.
     v2, v3 : float
         Slopes of the sigmoids of structure and details, positive.
     literal : bool
-        Take f as printed, σ(ab) - ½. By default f is rescaled so that f(±½, b) = ±½, as in the authors' images:
-        the printed form squeezes the lightness into [42, 67].
+        Use f as printed, σ(ab) - ½. By default f is rescaled so that f(±½, b) = ±½, as in the authors' images;
+        the printed form compresses the lightness to [42, 67].
 
     Returns
     -------
@@ -60,7 +60,7 @@ def enhance_details(
 def enhance_lab(
     lab: Tensor, structure: Tensor, v1: float = V1, v2: float = V2, v3: float = V3, *, literal: bool = False
 ) -> Tensor:
-    """Do what `enhance_details` does, with the images already in CIELAB: (N, 3, H, W), L in [0, 100]."""
+    """Do what `enhance_details` does for images already in CIELAB, (N, 3, H, W), L in [0, 100]."""
     smooth = _lightness(structure)
     base = _sigmoid((smooth - v1) / 100, v2, literal) * 100 + v1
     details = _sigmoid((lab[:, :1] - smooth) / 100, v3, literal) * 100
@@ -68,7 +68,7 @@ def enhance_lab(
 
 
 def _lightness(images: Tensor) -> Tensor:
-    """Return L of CIELAB alone, (N, 1, H, W): a third of the cube roots of kornia's `rgb_to_lab`."""
+    """Return only L of CIELAB, (N, 1, H, W), with a third of the cube roots of kornia's `rgb_to_lab`."""
     y = rgb_to_xyz(rgb_to_linear_rgb(images))[:, 1:2]
     return 116 * torch.where(y > 0.008856, y.clamp_min(0.008856) ** (1 / 3), 7.787 * y + 4 / 29) - 16
 

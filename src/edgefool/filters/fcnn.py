@@ -17,9 +17,9 @@ _convolution = partial(skip_init, nn.Conv2d)  # `FCNN` initialises them, from it
 
 
 class AdaptiveNorm(nn.Module):
-    """w0 · x + w1 · norm(x); at first x itself.
+    """w0 · x + w1 · norm(x); initially x itself.
 
-    The paper's is batch normalisation of one image at a time: the mean and variance of each map of each image.
+    The paper uses batch normalisation of one image at a time: the mean and variance of each map of each image.
     """
 
     def __init__(self) -> None:
@@ -38,13 +38,13 @@ class FCNN(nn.Sequential):
     """The network of Sec. 3: images (N, 3, H, W), RGB in [0, 1], to their structures I_s, (N, 3, H, W), unclipped.
 
     Seven 3x3 convolutions of 24 maps, dilated by 1, 2, 4, 8, 16, 32 and 1, each with adaptive normalisation and a leaky
-    ReLU; then a 1x1 convolution. As in the authors' code the 3x3 convolutions pass their input on at first (identity
-    kernels), and the last one is Xavier-uniform.
+    ReLU; then a 1x1 convolution. As in the authors' code, the 3x3 convolutions start with identity kernels,
+    and the last convolution is Xavier-uniform.
 
     Parameters
     ----------
     seed : int
-        Of the last convolution's weights.
+        Seed of the last convolution's weights.
 
     Examples
     --------
@@ -65,22 +65,22 @@ class FCNN(nn.Sequential):
         super().__init__(*layers, last)
 
 
-# Of each layer kernel, w0, w1, gain and bias of the normalisation; then kernel and bias of the last convolution.
+# For each layer: kernel, w0, w1, gain and bias of the normalisation; then kernel and bias of the last convolution.
 _SHAPES = tuple(parameter.shape for parameter in FCNN().parameters())
 KERNELS = tuple(tuple(shape) for shape in _SHAPES if shape[2:] == (3, 3))
 PARAMETERS = sum(math.prod(shape) for shape in _SHAPES)
 
 
 def identity_parameters(seed: int) -> Tensor:
-    """Return the authors' start for one image, the parameters of `FCNN` as a row (P,), P = `PARAMETERS` = 32,177."""
+    """Return the authors' initial parameters of `FCNN` for one image as a row (P,), P = `PARAMETERS` = 32,177."""
     return parameters_to_vector(FCNN(seed).parameters()).detach()
 
 
 def split_parameters(parameters: Tensor) -> Iterator[Tensor]:
-    """Cut rows (N, P) into the parameters of `FCNN`, in its order, each flat: (N, size)."""
+    """Split rows (N, P) into the parameters of `FCNN`, in its order, each flat: (N, size)."""
     return iter(torch.split(parameters, [math.prod(shape) for shape in _SHAPES], 1))
 
 
 def is_kernel(piece: Tensor) -> bool:
-    """Distinguish the 3x3 kernels from the other pieces of `split_parameters`, by their size."""
+    """Return whether a piece of `split_parameters` is a 3x3 kernel, by its size."""
     return piece.shape[1] > MAPS * MAPS

@@ -1,4 +1,4 @@
-"""The guided filter that the authors' code, but not the paper, puts behind the network."""
+"""The guided filter that follows the network in the authors' code, but not in the paper."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -7,15 +7,15 @@ from torch.nn import functional as F
 def guided_filter(images: Tensor, guide: Tensor, radius: int = 1, eps: float = 1e-8) -> Tensor:
     """Replace each pixel by the local linear regression of ``images`` on ``guide``, channel by channel.
 
-    As in the reference of [16] at equal resolutions (Wu et al., 2018), whose coefficients are not averaged again,
-    unlike those of the classic guided filter (He et al., 2010).
+    As in Wu et al. (2018), reference [16] of the paper, at equal resolutions: the coefficients are not averaged, unlike
+    those of the original guided filter (He et al., 2010).
 
     Parameters
     ----------
     images, guide : Tensor
         (N, C, H, W), floating point.
     radius : int
-        The window has 2 · radius + 1 pixels a side, cut at the border.
+        The window is 2 · radius + 1 pixels wide and high, cropped at the border.
     eps : float
         Regularises the regression, in squared image units.
 

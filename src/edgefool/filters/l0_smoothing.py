@@ -9,7 +9,7 @@ from edgefool.errors import UsageError
 
 LAMBDA, KAPPA, BETA_MAX = 0.02, 2.0, 1e5  # the authors'
 
-# The authors' smoothed images come from 8-bit values divided by 256; lambda / beta is absolute, so the scale matters.
+# The authors divide 8-bit values by 256; the threshold lambda / beta is absolute, so the scale matters.
 _SCALE = 255 / 256
 
 
@@ -32,7 +32,7 @@ def l0_smooth(images: Tensor, lam: float = LAMBDA, kappa: float = KAPPA, beta_ma
     kappa : float
         Growth factor κ > 1 of β; smaller is slower and sharper.
     beta_max : float
-        The last value of β is below this.
+        Upper bound of β.
 
     Returns
     -------

@@ -1,6 +1,5 @@
-"""The trained start of the FCNN: a general L0 filter, made by `training/smoother.py`."""
+"""The trained initial weights of the FCNN: a general L0 filter, made by `training/smoother.py`."""
 
-import functools
 from importlib.resources import as_file, files
 
 from safetensors.torch import load_file
@@ -10,7 +9,7 @@ from torch import Tensor
 def smoother_parameters() -> Tensor:
     """Return the weights that make `fcnn` an L0 filter (λ = 0.02, κ = 2) for any photo, shape (P,).
 
-    Their mean squared error is in `data/smoother.md`. One image's network starts from them with L_s near τ.
+    Their mean squared error is in `data/smoother.md`. A network that starts from them has L_s close to τ.
 
     Examples
     --------
@@ -20,10 +19,5 @@ def smoother_parameters() -> Tensor:
     >>> bool((fcnn(smoother_parameters()[None], images) - images).abs().max() < 0.1)
     True
     """
-    return _read().clone()
-
-
-@functools.cache
-def _read() -> Tensor:
     with as_file(files("edgefool.filters") / "data" / "smoother.safetensors") as path:
         return load_file(path)["parameters"]

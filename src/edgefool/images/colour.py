@@ -1,4 +1,4 @@
-"""Whatever colours a file has, as 8-bit sRGB."""
+"""Conversion of any colours of a file to 8-bit sRGB."""
 
 import contextlib
 import io
@@ -15,11 +15,11 @@ def to_srgb(image: Image.Image) -> Image.Image:
     Raises
     ------
     ImageError
-        If it is not agreed which value of its pixels is white.
+        If the pixel value of white is not defined.
     """
     profile = image.info.get("icc_profile")
     if image.mode == "F":
-        raise ImageError("has floating-point pixels, whose white is not agreed")
+        raise ImageError("has floating-point pixels, in which white is not defined")
     if image.mode.startswith("I"):
         image = _to_8_bit_grey(image)
     elif image.has_transparency_data:
@@ -34,14 +34,14 @@ def to_srgb(image: Image.Image) -> Image.Image:
 
 
 def _to_8_bit_grey(image: Image.Image) -> Image.Image:
-    """Scale grey of up to 16 bits, which Pillow would clip or cut, and which it leaves negative in some TIFFs."""
+    """Scale grey of up to 16 bits, which Pillow would clip or truncate, and which it leaves inverted in some TIFFs."""
     bits, white_is_zero = 16, False
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         bits = image.tag_v2.get(ExifTags.Base.BitsPerSample, (16,))[0]
         white_is_zero = image.tag_v2.get(ExifTags.Base.PhotometricInterpretation) == 0
     values = np.asarray(image)
     if bits > 16 or values.min() < 0:
-        raise ImageError("has pixels of more than 16 bits or below zero, whose white is not agreed")
+        raise ImageError("has pixels of more than 16 bits or below zero, in which white is not defined")
     levels = np.rint(values.astype(np.float32) * np.float32(255) / np.float32(2**bits - 1)).astype(np.uint8)
     return Image.fromarray(255 - levels if white_is_zero else levels)
 

@@ -1,4 +1,4 @@
-"""Bytes of image files to tensors."""
+"""Image files to tensors."""
 
 import contextlib
 import io
@@ -18,25 +18,25 @@ from edgefool.images.tensors import MAX_PIXELS, MIN_SIDE, from_levels
 from edgefool.storage import StorePath, parse_path
 
 Image.init()
-# Photos only: among the other files that Pillow reads is EPS, for which it starts Ghostscript.
+# Photos only: Pillow also reads EPS, for example, for which it starts Ghostscript.
 IMAGE_FORMATS = tuple(
     sorted({"AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"} & Image.OPEN.keys())
 )
-"""The kinds of files, by Pillow's names, that `read_image` knows."""
+"""The file formats that `read_image` accepts, by Pillow's names."""
 
 IMAGE_SUFFIXES = frozenset(
     suffix
     for suffix, kind in Image.registered_extensions().items()
-    if kind in (*IMAGE_FORMATS, "MPO")  # a JPEG with more images behind it, which Pillow opens as one
+    if kind in (*IMAGE_FORMATS, "MPO")  # a JPEG followed by more images; Pillow opens the first
 )
-"""How the names of image files end, in lower case and with the dot."""
+"""Suffixes of image files, in lower case and with the dot."""
 
 
 def read_image(source: str | Path | StorePath | bytes) -> Tensor:
     """Read a photo as people see it.
 
-    The first frame counts, turned as EXIF says. Transparent parts are laid on white, an embedded colour profile is
-    converted to sRGB (one that is broken or does not fit is ignored), grey of up to 16 bits is scaled to 8 bits.
+    The first frame is read and rotated as EXIF says. Transparent parts are laid on white, an embedded colour profile is
+    converted to sRGB (ignored if broken or unsuitable), and grey of up to 16 bits is scaled to 8 bits.
 
     Parameters
     ----------
@@ -51,10 +51,10 @@ def read_image(source: str | Path | StorePath | bytes) -> Tensor:
     Raises
     ------
     ImageError
-        The file cannot be opened, is no image, damaged or truncated, has a side under `MIN_SIDE` or more than
-        `MAX_PIXELS`. One line, without the file's name.
+        The file cannot be opened, is not an image, is damaged or truncated, has a side under `MIN_SIDE` or more than
+        `MAX_PIXELS`. The message is one line, without the file's name.
     UsageError
-        Nothing installed can reach the address.
+        No installed library can read the address.
     """
     try:
         data = source if isinstance(source, bytes) else parse_path(source).read()
@@ -67,7 +67,7 @@ def read_image(source: str | Path | StorePath | bytes) -> Tensor:
         raise ImageError(f"not an image, or damaged at its start (known: {', '.join(IMAGE_FORMATS)})") from None
     except Image.DecompressionBombError:
         raise ImageError(f"has more than {MAX_PIXELS:,} pixels") from None
-    # Damaged files make Pillow raise nearly anything, and one bad file must not stop the others.
+    # Pillow raises almost any error for damaged files, and one bad file must not stop the others.
     except Exception as error:
         if isinstance(error, OSError) and error.strerror:
             raise ImageError(f"cannot be read: {error.strerror}") from error
@@ -81,7 +81,7 @@ def _decode(data: bytes) -> NDArray[np.uint8]:
     with Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as image:
         _check_size(*image.size)
         image.load()
-        with contextlib.suppress(Exception):  # EXIF data is often broken in photos that are otherwise fine
+        with contextlib.suppress(Exception):  # EXIF data is often broken in otherwise good photos
             ImageOps.exif_transpose(image, in_place=True)
         return np.array(to_srgb(image))
 
@@ -90,4 +90,4 @@ def _check_size(width: int, height: int) -> None:
     if min(width, height) < MIN_SIDE:
         raise ImageError(f"has {width}x{height} pixels; both sides must have at least {MIN_SIDE}")
     if width * height > MAX_PIXELS:
-        raise ImageError(f"has {width}x{height} pixels; more than {MAX_PIXELS:,} are not read")
+        raise ImageError(f"has {width}x{height} pixels; at most {MAX_PIXELS:,} are read")

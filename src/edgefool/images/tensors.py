@@ -1,4 +1,4 @@
-"""Images as tensors: what every attack is given, resizing, and rounding to 8 bits."""
+"""Images as tensors: checking, resizing, and rounding to 8 bits."""
 
 import math
 
@@ -9,17 +9,17 @@ from torch import Tensor
 from edgefool.errors import UsageError
 
 MIN_SIDE = 16
-"""Pixels; the L0 filter and detail enhancement have nothing to work on in a smaller image."""
+"""Pixels; smaller images have no details to smooth or enhance."""
 
 MAX_PIXELS = 100_000_000
-"""Larger images are taken for decompression bombs."""
+"""Larger images are treated as decompression bombs."""
 
 MAX_SIDE = math.isqrt(MAX_PIXELS)
-"""Pixels; of the largest square image."""
+"""Side of the largest square image, in pixels."""
 
 
 def resize_image(image: Tensor, size: int | tuple[int, int] | None) -> Tensor:
-    """Resize directly as the paper's code does: bilinear, no antialiasing, no crop, proportions not kept.
+    """Resize as the paper's code does: bilinear, without antialiasing or cropping, not keeping the aspect ratio.
 
     Equals ``cv2.resize`` with ``INTER_LINEAR`` on 8-bit images to within one grey level.
 
@@ -28,7 +28,7 @@ def resize_image(image: Tensor, size: int | tuple[int, int] | None) -> Tensor:
     image
         (3, H, W), values in [0, 1].
     size
-        The side of a square or (height, width), in pixels; None leaves the image as it is.
+        The side of a square or (height, width), in pixels; None returns the image unchanged.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def resize_image(image: Tensor, size: int | tuple[int, int] | None) -> Tensor:
 
 
 def round_to_8_bits(images: Tensor) -> Tensor:
-    """Clip to [0, 1] and round to the nearest k/255: what is left of an image that is saved and read again.
+    """Clip to [0, 1] and round to the nearest k/255, as saving and reading an image does.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def round_to_8_bits(images: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        Same shape, type and device; in float32 exactly the values that `read_image` gives.
+        Same shape, dtype and device; in float32 exactly the values that `read_image` returns.
 
     >>> round_to_8_bits(torch.tensor([-0.1, 0.5, 1.2])).mul(255).tolist()
     [0.0, 128.0, 255.0]
@@ -70,14 +70,14 @@ def round_to_8_bits(images: Tensor) -> Tensor:
 
 
 def from_levels(levels: Tensor) -> Tensor:
-    """Return 8-bit levels, 0 to 255 of any type, as float values k/255."""
-    # CUDA multiplies by 1/255 where the divisor is a Python number: off by one bit for half of the levels.
+    """Return 8-bit levels, 0 to 255 of any dtype, as float values k/255."""
+    # With a Python number as the divisor, CUDA multiplies by 1/255: off by one bit for half of the levels.
     levels = levels if levels.is_floating_point() else levels.float()
     return levels / levels.new_full((), 255)
 
 
 def check_images(images: Tensor) -> None:
-    """Check what every attack is given.
+    """Check the images that an attack is given.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def check_images(images: Tensor) -> None:
     Raises
     ------
     UsageError
-        Anything else, with the offending value.
+        For anything else, with the offending value.
     """
     if not isinstance(images, Tensor):
         raise UsageError(f"images must be a tensor, not {type(images).__name__}")

@@ -1,4 +1,4 @@
-"""Tensors to bytes of image files."""
+"""Tensors to image files."""
 
 import io
 
@@ -9,11 +9,11 @@ from torch import Tensor
 from edgefool.images.tensors import check_images
 
 PNG_COMPRESSION = 1
-"""8 % larger than zlib's default 6 and 2.5 times as fast (photos of 224² and of 500x375)."""
+"""2.5 times as fast as zlib's default of 6, files 8 % larger (photos of 224x224 and 500x375)."""
 
 
 def encode_png(image: Tensor) -> bytes:
-    """Return the image as the bytes of an 8-bit RGB PNG; `read_image` gives `round_to_8_bits` of it back.
+    """Return an image as an 8-bit RGB PNG; `read_image` returns `round_to_8_bits` of the image from it.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def encode_png(image: Tensor) -> bytes:
     Raises
     ------
     UsageError
-        The image is not of this shape and range.
+        The image has another shape or range.
     """
     check_images(image[None])
     levels = (image.detach() * 255).round().to("cpu", torch.uint8)

@@ -1,6 +1,6 @@
 """Metrics: pure functions over tensors or records.
 
-The names are in the stub beside this file and load on first use, as kornia and SciPy import slowly.
+The names are in the stub file and load on first use, as kornia and SciPy are slow to import.
 """
 
 import lazy_loader

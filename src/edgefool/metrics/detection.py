@@ -12,14 +12,14 @@ from edgefool.metrics.rates import Rate, rate
 
 _Floats = NDArray[np.float64]
 
-_MOST_AT_A_TIME = 500_000  # scores that are drawn together, to bound the memory
+_CHUNK = 500_000  # scores drawn at a time, to bound the memory
 
 
 def detection_threshold(scores: ArrayLike, false_positive_rate: float = 0.05) -> float:
-    """Return the score above which an image counts as adversarial, from the scores of images that are not.
+    """Return the score above which an image counts as adversarial, from the scores of original images.
 
     It is the lowest of these scores with at most a share ``false_positive_rate`` of them strictly above it, as in the
-    detector's reference: ``sorted(scores)[ceil(n * (1 - false_positive_rate)) - 1]``.
+    reference of the detector: ``sorted(scores)[ceil(n * (1 - false_positive_rate)) - 1]``.
 
     Parameters
     ----------
@@ -61,23 +61,23 @@ def detectability(
 ) -> list[Rate]:
     """Return the share of adversarial images that feature squeezing detects, by each squeezer and by all together.
 
-    An image is detected if its score is above the threshold that `detection_threshold` takes from the originals'
-    scores. The joint detector looks at the largest of the squeezers' scores, with its own threshold.
+    An image is detected if its score is above the `detection_threshold` of the originals' scores. The joint detector
+    takes the largest of the squeezers' scores and has its own threshold.
 
     The interval is the percentile bootstrap over images, with a fixed seed: each resample draws originals together with
-    their adversarial images, and takes its own thresholds.
+    their adversarial images and computes its own thresholds.
 
     Parameters
     ----------
     clean_scores : array_like
-        (n, S) scores of the originals by each squeezer. An image with a NaN here is left out.
+        (n, S) scores of the originals by each squeezer. Images with a NaN are left out.
     scores : array_like
-        (n, S) scores of their adversarial images in the same order; NaN where there is none.
+        (n, S) scores of their adversarial images in the same order; NaN if there is none.
     false_positive_rate : float
         In [0, 1): the largest share of originals that each detector may flag.
     which : array_like, optional
-        (n,) booleans: the adversarial images that count, such as those that fool the classifier. By default all that
-        have scores. The thresholds always come from all originals.
+        (n,) booleans: the adversarial images to count, such as those that fool the classifier; by default all that have
+        scores. The thresholds always come from all originals.
     resamples : int
         Number of bootstrap resamples.
 
@@ -89,7 +89,7 @@ def detectability(
     Raises
     ------
     UsageError
-        If a shape, the rate or the number of resamples does not fit.
+        If a shape, the rate or the number of resamples is invalid.
 
     Examples
     --------
@@ -105,9 +105,9 @@ def detectability(
         raise UsageError(f"which must be booleans ({len(clean)},), not {chosen.dtype} {chosen.shape}")
     if resamples < 1:
         raise UsageError(f"resamples must be at least 1, not {resamples}")
-    _threshold_rank(1, false_positive_rate)  # raises for a bad rate even if there are no images
+    _threshold_rank(1, false_positive_rate)  # raises for an invalid rate, even without images
 
-    # One row for each squeezer and for the joint detector, (S + 1, n); columns of NaN for images that do not count.
+    # One row per squeezer, then the joint detector, (S + 1, n); columns of NaN for images that do not count.
     clean, adversarial = (np.vstack([array.T, array.max(1)]) for array in (clean, adversarial))
     adversarial[:, np.logical_not(chosen) | np.isnan(adversarial[-1])] = np.nan
     scored = ~np.isnan(clean[-1])
@@ -131,14 +131,14 @@ def _shares_detected(clean: _Floats, adversarial: _Floats, rank: int) -> _Floats
 
 
 def _with_mean(shares: _Floats) -> _Floats:
-    """Append the mean over the squeezers, (S + 1, ...) to (S + 2, ...); the last row but one is the joint detector."""
+    """Append the mean over the squeezers, (S + 1, ...) to (S + 2, ...); the joint detector is now second to last."""
     return np.concatenate([shares, shares[:-1].mean(0, keepdims=True)])
 
 
 def _bootstrap(clean: _Floats, adversarial: _Floats, rank: int, resamples: int) -> _Floats:
     """Return the ends (2, S + 2) of the 95 % intervals."""
     random, size = np.random.default_rng(0), clean.shape[1]
-    at_a_time = max(1, _MOST_AT_A_TIME // clean.size)
+    at_a_time = max(1, _CHUNK // clean.size)
     shares = []
     for start in range(0, resamples, at_a_time):
         drawn = random.integers(size, size=(min(at_a_time, resamples - start), size))
@@ -149,7 +149,7 @@ def _bootstrap(clean: _Floats, adversarial: _Floats, rank: int, resamples: int) 
     return ends
 
 
-@cache  # exact fractions are slow, and tables ask for the same few
+@cache  # exact fractions are slow, and tables need the same few
 def _threshold_rank(count: int, false_positive_rate: float) -> int:
     """Return the index of the threshold among ``count`` sorted scores.
 
@@ -158,5 +158,5 @@ def _threshold_rank(count: int, false_positive_rate: float) -> int:
     """
     if not 0 <= false_positive_rate < 1:
         raise UsageError(f"the false-positive rate must be in [0, 1), not {false_positive_rate}")
-    # In decimals, as the rate is written: at 0.172, 43 of 250 may lie above, though in floats 250 * (1 - 0.172) > 207.
+    # Exact: at 0.172, 43 of 250 scores may lie above, but in floating point 250 * (1 - 0.172) > 207.
     return count - 1 - math.floor(count * Fraction(str(false_positive_rate)))

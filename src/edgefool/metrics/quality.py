@@ -1,4 +1,4 @@
-"""How far an adversarial image is from its original, by kornia, scikit-image and torchmetrics."""
+"""Distances between adversarial images and their originals, by kornia, scikit-image and torchmetrics."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from edgefool.errors import UsageError, unknown
 
 LPIPS_BACKBONES = {"alex": "alexnet", "squeeze": "squeezenet1_1", "vgg": "vgg16"}
-"""The networks whose weights `Lpips` takes: torchvision's name by the authors' name."""
+"""The networks whose weights `Lpips` takes: torchvision's names by the authors' names."""
 
 
 def psnr(images: Tensor, originals: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ def psnr(images: Tensor, originals: Tensor) -> Tensor:
 def ssim(images: Tensor, originals: Tensor) -> Tensor:
     """Return the structural similarity of each image; (N, 3, H, W) in [0, 1] to (N,).
 
-    By an 11 x 11 Gaussian window, σ = 1.5 (Wang et al., 2004).
+    With an 11 x 11 Gaussian window, σ = 1.5 (Wang et al., 2004).
 
     >>> images = torch.rand(1, 3, 16, 16)
     >>> ssim(images, images).round(decimals=4)
@@ -50,7 +50,7 @@ def ciede2000(images: Tensor, originals: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        (N,), at least 0; a just noticeable difference is about 1. Of the dtype and on the device of ``images``.
+        (N,), at least 0; a just noticeable difference is about 1. Same dtype and device as ``images``.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def changed_pixels(images: Tensor, originals: Tensor) -> Tensor:
 
 
 def distances(images: Tensor, originals: Tensor) -> dict[str, Tensor]:
-    """Return all distances of images to their originals but LPIPS, by name, (N, 3, H, W) to (N,)."""
+    """Return all distances between images and their originals except LPIPS, by name, (N, 3, H, W) to (N,)."""
     return {metric.__name__: metric(images, originals) for metric in (psnr, ssim, ciede2000, linf, changed_pixels)}
 
 
@@ -138,19 +138,19 @@ class Lpips(nn.Module):
     """Learned perceptual image patch similarity (Zhang et al., 2018), version 0.1, by torchmetrics.
 
     The linear layers come with torchmetrics; the caller passes the weights of the backbone, so nothing is downloaded.
-    It is frozen in eval mode. Gradients flow to the images.
+    Frozen in eval mode; differentiable with respect to the images.
 
     Parameters
     ----------
     backbone : {"alex", "squeeze", "vgg"}
         A key of `LPIPS_BACKBONES`.
     state : mapping of str to Tensor
-        The backbone's ImageNet weights by torchvision's names (``features.0.weight``); only its features are used.
+        ImageNet weights of the backbone by torchvision's names (``features.0.weight``); only the features are used.
 
     Raises
     ------
     UsageError
-        If the backbone is unknown, or a tensor is missing or of another shape.
+        If the backbone is unknown, or a tensor is missing or has another shape.
 
     Examples
     --------
@@ -165,14 +165,14 @@ class Lpips(nn.Module):
         super().__init__()
         if backbone not in LPIPS_BACKBONES:
             raise unknown("LPIPS backbone", backbone, LPIPS_BACKBONES)
-        # Here, as it takes more than a second; `vision` makes torchvision importable for torchmetrics.
+        # Imported here, as it takes over a second; `vision` makes torchvision importable for torchmetrics.
         import edgefool.classifiers.vision  # noqa: F401, I001
         from torchmetrics.functional.image.lpips import _LPIPS
 
         with torch.random.fork_rng(devices=[]):
             self.net = _LPIPS(net=backbone, pnet_rand=True)  # type: ignore[arg-type]
         own = self.net.net.state_dict()
-        # torchmetrics cuts the features into slices: slice1.0.weight, or slices.0.0.weight.
+        # torchmetrics splits the features into slices: slice1.0.weight, or slices.0.0.weight.
         sources = {name: re.sub(r"^slices?\.?\d+\.", "features.", name) for name in own}
         for name, source in sources.items():
             if source not in state:

@@ -9,14 +9,16 @@ from scipy.stats import binom
 
 from edgefool.errors import UsageError
 
+_CONFIDENCE = 0.95
+
 
 class Rate(NamedTuple):
-    """A share of images in [0, 1], with its percentile-bootstrap interval; all NaN if there are no images.
+    """A share of images in [0, 1] with its 95 % percentile-bootstrap interval; all NaN if there are no images.
 
     Attributes
     ----------
     value, low, high : float
-        The share and the ends of its interval, at 95 % by default.
+        The share and the ends of its interval.
     count : int
         Number of images.
     """
@@ -30,19 +32,17 @@ class Rate(NamedTuple):
 _NO_IMAGES = Rate(float("nan"), float("nan"), float("nan"), 0)
 
 
-def rate(hits: ArrayLike, confidence: float = 0.95) -> Rate:
+def rate(hits: ArrayLike) -> Rate:
     """Return the share of images that are hits.
 
     The interval is the percentile bootstrap over images in closed form: the hits of a resample follow the binomial
-    distribution with n trials and the observed share, so the ends are its quantiles divided by n. A share of 0 or 1
-    gives an interval of one point, as all resamples are equal.
+    distribution with n trials and the observed share, so the ends are its quantiles divided by n. If the share is 0 or
+    1, all resamples are equal and the interval is one point.
 
     Parameters
     ----------
     hits : array_like
         (n,) booleans, one for each image.
-    confidence : float
-        Between 0 and 1.
 
     Returns
     -------
@@ -51,15 +51,13 @@ def rate(hits: ArrayLike, confidence: float = 0.95) -> Rate:
     Raises
     ------
     UsageError
-        If ``hits`` are not booleans (n,) or ``confidence`` is out of range.
+        If ``hits`` are not booleans (n,).
 
     Examples
     --------
     >>> rate([True, False, False, False] * 25)
     Rate(value=0.25, low=0.17, high=0.34, count=100)
     """
-    if not 0 < confidence < 1:
-        raise UsageError(f"confidence must be between 0 and 1, not {confidence}")
     array = np.asarray(hits)
     if array.ndim != 1 or (array.size and array.dtype != bool):
         raise UsageError(f"hits must be booleans (n,), not {array.dtype} {array.shape}")
@@ -67,11 +65,11 @@ def rate(hits: ArrayLike, confidence: float = 0.95) -> Rate:
     if not count:
         return _NO_IMAGES
     value = float(array.mean())
-    return Rate(value, *_interval(count, value, confidence), count)
+    return Rate(value, *_interval(count, value), count)
 
 
 def mean_rate(values: ArrayLike, resamples: int = 1000) -> Rate:
-    """Return the mean of one number per image, such as the share of classifiers misled or a difference of two shares.
+    """Return the mean of one number per image, such as the share of classifiers fooled or a difference of two shares.
 
     The interval is the percentile bootstrap over images at 95 %, with a fixed seed.
 
@@ -104,15 +102,15 @@ def mean_rate(values: ArrayLike, resamples: int = 1000) -> Rate:
     if not array.size:
         return _NO_IMAGES
     levels, counts = np.unique(array, return_counts=True)
-    # A resample is fully described by how often it draws each level.
+    # The mean of a resample depends only on how often it draws each level.
     drawn = np.random.default_rng(0).multinomial(array.size, counts / array.size, size=resamples)
     low, high = np.percentile(drawn @ levels / array.size, [2.5, 97.5]).tolist()
     return Rate(float(array.mean()), low, high, array.size)
 
 
-@cache  # SciPy's quantiles are slow, and tables ask for the same few many times
-def _interval(count: int, value: float, confidence: float) -> tuple[float, float]:
-    ends = (1 - confidence) / 2, (1 + confidence) / 2
+@cache  # SciPy's quantiles are slow, and tables need the same few many times
+def _interval(count: int, value: float) -> tuple[float, float]:
+    ends = (1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2
     low, high = (float(binom.ppf(end, count, value)) / count for end in ends)
     return low, high
 
@@ -123,7 +121,7 @@ def misleading_rate(original_classes: ArrayLike, adversarial_classes: ArrayLike)
     Parameters
     ----------
     original_classes, adversarial_classes : array_like
-        (n,) integers: the attacked classifier's classes of the images before and after.
+        (n,) integers: the attacked classifier's classes of the images before and after the attack.
 
     Returns
     -------
@@ -144,7 +142,7 @@ def misleading_rate(original_classes: ArrayLike, adversarial_classes: ArrayLike)
 
 
 class Transferability(NamedTuple):
-    """How often adversarial images mislead a classifier that they were not made for.
+    """How often adversarial images mislead a classifier other than the attacked one.
 
     Attributes
     ----------
@@ -153,7 +151,7 @@ class Transferability(NamedTuple):
     source : Rate
         Its class of the adversarial image differs from the attacked classifier's class of the original.
     truth : Rate or None
-        Its class of the adversarial image differs from the true one, over the images with a label. None without labels.
+        Its class of the adversarial image differs from the label, over the images that have one. None without labels.
     """
 
     changed: Rate
@@ -164,7 +162,7 @@ class Transferability(NamedTuple):
 def transferability(
     target_clean: ArrayLike, target_adversarial: ArrayLike, source_clean: ArrayLike, labels: ArrayLike | None = None
 ) -> Transferability:
-    """Return how often adversarial images mislead a classifier that they were not made for, counted in three ways.
+    """Return how often adversarial images mislead a classifier other than the attacked one, counted in three ways.
 
     Parameters
     ----------

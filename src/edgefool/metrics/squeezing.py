@@ -1,4 +1,4 @@
-"""Feature squeezing (Xu et al., 2018): adversarial images are those whose class scores change a lot when squeezed."""
+"""Feature squeezing (Xu et al., 2018): squeezing changes the class probabilities of adversarial images most."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,7 +11,7 @@ from edgefool.errors import UsageError, unknown
 
 
 def bit_depth_reduction(images: Tensor, bits: int) -> Tensor:
-    """Round images to ``bits`` bits per channel: rint(x · (2^bits - 1)) / (2^bits - 1), halves to the even level.
+    """Round images to ``bits`` bits per channel: rint(x · (2^bits - 1)) / (2^bits - 1), halves to even.
 
     Parameters
     ----------
@@ -23,12 +23,12 @@ def bit_depth_reduction(images: Tensor, bits: int) -> Tensor:
     Returns
     -------
     Tensor
-        (N, C, H, W) in [0, 1], of the dtype and on the device of ``images``.
+        (N, C, H, W) in [0, 1]; same dtype and device as ``images``.
 
     Raises
     ------
     UsageError
-        If the shape, the dtype or ``bits`` is out of range.
+        If the shape, the dtype or ``bits`` is invalid.
 
     Examples
     --------
@@ -38,7 +38,7 @@ def bit_depth_reduction(images: Tensor, bits: int) -> Tensor:
     _check_images(images)
     if bits not in range(1, 9):
         raise UsageError(f"bits must be 1 to 8, not {bits}")
-    # A tensor: GPUs divide by a number by multiplying with its reciprocal, which rounds twice.
+    # As a tensor: GPUs divide by a Python number by multiplying with its reciprocal, which rounds twice.
     levels = torch.full((), 2**bits - 1, dtype=images.dtype, device=images.device)
     reduced: Tensor = torch.round(images * levels) / levels
     return reduced
@@ -47,9 +47,9 @@ def bit_depth_reduction(images: Tensor, bits: int) -> Tensor:
 def median_smoothing(images: Tensor, size: int) -> Tensor:
     """Replace each pixel by the median of its window, channel by channel.
 
-    Bit for bit ``scipy.ndimage.median_filter(images, size=(1, 1, size, size), mode="reflect")``, which the detector's
-    authors use: the 2 x 2 window holds the pixel and its neighbours above, to the left and above left, and its median
-    is the larger of the two middle values. Border pixels are repeated outwards.
+    Equals ``scipy.ndimage.median_filter(images, size=(1, 1, size, size), mode="reflect")``, which the authors of the
+    detector use, bit for bit: the 2 x 2 window holds the pixel and its neighbours above, to the left and above left,
+    and its median is the larger of the two middle values. Borders repeat the outermost pixels.
 
     Parameters
     ----------
@@ -61,12 +61,12 @@ def median_smoothing(images: Tensor, size: int) -> Tensor:
     Returns
     -------
     Tensor
-        (N, C, H, W), of the dtype and on the device of ``images``.
+        (N, C, H, W); same dtype and device as ``images``.
 
     Raises
     ------
     UsageError
-        If the shape, the dtype or ``size`` does not fit.
+        If the shape, the dtype or ``size`` is invalid.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def _median_2x2(padded: Tensor) -> Tensor:
     """Return the third smallest of each 2 x 2 window, (N, C, H + 1, W + 1) to (N, C, H, W)."""
     above, here = padded[..., :-1, :], padded[..., 1:, :]
     low, high = torch.minimum(above, here), torch.maximum(above, here)
-    # Of two sorted pairs: the larger of the lows or the smaller of the highs, whichever is larger.
+    # Of two sorted pairs: the larger of the larger low and the smaller high.
     inner = torch.maximum(low[..., :-1], low[..., 1:])
     return torch.maximum(inner, torch.minimum(high[..., :-1], high[..., 1:]))
 
@@ -119,14 +119,14 @@ SQUEEZERS: dict[str, Callable[[Tensor], Tensor]] = {
 """Squeezers by name: images (N, C, H, W) to squeezed images of the same shape."""
 
 PAPER_SQUEEZERS = ("bits4", "bits5", "bits6", "bits7", "median2", "median3")
-"""Those of Table 1 of the paper."""
+"""The squeezers of Table 1 of the paper."""
 
 
 @torch.no_grad()
 def squeezing_scores(classifier: nn.Module, images: Tensor, squeezers: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Return how far a classifier's probabilities move when images are squeezed.
+    """Return how much a classifier's probabilities change when images are squeezed.
 
-    It takes S + 1 forward passes of the whole batch.
+    Takes S + 1 forward passes of the whole batch.
 
     Parameters
     ----------
@@ -142,12 +142,12 @@ def squeezing_scores(classifier: nn.Module, images: Tensor, squeezers: Sequence[
     logits : Tensor
         (N, D), of the images.
     scores : Tensor
-        (N, S) in [0, 2]: the L1 distance between the probabilities of the image and of the squeezed image.
+        (N, S) in [0, 2]: the L1 distance between the probabilities of the image and of its squeezed version.
 
     Raises
     ------
     UsageError
-        If the images' shape or dtype does not fit or a squeezer is unknown.
+        If the shape or dtype of the images is invalid, or a squeezer is unknown.
 
     Examples
     --------

@@ -24,11 +24,11 @@ FIGURES = {
     5: "misleading rate and transferability",
     6: "adversarial images of all methods",
 }
-"""The figures and what each shows."""
+"""The content of each figure."""
 
 FORMATS = ("pdf", "png", "svg")
 
-# The same figure gives the same file; PDFs embed TrueType fonts, as publishers ask.
+# Reproducible files; PDFs embed TrueType fonts, as publishers require.
 _SAVING: Any = {"svg.hashsalt": "edgefool", "pdf.fonttype": 42}
 _MOST_ROWS = 4  # of Fig. 6
 
@@ -52,15 +52,15 @@ def draw_figure(
     run, results
         The run and its results, as `load_results` returns them.
     image : str, optional
-        The name of an image in the run. By default an image that most methods attacked, with most successes; Fig. 6
-        shows four of them.
+        The name of an image in the run. By default the image that most methods attacked, with most successes; Fig. 6
+        shows the first four.
     dataset, method, classifier : str, optional
-        Show only images of these. By default Fig. 4 and 6 show the classifier that was attacked first.
+        Show only images of these. By default Fig. 4 and 6 show the first attacked classifier.
 
     Returns
     -------
     Figure
-        Its label names the image or dataset and the classifier that it shows.
+        Its label names the image or dataset and the classifier.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def draw_figure(
 
 
 def titles(results: Results) -> dict[str, str]:
-    """Return the titles of the methods by their names in the tables; no two are the same."""
+    """Return the titles of the methods, which are unique, by their names in the tables."""
     found = {name: method_title(results.cells[folder].method, name) for folder, name in results.methods.items()}
     counts = Counter(found.values())
     return {name: title if counts[title] == 1 else name for name, title in found.items()}
@@ -133,7 +133,7 @@ def _draw_rates(results: Results, wanted: Mapping[str, str]) -> Figure:
 
 
 def _draw_intermediate(run: RunFolder, results: Results, records: Sequence[Record]) -> Figure:
-    """Draw Fig. 3 of the first of these records that has a structure image, of EdgeFool rather than the null method."""
+    """Draw Fig. 3 of the first record with a structure image, preferring EdgeFool to the null method."""
     structured = [record for record in records if record.structure_png]
     if not structured:
         raise UsageError("no such image of EdgeFool fools its classifier, so there is no Fig. 3")
@@ -144,7 +144,7 @@ def _draw_intermediate(run: RunFolder, results: Results, records: Sequence[Recor
 
 
 def _select(results: Results, wanted: Mapping[str, str]) -> list[Record]:
-    """Return the records of the images that have these names."""
+    """Return the records that match the wanted image, dataset, method and classifier."""
     records = [record for folder in results.cells for record in results.records.get(folder, ())]
     for kind, name in wanted.items():
         names = [results.methods[r.cell] if kind == "method" else str(getattr(r, kind)) for r in records]

@@ -1,4 +1,4 @@
-"""The gallery of a page: the images that it shows, what it says of each, and their files."""
+"""The gallery of a page: its images, their captions and their files."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ MAX_IMAGES = 3000
 """How many images a page shows by default."""
 
 _THUMBNAIL = 256  # pixels
-_LARGE = 640  # an image with a longer side gets a thumbnail
+_LARGE = 640  # pixels; images with a longer side get a thumbnail
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Gallery:
     Attributes
     ----------
     data : dict
-        For the page's script; JSON can hold it.
+        For the page's script, as JSON.
     shown, total, missing : int
-        How many images it shows, how many the run has, and how many of these have lost a file.
+        How many images it shows, how many the run has, and how many of these lack a file.
     """
 
     data: dict[str, Any]
@@ -40,7 +40,7 @@ class Gallery:
 
 
 def make_gallery(run: RunFolder, results: Results, folder: Path, max_images: int = MAX_IMAGES) -> Gallery:
-    """Choose images and copy their files into a folder: the first photos of every cell, so that cells compare.
+    """Copy the files of the first photos of every cell into a folder, the same photos so that cells can be compared.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def make_gallery(run: RunFolder, results: Results, folder: Path, max_images: int
 
 
 def _share_out(records: Mapping[str, Sequence[Record]], most: int) -> dict[str, Sequence[Record]]:
-    """Return the first records of each cell, equally many of each as far as possible, ``most`` in all."""
+    """Return the first records of each cell, as equally shared as possible, at most ``most`` in total."""
     left, chosen = most, {}
     for position, name in enumerate(sorted(records, key=lambda name: len(records[name]))):
         chosen[name] = records[name][: left // (len(records) - position)]
@@ -84,7 +84,7 @@ def _share_out(records: Mapping[str, Sequence[Record]], most: int) -> dict[str, 
 
 
 def _item(results: Results, cell: int, record: Record) -> dict[str, Any]:
-    """Return what the page says of an image; keys are short, as there are thousands of images."""
+    """Return the page's data of an image; keys are short, as there are thousands of images."""
     psnr = None if record.psnr == float("inf") else record.psnr
     return {
         "c": cell,
@@ -101,7 +101,7 @@ def _item(results: Results, cell: int, record: Record) -> dict[str, Any]:
 
 
 def _transfers(results: Results, record: Record) -> str:
-    """Return a letter per target: its class changes (``y``), does not (``n``), or this is not known (``-``)."""
+    """Return a letter per target: its class changes (``y``), does not (``n``), or is unknown (``-``)."""
     letters = []
     for target in results.targets[record.dataset]:
         clean = results.of_originals(record.dataset, target.fingerprint).get(record.image)

@@ -30,7 +30,7 @@ def intermediate_figure(run: RunFolder, record: Record) -> Figure:
     -------
     Figure
         Five panels, with the predicted class and its probability below the first and the last. Details are
-        differences of lightness, scaled for viewing; grey is no difference.
+        differences of lightness, scaled for viewing; grey means no difference.
     """
     original = read_image(run.image_path("originals", record))
     structure = read_image(run.image_path("structure", record))
@@ -54,7 +54,7 @@ def intermediate_figure(run: RunFolder, record: Record) -> Figure:
 
 
 def perturbation_figure(run: RunFolder, records: Mapping[str, Record]) -> Figure:
-    """Draw what each method adds to a photo (Fig. 4).
+    """Draw the perturbation of a photo by each method (Fig. 4).
 
     Parameters
     ----------
@@ -66,8 +66,8 @@ def perturbation_figure(run: RunFolder, records: Mapping[str, Record]) -> Figure
     Returns
     -------
     Figure
-        The original, then for each method the difference between the adversarial image and the original; grey is no
-        difference. Small differences are multiplied by the factor below them.
+        The original, then for each method the difference between the adversarial image and the original; grey means
+        no difference. Small differences are multiplied by the factor below them.
     """
     original = read_image(run.image_path("originals", next(iter(records.values()))))
     columns = min(4, len(records) + 1)
@@ -135,7 +135,7 @@ def viewing_scale(difference: NDArray[np.floating]) -> int:
 
 def _grid(rows: int, columns: int, image: Tensor) -> tuple[Figure, list[list[Axes]]]:
     """Return a figure and its panels, which have the shape of an image, (3, H, W)."""
-    aspect = min(image.shape[1] / image.shape[2], 4)  # matplotlib refuses endless strips
+    aspect = min(image.shape[1] / image.shape[2], 4)  # matplotlib fails on very long panels
     side = 2.6 if columns < 6 else 1.8  # inches
     figure = Figure(figsize=(columns * side, rows * (side * aspect + 0.35) + 0.3), layout="constrained", dpi=110)
     return figure, figure.subplots(rows, columns, squeeze=False).tolist()

@@ -1,4 +1,4 @@
-"""The page of a run: a folder that opens from disk and can be sent as it is."""
+"""The page of a run: a self-contained folder that opens from disk."""
 
 import hashlib
 from base64 import b64encode
@@ -28,14 +28,14 @@ Tables = Mapping[str, pd.DataFrame]
 
 
 def write_report(run: RunFolder, results: Results, tables: Tables, *, most_images: int = MAX_IMAGES) -> StorePath:
-    """Write the page of a run to ``RUN/report``, in place of the old one.
+    """Write the page of a run to ``RUN/report``, replacing the old one.
 
     Parameters
     ----------
     run, results, tables
         The run, its results as `load_results` returns them, and their tables as `make_tables` does.
     most_images : int
-        How many images the gallery may show, shared out among the cells.
+        The most images that the gallery shows, divided among the cells.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def write_report(run: RunFolder, results: Results, tables: Tables, *, most_image
     Raises
     ------
     OSError
-        If the folder cannot be written. The old page stays.
+        If the folder cannot be written. The old page remains.
     """
     folder = run.path / "report"
     folder.replace_folder(lambda new: _build(run, results, tables, new, most_images), last="index.html")
@@ -74,7 +74,7 @@ def _write_figures(
     for number, kinds in _FIGURES.items():
         try:
             figure = rates_figure(tables, titles(results)) if number == 5 else draw_figure(number, run, results)
-        except EdgeFoolError:  # no image to show, or its file is gone
+        except EdgeFoolError:  # no image to show, or its file is missing
             continue
         for kind in kinds:
             (folder / f"figure{number}.{kind}").write_bytes(encode_figure(figure, kind))
@@ -101,7 +101,7 @@ def _render(
     methods = {cell.method for cell in results.cells.values()}
     return environment.get_template("report.html").render(
         name=run.path.resolve().name,
-        style=Markup(style),  # noqa: S704  # ours, and hashed in the page's policy
+        style=Markup(style),  # noqa: S704  # our own files, with hashes in the page's policy
         script=Markup(script),  # noqa: S704
         style_hash=_hash(style),
         script_hash=_hash(script),

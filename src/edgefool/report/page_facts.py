@@ -1,7 +1,6 @@
-"""What the page says was run: datasets, classifiers, methods, machines, and what failed."""
+"""The facts about a run on its page: datasets, classifiers, methods, machines and failures."""
 
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,7 @@ from edgefool.report.results import Results
 from edgefool.runs import RunFolder
 from edgefool.text import plain
 
-_MAX_NAMED = 200  # images, of each kind of error
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Images that failed for the same reason: some by name, and how many more."""
-
-    reason: str
-    images: list[str]
-    more: int
+_MAX_NAMED = 200  # images for each reason
 
 
 def run_facts(run: RunFolder, results: Results) -> dict[str, Any]:
@@ -43,14 +33,14 @@ def run_facts(run: RunFolder, results: Results) -> dict[str, Any]:
     }
 
 
-def _failures(results: Results) -> list[Failure]:
-    """Return the images that could not be attacked by reason, the most frequent reason first."""
+def _failures(results: Results) -> list[dict[str, Any]]:
+    """Return the images that could not be attacked, by reason, the most frequent first."""
     reasons: dict[str, list[str]] = defaultdict(list)
     for folder, records in results.errors.items():
         for record in records:
             reasons[plain(str(record.error))].append(plain(f"{record.source} ({folder})"))
     return [
-        Failure(reason, images[:_MAX_NAMED], max(0, len(images) - _MAX_NAMED))
+        {"reason": reason, "images": images[:_MAX_NAMED], "more": max(0, len(images) - _MAX_NAMED)}
         for reason, images in sorted(reasons.items(), key=lambda item: -len(item[1]))
     ]
 
@@ -60,16 +50,12 @@ def _datasets(results: Results) -> list[dict[str, Any]]:
     for folder, cell in results.cells.items():
         records = (*results.records.get(folder, ()), *results.errors.get(folder, ()))
         images[cell.dataset] |= {record.image for record in records}
-    kinds = {name: results.kinds.get(name, "") for name in images}
-    return [
-        {
-            "name": name,
-            "images": len(images[name]),
-            "about": DATASETS[kind].about if kind in DATASETS else "",
-            "kind": kind,
-        }
-        for name, kind in kinds.items()
-    ]
+    datasets = []
+    for name, found in images.items():
+        kind = results.kinds.get(name, "")
+        about = DATASETS[kind].about if kind in DATASETS else ""
+        datasets.append({"name": name, "images": len(found), "about": about, "kind": kind})
+    return datasets
 
 
 def _classifiers(results: Results) -> list[dict[str, Any]]:
@@ -97,7 +83,7 @@ def _classifiers(results: Results) -> list[dict[str, Any]]:
 
 
 def _methods(results: Results) -> list[dict[str, Any]]:
-    """Return the methods, each with its constants that are not the defaults."""
+    """Return the methods, each with the constants that differ from the defaults."""
     by_name = titles(results)
     methods: dict[str, dict[str, Any]] = {}
     for folder, cell in results.cells.items():

@@ -1,4 +1,4 @@
-"""The tables of the page: numbers as text, and the best of them marked."""
+"""The tables of the page: numbers as text, with the best ones marked."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -22,15 +22,15 @@ class Column:
     Attributes
     ----------
     name : str
-        In the summary of `make_tables`, which may have an interval, ``name_low`` to ``name_high``.
+        Its name in the summary of `make_tables`, which may have an interval, ``name_low`` to ``name_high``.
     heading, unit : str
         The heading on the page.
     form : str
-        How Python formats the number; with ``%`` at its end it is a share.
+        Python's format of the number; a final ``%`` marks a share.
     better : int
-        1 if more is better, -1 if less is, else 0.
+        1 if higher is better, -1 if lower is better, else 0.
     about : str
-        What the number is.
+        An explanation of the number.
     """
 
     name: str
@@ -79,7 +79,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Number:
-    """A number as text, with its interval, the paper's figure and a sign; bold if it is the best."""
+    """A number as text, with its interval, the paper's figure and a sign; ``best`` marks it in bold."""
 
     text: str = ""
     interval: str = ""
@@ -90,7 +90,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table: a method, how many images, and its numbers. ``null`` marks the null method."""
+    """A row of a table: a method, its number of images, and its numbers. ``null`` marks the null method."""
 
     method: str
     images: str
@@ -104,8 +104,8 @@ Rows = Mapping[tuple[str, str], list[Row]]  # by dataset and classifier
 def summary_rows(results: Results, summary: pd.DataFrame, columns: Sequence[Column]) -> Rows:
     """Return the rows of the summary.
 
-    The best number of each classifier and column, as shown, is marked. Enhancement without an attack does not compete.
-    Nor do attacks that mislead less than half of the time, except for the misleading rate itself.
+    The best number of each classifier and column, after rounding, is marked. Enhancement without an attack does not
+    compete, nor do attacks that mislead less than half of the time, except in the misleading rate itself.
     """
     by_name = titles(results)
     lines: dict[tuple[str, str], list[dict[Any, Any]]] = defaultdict(list)
@@ -123,7 +123,7 @@ def summary_rows(results: Results, summary: pd.DataFrame, columns: Sequence[Colu
 
 
 def known_columns(summary: pd.DataFrame) -> list[Column]:
-    """Return the columns for which the run has any number."""
+    """Return the columns for which the run has at least one number."""
     return [column for column in COLUMNS if summary[column.name].notna().any()]
 
 
@@ -153,7 +153,7 @@ def detectability_rows(results: Results, table: pd.DataFrame) -> tuple[dict[str,
 
 
 def _best(rows: Sequence[Mapping[Any, Any]], column: Column) -> str:
-    """Return the best number of the rows, as shown; nothing if fewer than two compete."""
+    """Return the best number of the rows as text, empty if fewer than two compete."""
     shown = [_format(row[column.name], column) for row in rows if _competes(row, column)]
     return (max if column.better > 0 else min)(shown, key=float) if len(shown) > 1 else ""
 

@@ -1,4 +1,4 @@
-"""What the paper says: titles and references of the methods, and the figures of its Table 1."""
+"""From the paper: titles and references of the methods, and the figures of Table 1."""
 
 import string
 from functools import cache
@@ -51,7 +51,7 @@ WORKS = {
         "Q. Fan, J. Yang, D. Wipf, B. Chen, X. Tong. Image smoothing via unsupervised learning. ACM TOG 37(6), 2018.",
     ),
 }
-"""By the name of each attack, in the order of Table 1; the null method, which is not in the paper, comes last."""
+"""By attack, in the order of Table 1; the null method, which is not in the paper, comes last."""
 
 DETECTION_REFERENCE = (
     "W. Xu, D. Evans, Y. Qi. Feature squeezing: detecting adversarial examples in deep neural networks. NDSS, 2018."
@@ -71,7 +71,7 @@ _SQUEEZER_GROUPS = {"bits": ("Quantisation", "b"), "median": ("Smoothing", "m")}
 
 
 def method_title(method: str, label: str) -> str:
-    """Return the title of a method: the paper's, unless the run gives the method a label of its own.
+    """Return the title of a method: the paper's, unless the run gives the method its own label.
 
     >>> method_title("nfgsm", "nfgsm"), method_title("edgefool", "edgefool-k5")
     ('N-FGSM', 'edgefool-k5')
@@ -91,7 +91,7 @@ def squeezer_title(squeezer: str) -> tuple[str, str]:
 
 
 def classifier_of_paper(name: str) -> str | None:
-    """Return the paper's classifier with the architecture of a classifier's name in a plan, or None.
+    """Return the architecture of a classifier, given its name in a plan, if the paper attacks it, else None.
 
     >>> classifier_of_paper("torchvision:resnet18"), classifier_of_paper("resnet50-places365")
     ('resnet18', 'resnet50')
@@ -111,7 +111,7 @@ def paper_detectability(dataset: str, method: str, classifier: str, squeezer: st
 
 
 def format_share(share: float) -> str:
-    """Format a share as the paper does, NaN as nothing.
+    """Format a share as in the paper, NaN as an empty string.
 
     >>> format_share(0.316), format_share(1.0), format_share(float("nan"))
     ('.32', '1.00', '')

@@ -1,4 +1,4 @@
-"""Fig. 5: how often each method misleads the attacked classifier, and how often this transfers to the others."""
+"""Fig. 5: how often each method misleads the attacked classifier, and how often its images transfer to others."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -41,7 +41,7 @@ def rates_figure(
     -------
     Figure
         Each method has a column per attacked classifier. Its filled mark is the misleading rate of that classifier,
-        open marks are those of the others; colour and shape tell classifiers apart. Thin bars are 95 % intervals. A
+        open marks are those of the others; colour and shape distinguish classifiers. Thin bars are 95 % intervals. A
         dash is the rate of detail enhancement without an attack on the same images.
     """
     misleading, transfer = tables["misleading"], tables["transferability"]

@@ -1,4 +1,4 @@
-"""What is known of the images of a run, sorted by cell."""
+"""The records and measurements of a run, sorted by cell."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ Answers = Mapping[str, Prediction]  # by image
 
 @dataclass(frozen=True)
 class Results:
-    """The records and measurements that tables are made from.
+    """The records and measurements from which tables and figures are made.
 
     Attributes
     ----------
@@ -30,9 +30,9 @@ class Results:
     errors : dict
         By a cell's folder, the records of the images that could not be attacked.
     squeezers : sequence of str
-        The squeezers that detect.
+        The squeezers of the detectors.
     false_positive_rate : float
-        Of the detectors.
+        False positive rate of the detectors.
     label_classes : dict
         By dataset, the number of classes of its labels; None if it has no labels.
     kinds : dict
@@ -40,7 +40,7 @@ class Results:
     networks : dict
         By dataset and classifier, the name by which the plan loads it.
     left_out : int
-        How many records are not here, as the plan no longer holds their photos.
+        How many records are left out, as their photos are no longer in the plan.
     """
 
     cells: Mapping[str, Cell]
@@ -69,7 +69,7 @@ class Results:
 
     @cached_property
     def methods(self) -> dict[str, str]:
-        """By a cell's folder, the name of its method in tables: its label, if this is unambiguous."""
+        """By a cell's folder, the name of its method in tables: its label, if that is unambiguous."""
         counts = Counter(_labels(cell) for cell in self.cells.values())
         return {
             folder: cell.label if counts[_labels(cell)] == 1 else folder.split("/")[1]
@@ -84,14 +84,11 @@ class Results:
             first[cell.dataset].setdefault(cell.fingerprint, cell)
         return {dataset: list(cells.values()) for dataset, cells in first.items()}
 
-    @cached_property
-    def nulls(self) -> dict[tuple[str, str], str]:
-        """By dataset and attacked classifier, the folder of the null method's first cell."""
-        nulls: dict[tuple[str, str], str] = {}
-        for folder, cell in self.cells.items():
-            if cell.method == NULL_METHOD:
-                nulls.setdefault((cell.dataset, cell.fingerprint), folder)
-        return nulls
+    def null(self, cell: Cell) -> str | None:
+        """Return the folder of the null method's first cell for the dataset and classifier of a cell."""
+        same = (cell.dataset, cell.fingerprint, NULL_METHOD)
+        found = (name for name, c in self.cells.items() if (c.dataset, c.fingerprint, c.method) == same)
+        return next(found, None)
 
     def others(self, cell: Cell) -> list[Cell]:
         """Return a cell of each other classifier of the dataset."""
@@ -107,7 +104,7 @@ def _labels(cell: Cell) -> tuple[str, str, str]:
 
 
 def load_results(path: StorePath | Path | str) -> Results:
-    """Read the results of a run from its folder or address, for the photos that its plan holds now.
+    """Read the results of a run from its folder or address, for the photos in its current plan.
 
     Raises
     ------
@@ -152,17 +149,15 @@ def make_results(
 ) -> Results:
     """Sort records and measurements by cell and image.
 
-    Measurements of files that have been replaced since are left out, as are the images of a cell in ``selected`` that
-    it does not name.
+    Measurements of files that were replaced later are left out. So are images that are not in ``selected``, for the
+    cells that it contains.
     """
     records, qualities = list(records), list(qualities)
     kept = [record for record in records if record.image in (selected or {}).get(record.cell, {record.image})]
     attacked: dict[str, list[Record]] = defaultdict(list)
     errors: dict[str, list[Record]] = defaultdict(list)
     files: dict[tuple[str | None, str, str], str | None] = {}
-    for record in sorted(
-        add_distances(kept, qualities), key=lambda record: record.image
-    ):  # the file has them in the order they finished
+    for record in sorted(add_distances(kept, qualities), key=lambda record: record.image):
         (errors if record.error else attacked)[record.cell].append(record)
         if not record.error:
             files[None, record.dataset, record.image] = record.original_png

@@ -1,7 +1,7 @@
-"""The numbers behind the paper's Fig. 5 and Table 1, and some that the paper leaves out.
+"""The numbers behind the paper's Fig. 5 and Table 1, and some that are not in the paper.
 
-Each table has a row per cell, or several if it is split further. Shares are of images; ``_low`` and ``_high`` are the
-ends of their 95 % intervals.
+Each table has one row per cell, or one per cell and target or squeezer. Shares are of images; ``_low`` and ``_high``
+are the ends of their 95 % intervals.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from edgefool.report.results import Answers, Results
 from edgefool.runs import Cell
 
 JOINT = "joint"
-"""The detector that takes the largest of the squeezers' scores."""
+"""The detector that uses the largest of the squeezers' scores."""
 
 MEAN = "mean"
 """The mean of the squeezers' shares."""
@@ -27,11 +27,11 @@ _DISTANCES = ["lpips", "ciede2000", "linf", "changed_pixels"]
 
 
 def misleading_table(results: Results) -> pd.DataFrame:
-    """Return the misleading rate of each cell (Eq. 1), and what its images cost.
+    """Return the misleading rate of each cell (Eq. 1), and the cost of its images.
 
-    ``misled`` is judged on the 8-bit images, ``misled_float`` before rounding. ``converged`` is the share of images
-    that met the attack's own stopping rule, ``lost_gradient`` a number of images. ``iterations`` is a median, passes
-    and seconds are means.
+    ``misled`` refers to the 8-bit images, ``misled_float`` to those before rounding. ``converged`` is the share of
+    images that met the attack's own stopping rule, ``lost_gradient`` a number of images. ``iterations`` is a median;
+    passes and seconds are means.
     """
     rows: list[dict[str, Any]] = []
     for folder in results.cells:
@@ -56,11 +56,11 @@ def misleading_table(results: Results) -> pd.DataFrame:
 def transferability_table(results: Results) -> pd.DataFrame:
     """Return the misleading rate of each cell's images on every other classifier of the dataset.
 
-    The paper does not define when an image misleads another classifier, so all three readings are here: ``changed``
-    (not the target's own class of the original), ``source`` (not the attacked classifier's class of the original, if
-    both have as many classes) and ``truth`` (not the ground truth). On the same images, ``null`` is ``changed`` of
-    detail enhancement without an attack, ``gain`` the mean difference between the two, image by image, and
-    ``truth_clean`` is ``truth`` of the originals.
+    The paper does not define when an image misleads another classifier, so there are three rates: ``changed`` (the
+    class differs from the target's own class of the original), ``source`` (from the attacked classifier's class of the
+    original, if both have the same number of classes) and ``truth`` (from the ground truth). On the same images,
+    ``null`` is ``changed`` of detail enhancement without an attack, ``gain`` the mean difference between the two, image
+    by image, and ``truth_clean`` is ``truth`` of the originals.
     """
     rows = [
         _transferability(results, folder, target)
@@ -85,7 +85,7 @@ def _transferability(results: Results, folder: str, target: Cell) -> dict[str, A
         np.array([r.original_class for r in records], dtype=int),
         labels if results.fits(target) else None,
     )
-    null = _null(results, cell, target)
+    changed, null = _changed(results, folder, target), _changed(results, results.null(cell), target)
     both = [r.image for r in records if r.image in null]
     return {
         **_names(results, folder),
@@ -93,7 +93,7 @@ def _transferability(results: Results, folder: str, target: Cell) -> dict[str, A
         "images": len(records),
         **_rate("changed", transferred.changed),
         "null": rate([null[image] for image in both]).value,
-        **_rate("gain", mean_rate([_changed(clean, adversarial, image) - null[image] for image in both])),
+        **_rate("gain", mean_rate([changed[image] - null[image] for image in both])),
         **_rate("source", transferred.source if cell.num_classes == target.num_classes else rate([])),
         **_rate("truth", transferred.truth or rate([])),
         "truth_clean": rate(before[labelled] != labels[labelled]).value,
@@ -103,9 +103,9 @@ def _transferability(results: Results, folder: str, target: Cell) -> dict[str, A
 def detectability_table(results: Results) -> pd.DataFrame:
     """Return the share of each cell's adversarial images that each squeezer detects, and all of them jointly.
 
-    ``detected`` is of all images, as in the paper, ``detected_misled`` of those that mislead. ``paper`` is the figure
-    of Table 1 for the method, the kind of dataset and the classifier's architecture, if it has one. The row ``mean``
-    averages the squeezers, without the joint detector.
+    ``detected`` refers to all images, as in the paper, ``detected_misled`` to those that mislead. ``paper`` is the
+    figure of Table 1 for the method, the kind of dataset and the classifier's architecture, if there is one. The row
+    ``mean`` averages the squeezers, without the joint detector.
     """
     rows: list[dict[str, Any]] = []
     fpr, squeezers = results.false_positive_rate, results.squeezers
@@ -114,7 +114,7 @@ def detectability_table(results: Results) -> pd.DataFrame:
         if not clean or not squeezers:
             continue
         adversarial = _scores(results, results.of_adversarial(folder, cell.fingerprint))
-        images = sorted(clean)  # the bootstrap draws by position, and answers come in any order
+        images = sorted(clean)  # in a fixed order, as the bootstrap draws by position
         before = np.array([clean[image] for image in images])
         after = np.array([adversarial.get(image, [np.nan] * len(squeezers)) for image in images])
         misled = {record.image for record in results.records.get(folder, []) if record.success}
@@ -126,27 +126,24 @@ def detectability_table(results: Results) -> pd.DataFrame:
         network = classifier_of_paper(results.networks.get((cell.dataset, cell.classifier), "")) or ""
         kind = results.kinds.get(cell.dataset, "")
         paper = [paper_detectability(kind, cell.method, network, squeezer) for squeezer in squeezers]
-        for squeezer, threshold, figure, detected, detected_misled in zip(
-            [*squeezers, JOINT, MEAN],
-            [*thresholds, np.nan],
-            [*paper, np.nan, float(np.mean(paper))],
-            everything,
-            successful,
-            strict=True,
-        ):
-            rows.append(
-                {
-                    **_names(results, folder),
-                    "squeezer": squeezer,
-                    "threshold": threshold,
-                    "originals": len(images),
-                    "images": detected.count,
-                    **_rate("detected", detected),
-                    "paper": figure,
-                    "misled_images": detected_misled.count,
-                    **_rate("detected_misled", detected_misled),
-                }
+        names = [*squeezers, JOINT, MEAN]
+        thresholds, paper = [*thresholds, np.nan], [*paper, np.nan, float(np.mean(paper))]
+        rows += [
+            {
+                **_names(results, folder),
+                "squeezer": squeezer,
+                "threshold": threshold,
+                "originals": len(images),
+                "images": detected.count,
+                **_rate("detected", detected),
+                "paper": figure,
+                "misled_images": detected_misled.count,
+                **_rate("detected_misled", detected_misled),
+            }
+            for squeezer, threshold, figure, detected, detected_misled in zip(
+                names, thresholds, paper, everything, successful, strict=True
             )
+        ]
     numbers = ["originals", "images", *_columns("detected"), "paper", "misled_images", *_columns("detected_misled")]
     return pd.DataFrame(rows, columns=[*_KEYS, "squeezer", "threshold", *numbers])
 
@@ -154,8 +151,8 @@ def detectability_table(results: Results) -> pd.DataFrame:
 def quality_table(results: Results) -> pd.DataFrame:
     """Return how far the adversarial images of each cell are from their originals: means over the images.
 
-    ``unchanged`` is the share of images that rounding to 8 bits turned back into their originals. The mean PSNR leaves
-    them out, as theirs is infinite.
+    ``unchanged`` is the share of images that are equal to their originals after rounding to 8 bits. The mean PSNR
+    leaves them out, as theirs is infinite.
     """
     rows: list[dict[str, Any]] = []
     for folder in results.cells:
@@ -186,8 +183,9 @@ TABLES: dict[str, Callable[[Results], pd.DataFrame]] = {
 def make_tables(results: Results) -> dict[str, pd.DataFrame]:
     """Return all tables by the names of their files: those of `TABLES`, and their ``summary``.
 
-    The summary has a row per cell. ``transferred`` is the mean of ``changed`` over the other classifiers, for the
-    images that all of them have judged; so are ``null`` and ``gain``. ``detected`` is the mean over the squeezers.
+    The summary has a row per cell. ``transferred``, ``null`` and ``gain`` are means over the other classifiers of
+    ``changed``, ``null`` and ``gain``, for the images that all of them classified. ``detected`` is the mean over the
+    squeezers.
     """
     tables = {name: make(results) for name, make in TABLES.items()}
     detection = tables["detectability"]
@@ -206,28 +204,23 @@ def _mean_transferability(results: Results) -> pd.DataFrame:
     """Return ``changed``, ``null`` and ``gain`` as means over the targets, a row per cell."""
     rows: list[dict[str, Any]] = []
     for folder, cell in results.cells.items():
-        changed: list[Mapping[str, bool]] = []  # per target
-        nulls: list[Mapping[str, bool]] = []
-        for target in results.others(cell):
-            clean = results.of_originals(cell.dataset, target.fingerprint)
-            adversarial = results.of_adversarial(folder, target.fingerprint)
-            changed.append({image: _changed(clean, adversarial, image) for image in clean.keys() & adversarial.keys()})
-            nulls.append(_null(results, cell, target))
-        shares, of_nulls = _complete_means(changed), _complete_means(nulls)
-        both = [image for image in shares if image in of_nulls]
+        targets = results.others(cell)
+        changed = _complete_means([_changed(results, folder, target) for target in targets])
+        null = _complete_means([_changed(results, results.null(cell), target) for target in targets])
+        both = [image for image in changed if image in null]
         rows.append(
             {
                 **_names(results, folder),
-                **_rate("transferred", mean_rate(list(shares.values()))),
-                "null": mean_rate([of_nulls[image] for image in both]).value,
-                **_rate("gain", mean_rate([shares[image] - of_nulls[image] for image in both])),
+                **_rate("transferred", mean_rate(list(changed.values()))),
+                "null": mean_rate([null[image] for image in both]).value,
+                **_rate("gain", mean_rate([changed[image] - null[image] for image in both])),
             }
         )
     return pd.DataFrame(rows, columns=[*_KEYS, *_columns("transferred"), "null", *_columns("gain")])
 
 
 def _complete_means(per_target: Sequence[Mapping[str, bool]]) -> dict[str, float]:
-    """Return the mean over the targets of each image that every target has judged, in the order of their names."""
+    """Return the mean over the targets for each image that every target classified, sorted by name."""
     images = set.intersection(*(set(judged) for judged in per_target)) if per_target else set()
     return {image: float(np.mean([judged[image] for judged in per_target])) for image in sorted(images)}
 
@@ -254,16 +247,11 @@ def _means(lines: Sequence[object], names: Sequence[str]) -> dict[str, float]:
     return {name: _average(np.mean, [getattr(line, name) for line in lines]) for name in names}
 
 
-def _changed(clean: Answers, adversarial: Answers, image: str) -> bool:
-    return adversarial[image].predicted != clean[image].predicted
-
-
-def _null(results: Results, cell: Cell, target: Cell) -> dict[str, bool]:
-    """Return, by image, whether enhancement without an attack changes the target's class."""
-    clean = results.of_originals(cell.dataset, target.fingerprint)
-    folder = results.nulls.get((cell.dataset, cell.fingerprint))
-    enhanced = results.of_adversarial(folder, target.fingerprint) if folder else {}
-    return {image: _changed(clean, enhanced, image) for image in enhanced if image in clean}
+def _changed(results: Results, folder: str | None, target: Cell) -> dict[str, bool]:
+    """Return, by image, whether the adversarial images of a cell change the target's class; empty without a cell."""
+    clean = results.of_originals(target.dataset, target.fingerprint)
+    adversarial = results.of_adversarial(folder, target.fingerprint) if folder else {}
+    return {name: adversarial[name].predicted != clean[name].predicted for name in adversarial if name in clean}
 
 
 def _scores(results: Results, answers: Answers) -> dict[str, list[float]]:

@@ -1,4 +1,4 @@
-"""One attack on one dataset by way of one classifier: the unit in which work is planned, done and compared."""
+"""A cell: one attack on one dataset and one classifier, the unit in which work is planned, done and compared."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ Constants = dict[str, bool | int | float | str]
 
 
 class Cell(BaseModel):
-    """All that decides the results of a cell, apart from the photos, and what it is called.
+    """All settings that determine the results of a cell, apart from the photos, and its labels.
 
     Attributes
     ----------
@@ -23,7 +23,7 @@ class Cell(BaseModel):
     method : str
         Name of the attack.
     constants : dict
-        Every field of the attack, also those left at their defaults.
+        Every field of the attack, including defaults.
     fingerprint : str
         The classifier's SHA-256.
     size : int or "native"
@@ -31,9 +31,9 @@ class Cell(BaseModel):
     seed : int
         The run's seed; an image's own is derived from it and the photo's bytes.
     label, classifier : str
-        What people call the attack and the classifier. They decide nothing.
+        Labels of the attack and the classifier, which do not affect results.
     num_classes : int
-        Of the classifier.
+        The classifier's number of classes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")

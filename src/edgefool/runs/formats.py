@@ -1,4 +1,4 @@
-"""The format version of run folders: what this version reads and writes, and whom to ask about the rest."""
+"""The format version of run folders: which formats this version reads and writes, and which version reads others."""
 
 import json
 from importlib.metadata import version
@@ -8,7 +8,7 @@ from edgefool.errors import FormatError
 from edgefool.storage import StorePath
 
 FORMAT = 2
-"""Of the runs that this version writes. Format 1, of version 0.1.0, has no file that says so."""
+"""The format of the runs that this version writes. Runs of version 0.1.0 have format 1, and no file that says so."""
 
 _FILE = "format.json"
 
@@ -24,7 +24,7 @@ class Format(NamedTuple):
 
 
 def read_format(run: StorePath) -> Format:
-    """Return the format of a run; a damaged file counts as the present one, as every line has a checksum of its own."""
+    """Return the format of a run; the current one if the file is damaged, as every line has its own checksum."""
     try:
         found = json.loads((run / _FILE).read())
         return Format(int(found["format"]), str(found["edgefool"]))
@@ -46,5 +46,5 @@ def check_format(run: StorePath) -> None:
 
 def write_format(run: StorePath) -> None:
     """Write the format that this version writes, unless it is there already."""
-    if read_format(run) != (current := Format(FORMAT, version("edgefool"))):
-        (run / _FILE).write(json.dumps({"format": FORMAT, "edgefool": current.edgefool}).encode())
+    if read_format(run) != (FORMAT, version("edgefool")):
+        (run / _FILE).write(json.dumps({"format": FORMAT, "edgefool": version("edgefool")}).encode())

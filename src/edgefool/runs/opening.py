@@ -1,18 +1,19 @@
-"""Opening a run to go on with it, and checking one: damage is found, and counts as not done."""
+"""Opening a run to make or resume it, and checking one. Damaged images count as not done."""
 
 import platform
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from edgefool.errors import UsageError
 from edgefool.runs.cell import Cell
 from edgefool.runs.formats import check_format, write_format
-from edgefool.runs.records import FileStamp, ImageKind, Record, Session, sha256
+from edgefool.runs.records import CellLine, FileStamp, ImageKind, Record, Session, sha256
 from edgefool.runs.run_folder import RunFolder, explain_failure, explain_format, read_run
 from edgefool.storage import StorePath
 from edgefool.storage.keyed_log import KeyedLog
@@ -20,6 +21,7 @@ from edgefool.storage.run_lock import LOCK, OWNER, PARTIAL_SUFFIX
 from edgefool.storage.store import STORE_THREADS
 
 _PACKAGES = ("edgefool", "torch", "torchvision", "kornia", "numpy", "pillow")
+Faults = Mapping[tuple[str, str], str]  # by the key of a record
 _KINDS: tuple[ImageKind, ...] = ("originals", "images", "failures", "structure")
 
 
@@ -27,29 +29,29 @@ _KINDS: tuple[ImageKind, ...] = ("originals", "images", "failures", "structure")
 def open_run(
     path: StorePath | Path | str, plan: str, cells: Sequence[Cell], *, command: str = "", alone: bool = False
 ) -> Iterator[RunFolder]:
-    """Make the folder of a run, or go on with one, and keep other processes out of it.
+    """Make the folder of a run, or resume one, and keep other processes out of it.
 
-    What is damaged (lines whose checksum does not hold, PNGs that are missing or differ from their record's hash)
-    counts as not done and is described in `RunFolder.repaired`. Damaged lines are first copied to ``RUN/damaged``;
-    records of damaged images are invalidated by an appended line.
+    Lines with a wrong checksum, and images whose PNGs are missing or differ from their record's hash, count as not done
+    and are described in `RunFolder.repaired`. Damaged lines are first copied to ``RUN/damaged``; an appended line
+    invalidates the record of a damaged image.
 
     Parameters
     ----------
     path
         The folder, or its address.
     plan : str
-        The plan as TOML; it replaces the one there.
+        The plan as TOML; it replaces the one in the folder.
     cells : sequence of Cell
-        What is going to be worked on: at least one, all of one size and seed.
+        The cells to work on: at least one, all of one size and seed.
     command : str
-        What is being run, for people.
+        The command line, for the run's list of sessions.
     alone : bool
         Refuse a run that holds other cells.
 
     Raises
     ------
     UsageError
-        If the folder holds something else than a run, or a run with other settings; the message says which.
+        If the folder holds something other than a run, or a run with other settings; the message says which.
     FormatError
         If a newer version wrote the run and this one cannot read it; nothing is changed.
     RunError
@@ -88,10 +90,9 @@ def check_run(path: StorePath | Path | str) -> list[str]:
     run = read_run(path)
     with explain_format(run.path):
         inspections = [log.inspect() for log in _logs(run)]
-    faults = [line.describe(inspection.path) for inspection in inspections for line in inspection.damaged]
-    folders = {line.folder for line in inspections[0].items}
-    found, _ = _find_faults(run, inspections[1].items, folders, {})
-    return faults + [f"{image} of {cell}: {fault}" for (cell, image), fault in found.items()]
+    damaged = [line.describe(inspection.path) for inspection in inspections for line in inspection.damaged]
+    faults, _ = _find_faults(run, inspections[0].items, inspections[1].items, {})
+    return damaged + _describe(faults)
 
 
 def refuse_other_settings(run: StorePath, known: Iterable[Cell], cells: Sequence[Cell], *, alone: bool) -> None:
@@ -120,13 +121,13 @@ def _refuse_other_folder(run: RunFolder) -> None:
     kind = run.path.kind()
     if kind == "file":
         raise UsageError(f"{run.path} is a file; a run needs a folder")
-    is_run = run.plan.exists() or run.cell_lines.inspect().items  # a missing plan will be written
+    is_run = run.plan.exists() or run.cell_lines.inspect().items  # a missing plan is written again
     if kind and not is_run and not _is_fresh(run.path):
         raise UsageError(f"{run.path} is not a run and not empty; name a new folder")
 
 
 def _is_fresh(path: StorePath) -> bool:
-    """Return whether a folder holds no more than a run that was killed before its plan was written."""
+    """Return whether a folder is empty or of a run that was killed before its plan was written."""
     files, folders = path.list_folder()
     return not folders and all(file.name in (LOCK, OWNER) or file.name.endswith(PARTIAL_SUFFIX) for file in files)
 
@@ -139,24 +140,26 @@ def _repair(run: RunFolder, cells: Sequence[Cell], *, alone: bool) -> None:
     for inspection in inspections:
         run.repaired += inspection.repair(run.path / "damaged")
     known = {stamp.path: stamp for stamp in inspections[-1].items}
-    faults, stamps = _find_faults(run, inspections[1].items, {line.folder for line in inspections[0].items}, known)
+    faults, stamps = _find_faults(run, inspections[0].items, inspections[1].items, known)
     run.record_lines.invalidate(faults)
     run.stamp_lines.append(stamps, durable=False)
-    run.repaired += [f"{image} of {cell}: {fault}" for (cell, image), fault in faults.items()]
+    run.repaired += _describe(faults)
 
 
 def _find_faults(
-    run: RunFolder, records: Sequence[Record], folders: Collection[str], known: Mapping[str, FileStamp]
-) -> tuple[dict[tuple[str, str], str], list[FileStamp]]:
-    """Return what is wrong with records, by their keys, and stamps of files that were read and found right."""
+    run: RunFolder, cells: Sequence[CellLine], records: Sequence[Record], known: Mapping[str, FileStamp]
+) -> tuple[Faults, list[FileStamp]]:
+    """Return what is wrong with records, by their keys, and stamps of the files that were read and are intact."""
     stats = {f"{kind}/{name}": stat for kind in _KINDS for name, stat in (run.path / kind).find().items()}
     whole = [record for record in records if not record.error]
-    paths = {record.key: {_inside(run, kind, record): sha for kind, sha in record.files().items()} for record in whole}
-    expected = {item for of_record in paths.values() for item in of_record.items()}
+    expected = {
+        record.key: [(run.image_path(kind, record).relative_to(run.path), sha) for kind, sha in record.files().items()]
+        for record in whole
+    }
 
-    def look(item: tuple[str, str]) -> str | FileStamp | None:
-        path, sha = item
-        stat = stats.get(path) or (run.path / path).stat()  # some file systems spell a name in another way
+    def check_file(file: tuple[str, str]) -> str | FileStamp | None:
+        path, sha = file
+        stat = stats.get(path) or (run.path / path).stat()  # some file systems normalise names
         if stat is None:
             return f"{path} is missing"
         stamp = FileStamp(path=path, size=stat.size, version=stat.version, sha256=sha)
@@ -164,22 +167,24 @@ def _find_faults(
             return None
         return stamp if sha256((run.path / path).read()) == sha else f"{path} was changed"
 
+    distinct = set(chain.from_iterable(expected.values()))
     with ThreadPoolExecutor(STORE_THREADS) as pool:
-        found = dict(zip(expected, pool.map(look, expected), strict=True))
+        found = dict(zip(distinct, pool.map(check_file, distinct), strict=True))
+    folders = {line.folder for line in cells}
     faults = {record.key: "its cell is unknown" for record in records if record.cell not in folders}
-    for key, of_record in paths.items():
-        if fault := next((found[item] for item in of_record.items() if isinstance(found[item], str)), None):
+    for key, files in expected.items():
+        if fault := next((found[file] for file in files if isinstance(found[file], str)), None):
             faults.setdefault(key, str(fault))
     return faults, [stamp for stamp in found.values() if isinstance(stamp, FileStamp)]
 
 
-def _inside(run: RunFolder, kind: ImageKind, record: Record) -> str:
-    return run.image_path(kind, record).relative_to(run.path)
+def _describe(faults: Faults) -> list[str]:
+    return [f"{image} of {cell}: {fault}" for (cell, image), fault in faults.items()]
 
 
 def _session(command: str) -> Session:
     return Session(
-        command=command.encode(errors="backslashreplace").decode(),  # arguments need not be UTF-8
+        command=command.encode(errors="backslashreplace").decode(),  # arguments may not be UTF-8
         date=datetime.now(UTC).isoformat(timespec="milliseconds"),
         python=platform.python_version(),
         platform=platform.platform(),

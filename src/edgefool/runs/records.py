@@ -6,18 +6,18 @@ import re
 from typing import Annotated, Literal
 from uuid import uuid4
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from edgefool.runs.cell import Cell
 from edgefool.storage import StorePath
 from edgefool.storage.keyed_log import Line
 
 ImageKind = Literal["originals", "images", "failures", "structure"]
-"""Folders of a run: originals as attacked; adversarial images that succeed and that do not; smooth structures I_s."""
+"""Folders of a run: originals as attacked, successful and failed adversarial images, smooth structures I_s."""
 
 
 def _check_inside(text: str) -> str:
-    """Refuse a name that would lead out of the run folder, whoever wrote the line."""
+    """Refuse a name that would lead out of the run folder, as anybody may have written the line."""
     if any(part in ("", ".", "..") for part in text.split("/")) or "\\" in text or "\0" in text:
         raise ValueError("not a plain name")
     return text
@@ -36,10 +36,8 @@ class CellLine(Line):
     cell : Cell
         Its settings.
     limit : int or None
-        How many photos of the dataset the plan wants in it; None: all.
+        How many photos of the dataset the plan wants in it; all by default.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     folder: Name
     cell: Cell
@@ -52,9 +50,7 @@ class CellLine(Line):
 
 
 class Selection(Line):
-    """The images of a dataset that the plan holds now, in order; tables leave others out."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    """The images of a dataset that are in the current plan, in order; tables leave out all others."""
 
     dataset: Name
     images: tuple[Name, ...]
@@ -108,10 +104,8 @@ class Record(Line):
     psnr, ssim : float
         In records of version 0.1.0 only; see `Quality`.
     error : str
-        Why there is no result.
+        The reason why there is no result.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     cell: Name
     dataset: Name
@@ -170,7 +164,7 @@ class Prediction(Line):
     cell : str or None
         Of an adversarial image; None: the original.
     dataset, image, png : str
-        Which image, and the SHA-256 of its PNG: a decision on another file does not count.
+        Which image, and the SHA-256 of its PNG: a decision on another file is ignored.
     classifier, fingerprint : str
         Which classifier.
     predicted, probability
@@ -178,8 +172,6 @@ class Prediction(Line):
     scores : dict
         By squeezer, the L1 distance in [0, 2] of the probabilities to those of the squeezed image.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     cell: Name | None
     dataset: Name
@@ -205,10 +197,8 @@ class Quality(Line):
     cell, image, png : str
         Which image, and the SHA-256 of its PNG.
     ciede2000, linf, changed_pixels, psnr, ssim, lpips : float
-        ``psnr`` and ``ssim`` are None in lines of version 0.1.0, ``lpips`` where it was not asked for.
+        ``psnr`` and ``ssim`` are None in lines of version 0.1.0, ``lpips`` if it was not requested.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     cell: Name
     image: Name
@@ -227,9 +217,7 @@ class Quality(Line):
 
 
 class Session(Line):
-    """One process that worked on the run: its command, when it began, and what it ran on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    """One process that worked on the run: its command, start, platform and package versions."""
 
     command: str
     date: str
@@ -240,14 +228,12 @@ class Session(Line):
 
     @property
     def key(self) -> str:
-        """Its own; the clock may have been set back."""
+        """A random identifier, as the clock may have been set back."""
         return self.id
 
 
 class FileStamp(Line):
-    """A PNG whose hash was compared with its record: as long as size and version are these, it is not read again."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    """A PNG whose hash was compared with its record; it is not read again until its size or version changes."""
 
     path: Name
     size: int
@@ -261,7 +247,7 @@ class FileStamp(Line):
 
 
 def slug(name: str) -> str:
-    """Return a name that is fit for a folder.
+    """Return a name that can be the name of a folder.
 
     >>> slug("models.py:mobilenet_v2")
     'models.py-mobilenet_v2'

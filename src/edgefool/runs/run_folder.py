@@ -1,4 +1,4 @@
-"""A run is a folder; an image is done when its PNGs and its record are all durable."""
+"""The folder of a run. An image is done when its PNGs and its record are all durable."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ from edgefool.runs.records import (
 )
 from edgefool.storage import RunLock, StorePath, parse_path
 from edgefool.storage.keyed_log import KeyedLog, Line
-from edgefool.storage.run_lock import OWNER
+from edgefool.storage.run_lock import read_owner
 
 L = TypeVar("L", bound=Line)
 
@@ -30,14 +30,14 @@ L = TypeVar("L", bound=Line)
 class RunFolder:
     """A folder with a plan, cells, records and images; open it with `open_run` to write, with `read_run` to read.
 
-    Another process that is given one gets the path alone, not the right to save records.
+    Pickling it for another process keeps the path only, not the right to save records.
 
     Attributes
     ----------
     path : StorePath
         The folder.
     repaired : list of str
-        What `open_run` found damaged, a sentence each; such images count as not done.
+        A sentence for each damage that `open_run` found; damaged images count as not done.
     """
 
     def __init__(self, path: StorePath | Path | str):
@@ -62,22 +62,19 @@ class RunFolder:
         return self.path / "plan.toml"
 
     def image_path(self, kind: ImageKind, record: Record) -> StorePath:
-        """Return where a PNG of a record's image is."""
+        """Return the path of a PNG of a record's image."""
         folder = record.dataset if kind == "originals" else record.cell
         return self.path / kind / folder / f"{record.image}.png"
 
     def owner(self) -> str:
-        """Return which process works in the run, a text that no two processes share; empty if none does.
+        """Return a text unique to the process that works in the run, empty if none does.
 
         Raises
         ------
         OSError
-            If that cannot be found out.
+            If the folder cannot be read.
         """
-        try:
-            return (self.path / OWNER).read().decode()
-        except FileNotFoundError:
-            return ""
+        return read_owner(self.path).decode()
 
     def cells(self) -> dict[str, Cell]:
         """Return the cells by folder, in the order in which they were entered."""
@@ -106,7 +103,7 @@ class RunFolder:
         return self._read(self.session_lines)
 
     def selected(self) -> dict[str, frozenset[str]]:
-        """Return by cell the images that the plan holds now; cells of which that is not known are left out."""
+        """Return by cell the images in the current plan; cells without a known selection are left out."""
         images = {line.dataset: line.images for line in self._read(self.selection_lines)}
         return {
             line.folder: frozenset(images[line.cell.dataset][: line.limit])
@@ -115,9 +112,9 @@ class RunFolder:
         }
 
     def enter(self, cells: Sequence[Cell], limits: Sequence[int | None] | None = None) -> list[str]:
-        """Return the folder of each cell, new ones included; raise as `save` does.
+        """Add the cells that are new and return the folder of each cell; raise as `save` does.
 
-        ``limits`` says of each cell how many photos of its dataset the plan wants; by default all.
+        ``limits`` gives for each cell how many photos of its dataset the plan wants; by default all.
         """
         known = {line.key: line for line in self._read(self.cell_lines)}
         taken = {line.folder.casefold() for line in known.values()}
@@ -131,54 +128,54 @@ class RunFolder:
         return [line.folder for line in entered]
 
     def select(self, images: Mapping[str, Sequence[str]]) -> None:
-        """Note which images of each dataset the plan holds now; raise as `save` does."""
+        """Note which images of each dataset are in the current plan; raise as `save` does."""
         lines = [Selection(dataset=dataset, images=tuple(names)) for dataset, names in images.items()]
         known = self._read(self.selection_lines)
         with self.writing():
             self.selection_lines.append(line for line in lines if line not in known)
 
     def save(self, record: Record, images: Mapping[StorePath, bytes]) -> None:
-        """Make the images and then the record durable; threads may call this together.
+        """Make the images and then the record durable; safe to call from several threads.
 
         Raises
         ------
         RunError
             If the disk is full, the folder cannot be written, or another process has taken over the run in an object
-            store: what was saved before is kept.
+            store. Images saved earlier are kept.
         """
         self.save_images(record, images)
         self.save_records([record])
 
     def save_images(self, record: Record, images: Mapping[StorePath, bytes]) -> None:
-        """Make the images of a record to come durable; any process that shares the folder may. Raise as `save` does."""
+        """Make the images of a future record durable; allowed in any process. Raise as `save` does."""
         with explain_failure(self.path):
             for path, data in images.items():
                 path.write(data)
-            if record.png:  # an earlier try may have ended otherwise
+            if record.png:  # an earlier attempt may have had another result
                 self.image_path("failures" if record.success else "images", record).delete()
 
     def save_records(self, records: Sequence[Record]) -> None:
-        """Make records durable together, whose images are durable; only the process that opened the run may.
+        """Make the records of durable images durable; allowed only in the process that opened the run.
 
-        In an object store this is one request, so that many records are better saved together. Raise as `save` does.
+        In an object store this is one request, so save many records together. Raise as `save` does.
         """
         with self.writing(), self._saving:
             self.record_lines.append(records)
 
     def save_measures(self, predictions: Iterable[Prediction], qualities: Iterable[Quality] = ()) -> None:
-        """Write what was measured; should it be lost, it is measured again. Raise as `save` does."""
+        """Write measurements; lost ones are measured again. Raise as `save` does."""
         with self.writing(), self._saving:
             self.prediction_lines.append(predictions, durable=False)
             self.quality_lines.append(qualities, durable=False)
 
     def remove_leftovers(self) -> None:
-        """Delete what killed processes left unfinished; raise as `save` does."""
+        """Delete the unfinished files of killed processes; raise as `save` does."""
         with explain_failure(self.path):
             self.path.store.remove_leftovers(self.path.key)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Check that the run is still this process's to write, and explain what fails."""
+        """Check that this process still owns the run, and turn an `OSError` into a `RunError`."""
         with explain_failure(self.path):
             if self.lock:
                 self.lock.check()
@@ -190,14 +187,14 @@ class RunFolder:
 
 
 def read_run(path: StorePath | Path | str) -> RunFolder:
-    """Return a run that is only to be read.
+    """Return a run for reading only.
 
     Raises
     ------
     UsageError
         If the folder is not a run.
     FormatError
-        If a newer version wrote it in a format that this one does not know.
+        If a newer version wrote it in a format that this version cannot read.
     """
     run = RunFolder(path)
     check_format(run.path)
@@ -208,7 +205,7 @@ def read_run(path: StorePath | Path | str) -> RunFolder:
 
 @contextmanager
 def explain_failure(path: StorePath) -> Iterator[None]:
-    """Turn an operating system's refusal into one sentence that says how to go on."""
+    """Turn an `OSError` into a `RunError` that says how to continue."""
     try:
         yield
     except OSError as error:
@@ -230,7 +227,7 @@ def explain_format(path: StorePath) -> Iterator[None]:
 
 
 def _cell_folder(cell: Cell, taken: set[str]) -> str:
-    """Return a folder for a cell: its labels, with digits of its settings' hash if others have that folder."""
+    """Return a folder for a cell: its labels, with digits of its settings' hash if that folder is taken."""
     plain = "/".join(slug(name) for name in (cell.dataset, cell.label, cell.classifier))
     if plain.casefold() not in taken:
         return plain

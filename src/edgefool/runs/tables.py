@@ -1,4 +1,4 @@
-"""Records as tables of pandas."""
+"""Records as pandas tables."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,8 +15,8 @@ _DTYPES: dict[object, str] = {int | None: "Int64", float | None: "float64", bool
 def load_records(path: StorePath | Path | str) -> pd.DataFrame:
     """Return the records of a run (its folder or address), a row per image and cell, with the columns of `Record`.
 
-    ``psnr`` and ``ssim`` come from the run's `Quality` lines where the record has none. Integers are of pandas' type
-    Int64, which keeps them whole next to images that have none.
+    ``psnr`` and ``ssim`` come from the run's `Quality` lines where the record has none. Integer columns have pandas'
+    nullable type Int64.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def load_records(path: StorePath | Path | str) -> pd.DataFrame:
 
 
 def add_distances(records: Iterable[Record], qualities: Iterable[Quality]) -> list[Record]:
-    """Return records with ``psnr`` and ``ssim``, of the same PNGs, from quality lines where they have none."""
+    """Return records that lack ``psnr`` and ``ssim`` with those of the quality lines of the same PNGs."""
     known = {(line.cell, line.image, line.png): line for line in qualities}
     return [
         record.model_copy(update={"psnr": line.psnr, "ssim": line.ssim})

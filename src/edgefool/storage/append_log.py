@@ -1,20 +1,21 @@
-"""A file that only grows, on a disk or in an object store, where no object can grow.
+"""A file that only grows, on a disk or in an object store, where objects cannot grow.
 
-There each addition is a segment, an object of its own: ``NAME.d/NUMBER-WRITER.jsonl``. The log is the file and then its
-segments by number. A segment called ``NUMBER-WRITER-whole.jsonl`` replaces everything before it, so that a merge takes
-effect at one moment. A disk may hold segments too: a run may have been copied from a store.
+In an object store each addition is a segment, an object of its own: ``NAME.d/NUMBER-WRITER.jsonl``. The log is the file
+followed by its segments in numerical order. A segment called ``NUMBER-WRITER-whole.jsonl`` replaces everything before
+it, which makes a merge atomic. A disk may hold segments too, in a run that was copied from a store.
 """
 
 import re
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 from edgefool.storage.store import STORE_THREADS, StorePath
 
 MAX_SEGMENTS = 100
-"""With more of them a log in an object store is due to be merged."""
+"""A log in an object store that has more of them is merged."""
 
 _SEGMENT = re.compile(r"[0-9]{12}-[0-9a-f]{16}(-whole)?\.jsonl")
 _WHOLE = "-whole.jsonl"
@@ -24,7 +25,7 @@ R = TypeVar("R")
 
 
 class AppendLog:
-    """One such file, which need not exist yet. One process writes at a time."""
+    """One such file, which may not exist yet. One process writes at a time."""
 
     def __init__(self, path: StorePath):
         self.path = path
@@ -33,28 +34,26 @@ class AppendLog:
         self._last: int | None = None  # number of a segment
 
     def read(self) -> list[bytes]:
-        """Return the pieces in which it was written, in order."""
+        """Return the content of the file and of its segments, in order."""
         for _ in range(_TRIES):
-            try:
+            with suppress(FileNotFoundError):  # the segments were merged after they were listed
                 return self._read()
-            except FileNotFoundError:  # merged since its segments were listed
-                continue
         return self._read()
 
     def append(self, data: bytes, *, durable: bool = True) -> None:
-        """Append; durable on return unless told otherwise, and then soon after."""
+        """Append, by default durable on return, otherwise soon after."""
         if self.path.store.can_append:
             self.path.store.append(self.path.key, data, durable=durable)
         else:
             self._next_segment(".jsonl").write(data)
 
     def replace(self, data: bytes) -> None:
-        """Write the whole log; whatever happens, it reads as before or as asked."""
+        """Write the whole log; whatever happens, it reads either as before or as the new data."""
         if not (segments := self._segments()):
             self.path.write(data)
             return
         whole = self._next_segment(_WHOLE)
-        whole.write(data)  # from now on the other segments do not count
+        whole.write(data)  # from now on the other segments are ignored
         self.path.write(data)
         _each(StorePath.delete, segments)
         whole.delete()

@@ -1,4 +1,4 @@
-"""Fields of pydantic's models that hold paths; apart, as the command line starts without pydantic."""
+"""Types of pydantic fields that hold paths, in a separate module as the command line starts without pydantic."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,7 @@
-"""Logs of JSON objects, one a line: what is durable survives, whichever version of the program reads it.
+"""Logs of JSON objects, one per line, that any version of the program keeps intact.
 
-The last field of a line, ``check``, is the CRC-32 of the object without it. A line whose checksum holds is never
-altered or dropped; what no longer holds is invalidated by a line behind it.
+The last field of a line, ``check``, is the CRC-32 of the object without it. A line with a valid checksum is never
+altered or dropped; a later line invalidates what is no longer true.
 """
 
 import zlib
@@ -18,16 +18,18 @@ from edgefool.storage.store import StorePath
 
 
 class Line(BaseModel):
-    """One object of a log; a later one with the same key takes the place of an earlier one."""
+    """One object of a log; a later one with the same key replaces an earlier one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     @property
     def key(self) -> Hashable:
-        """What the object is about: a text, or a tuple of texts."""
+        """What the object is about: a string, or a tuple of strings."""
         raise NotImplementedError
 
 
 class _Invalidation(BaseModel):
-    """The line that says that the earlier lines of a key no longer hold."""
+    """A line that declares the earlier lines of a key invalid."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -39,17 +41,17 @@ L = TypeVar("L", bound=Line)
 
 
 class KeyedLog(Generic[L]):
-    """The objects of one log, which need not exist yet. One process writes at a time."""
+    """The objects of one log, which may not exist yet. One process writes at a time."""
 
     def __init__(self, path: StorePath, model: type[L]):
         self.path, self._model = path, model
         self._log = AppendLog(path)
 
     def read(self) -> list[L]:
-        """Return the latest object of each key, in the order in which the keys came first.
+        """Return the latest object of each key, in the order in which the keys first appeared.
 
-        An unfinished last line is ignored: it is being written, or was when its process was killed. Lines of segments
-        are numbered as if they were in one file.
+        An unfinished last line is ignored: a process is writing it, or was killed while it did. Lines of segments are
+        numbered as if they were in one file.
 
         Raises
         ------
@@ -75,17 +77,14 @@ class KeyedLog(Generic[L]):
                 self._apply(latest, line)
         return Inspection(self.path, list(latest.values()), lines, self._log)
 
-    def append(self, objects: Iterable[L], *, durable: bool = True) -> None:
-        """Append objects; durable on return unless told otherwise."""
-        self._append(objects, durable)
-
-    def invalidate(self, reasons: Mapping[Any, str]) -> None:
-        """Append a line for each key: why its earlier lines no longer hold; durable on return."""
-        self._append((_Invalidation(invalidates=key, reason=reason) for key, reason in reasons.items()), True)
-
-    def _append(self, objects: Iterable[BaseModel], durable: bool) -> None:
+    def append(self, objects: Iterable[L | _Invalidation], *, durable: bool = True) -> None:
+        """Append objects, by default durable on return."""
         if data := b"".join(_encode(item) for item in objects):
             self._log.append(data, durable=durable)
+
+    def invalidate(self, reasons: Mapping[Any, str]) -> None:
+        """Append a line for each key with the reason why its earlier lines are invalid; durable on return."""
+        self.append(_Invalidation(invalidates=key, reason=reason) for key, reason in reasons.items())
 
     def _lines(self) -> "Iterator[RawLine]":
         numbers = count(1)
@@ -130,7 +129,7 @@ class Inspection(Generic[L]):
 
     @property
     def damaged(self) -> "list[RawLine]":
-        """The lines whose checksum does not hold."""
+        """The lines whose checksum is wrong."""
         return [line for line in self._lines if line.body is None]
 
     def repair(self, folder: StorePath) -> list[str]:
@@ -161,12 +160,12 @@ class RawLine(NamedTuple):
 
     @property
     def body(self) -> bytes | None:
-        """The object without its checksum; None if the checksum does not hold."""
+        """The object without its checksum; None if the checksum is wrong."""
         body = self.data[: -len(_check(b""))] + b"}"
         return body if self.data.endswith(_check(body)) else None
 
     def describe(self, path: StorePath) -> str:
-        """Say what is wrong with a line whose checksum does not hold."""
+        """Say what is wrong with a line whose checksum is wrong."""
         return f"line {self.number} of {path.name} {'is incomplete' if self.is_torn else 'is damaged'}"
 
 

@@ -15,7 +15,7 @@ from typing import ClassVar, NoReturn
 from edgefool.storage.run_lock import PARTIAL_SUFFIX, file_lock
 from edgefool.storage.store import Kind, RunLock, Stat, Store, StorePath
 
-_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class LocalStore(Store):
         return key
 
     def read(self, key: str) -> bytes:
-        """Return what a regular file holds; opening a pipe would block for ever."""
+        """Return the content of a regular file; opening a pipe would block forever."""
         mode = os.stat(key).st_mode
         if stat_module.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, "a folder, not a file", key)
@@ -39,11 +39,11 @@ class LocalStore(Store):
             return Path(key).read_bytes()
 
     def write(self, key: str, data: bytes) -> None:
-        """Write a file of a name of its own in the same folder, sync it, rename it and sync the folder."""
+        """Write a temporary file in the same folder, sync it, rename it and sync the folder."""
         path = Path(key)
         partial = path.with_name(secrets.token_hex(8) + PARTIAL_SUFFIX)
+        self.make_folder(str(path.parent))
         with _naming(key):
-            self.make_folder(str(path.parent))
             try:
                 with partial.open("wb") as file:
                     file.write(data)
@@ -79,28 +79,21 @@ class LocalStore(Store):
 
     def kind(self, key: str) -> Kind | None:
         """Return what a path leads to."""
-        try:
-            return "folder" if stat_module.S_ISDIR(os.stat(key).st_mode) else "file"
-        except OSError as error:
-            if error.errno not in _NOTHING_THERE:
-                raise
-            return "file" if os.path.islink(key) else None
+        if found := _stat(key):
+            return "folder" if stat_module.S_ISDIR(found.st_mode) else "file"
+        return "file" if os.path.islink(key) else None
 
     def stat(self, key: str) -> Stat | None:
         """Return size and time of modification."""
-        try:
-            found = os.stat(key)
-        except OSError as error:
-            if error.errno not in (*_NOTHING_THERE, errno.ENAMETOOLONG):
-                raise
+        found = _stat(key)
+        if found is None or not stat_module.S_ISREG(found.st_mode):
             return None
-        return _stat(found) if stat_module.S_ISREG(found.st_mode) else None
+        return Stat(found.st_size, str(found.st_mtime_ns))
 
     def list_folder(self, key: str) -> tuple[list[str], list[str]]:
         """Return the files and folders in a folder; links to folders are folders."""
-        with os.scandir(key) as entries:
-            found = [(entry.path, _holds(entry.is_dir)) for entry in entries]
-        return [path for path, is_folder in found if not is_folder], [path for path, is_folder in found if is_folder]
+        _, folders, files = next(os.walk(key, onerror=_fail))
+        return [os.path.join(key, name) for name in files], [os.path.join(key, name) for name in folders]
 
     def walk(self, key: str) -> list[str]:
         """Return the visible files below a folder; links to folders are not followed."""
@@ -116,21 +109,15 @@ class LocalStore(Store):
 
     def find(self, key: str) -> dict[str, Stat]:
         """Return all regular files below a folder."""
-        if not os.path.isdir(key):
-            return {}
         found: dict[str, Stat] = {}
-        folders = [key]
-        while folders:
-            with os.scandir(folders.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.path)
-                    elif _holds(entry.is_file):
-                        found[os.path.relpath(entry.path, key)] = _stat(entry.stat())
+        if os.path.isdir(key):
+            for parent, _, files in os.walk(key, onerror=_fail):
+                paths = [os.path.join(parent, name) for name in files]
+                found |= {os.path.relpath(path, key): stat for path in paths if (stat := self.stat(path))}
         return found
 
     def resolve(self, key: str) -> str:
-        """Return the path without links; links that go in circles stay."""
+        """Return the path without links; a circle of links is left as it is."""
         return os.path.realpath(key)
 
     def make_folder(self, key: str) -> None:
@@ -138,10 +125,11 @@ class LocalStore(Store):
         folder = Path(key)
         if folder.is_dir():
             return
-        missing = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in missing:
-            _sync_folder(path.parent)
+        with _naming(key):
+            missing = [path for path in (folder, *folder.parents) if not path.exists()]
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in missing:
+                _sync_folder(path.parent)
 
     def copy_to(self, key: str, target: Path) -> None:
         """Link the file, or copy it to another disk or where there are no links."""
@@ -167,7 +155,7 @@ class LocalStore(Store):
     def remove_leftovers(self, key: str) -> None:
         """Delete unfinished files."""
         for leftover in Path(key).rglob(f"*{PARTIAL_SUFFIX}"):
-            if not leftover.is_dir():  # the label of a cell may end so
+            if not leftover.is_dir():  # the label of a cell may end like this
                 leftover.unlink(missing_ok=True)
 
     def lock(self, key: str) -> AbstractContextManager[RunLock]:
@@ -175,26 +163,21 @@ class LocalStore(Store):
         return file_lock(StorePath(self, key))
 
 
-def _stat(found: os.stat_result) -> Stat:
-    return Stat(found.st_size, str(found.st_mtime_ns))
+def _stat(key: str) -> os.stat_result | None:
+    try:
+        return os.stat(key)
+    except OSError as error:
+        if error.errno not in _NOTHING_THERE:
+            raise
+        return None
 
 
 def _fail(error: OSError) -> NoReturn:
     raise error
 
 
-def _holds(test: Callable[[], bool]) -> bool:
-    """Return what an entry of a folder says of itself; a link in a circle is neither a file nor a folder."""
-    try:
-        return test()
-    except OSError as error:
-        if error.errno not in _NOTHING_THERE:
-            raise
-        return False
-
-
 def _remove_leftovers(folder: Path, building: Path, old: Path) -> None:
-    if old.exists() and not folder.exists():  # it ended between the two renames
+    if old.exists() and not folder.exists():  # the process was killed between the two renames
         old.rename(folder)
     for leftover in (building, old):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -202,7 +185,7 @@ def _remove_leftovers(folder: Path, building: Path, old: Path) -> None:
 
 @contextmanager
 def _naming(key: str) -> Iterator[None]:
-    """Name the file in errors: a full disk names none, and no person knows the names of unfinished files."""
+    """Put the file's own name into errors: a full disk reports none, and users do not know the temporary names."""
     try:
         yield
     except OSError as error:

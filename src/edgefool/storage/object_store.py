@@ -1,14 +1,14 @@
 """A store that fsspec reaches, such as S3: objects are written whole, cannot grow, and have no folders.
 
-Not universal_pathlib, which caches what other processes change, asks the store more often than needed and lets the
-errors of its clients through.
+This module does not use universal_pathlib, which caches data that other processes change, sends more requests than
+needed and passes on the errors of its clients.
 """
 
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -45,10 +45,9 @@ class ObjectStore(Store):
         return f"{self.scheme}://{key}"
 
     def read(self, key: str) -> bytes:
-        """Return what an object holds."""
+        """Return the content of an object."""
         with self._client(key) as client:
-            data: bytes = client.cat_file(self.url(key))
-            return data
+            return bytes(client.cat_file(self.url(key)))
 
     def write(self, key: str, data: bytes) -> None:
         """Write an object by one request."""
@@ -56,7 +55,7 @@ class ObjectStore(Store):
             client.pipe_file(self.url(key), data)
 
     def create(self, key: str, data: bytes) -> None:
-        """Write an object if there is none; raise `FileExistsError` if there is, as far as the store can tell."""
+        """Write an object if there is none, else raise `FileExistsError`; ``ENOSYS`` if the store does not check."""
         with self._client(key) as client:
             client.pipe_file(self.url(key), data, mode="create")
 
@@ -66,11 +65,8 @@ class ObjectStore(Store):
 
     def delete(self, key: str) -> None:
         """Delete an object."""
-        try:
-            with self._client(key) as client:
-                client.rm_file(self.url(key))
-        except FileNotFoundError:
-            pass
+        with suppress(FileNotFoundError), self._client(key) as client:
+            client.rm_file(self.url(key))
 
     def kind(self, key: str) -> Kind | None:
         """Return whether there is an object of this name, or others whose names begin with it."""
@@ -104,7 +100,7 @@ class ObjectStore(Store):
         return [f"{key}/{name}" for name in self.find(key) if not _is_hidden(name)]
 
     def glob(self, pattern: str) -> list[str]:
-        """Return the objects that match; hidden ones only if the pattern asks for them."""
+        """Return the objects that match; hidden ones only if the pattern names them."""
         with self._client(pattern) as client:
             found = client.glob(self.url(pattern), detail=True)
         names = sorted(name.strip("/") for name, entry in found.items() if entry["type"] == "file")
@@ -136,9 +132,9 @@ class ObjectStore(Store):
         target.write_bytes(self.read(key))
 
     def replace_folder(self, key: str, build: Callable[[Path], None], last: str) -> None:
-        """Build the folder on this machine, upload its files, ``last`` last, and delete what only the old one had.
+        """Build the folder on this machine, upload its files, ``last`` last, and delete other files of the old one.
 
-        Readers may meanwhile see files of both.
+        Until then readers may see files of both.
         """
         with TemporaryDirectory(prefix="edgefool-") as temporary, ThreadPoolExecutor(STORE_THREADS) as pool:
             folder = Path(temporary)
@@ -150,26 +146,23 @@ class ObjectStore(Store):
             list(pool.map(lambda name: self.delete(f"{key}/{name}"), old))
 
     def remove_leftovers(self, key: str) -> None:
-        """Do nothing: an unfinished object does not show."""
+        """Do nothing: an unfinished object is invisible."""
 
     def lock(self, key: str) -> AbstractContextManager[RunLock]:
         """Hold a lease on the folder."""
         return Lease(StorePath(self, key), self)
 
     def _info(self, key: str) -> dict[str, Any] | None:
-        try:
-            with self._client(key) as client:
-                info: dict[str, Any] = client.info(self.url(key))
-                return info
-        except FileNotFoundError:
-            return None
+        with suppress(FileNotFoundError), self._client(key) as client:
+            return dict(client.info(self.url(key)))
+        return None
 
     @contextmanager
     def _client(self, key: str) -> Iterator[Any]:
-        """Give fsspec's file system, and turn whatever its client raises into an `OSError` with the address."""
+        """Yield fsspec's file system, and turn whatever its client raises into an `OSError` with the address."""
         try:
             yield connect(self.scheme, os.getpid())
-        except Exception as error:  # each client has exceptions of its own
+        except Exception as error:  # each client raises its own exceptions
             number = next((n for kind, n in _ERRNO.items() if isinstance(error, kind)), None)
             number = number or (error.errno if isinstance(error, OSError) else None) or errno.EIO
             words = " ".join(str(error.strerror if isinstance(error, OSError) and error.strerror else error).split())
@@ -196,7 +189,7 @@ def _is_hidden(name: str) -> bool:
 
 @cache
 def connect(scheme: str, process: int) -> Any:
-    """Return the file system of a store, one for all threads of a process; a fork needs another."""
+    """Return the file system of a store, shared by the threads of a process; a fork needs a new one."""
     import fsspec
 
     # Other processes write too: nothing is cached, and objects are read at once, not in ranges.

@@ -1,4 +1,4 @@
-"""From text to paths in stores."""
+"""From strings to paths in stores."""
 
 import os
 import re
@@ -13,17 +13,17 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")  # a single letter is a dr
 
 
 def is_address(text: str) -> bool:
-    """Return whether a text begins like an address, ``scheme://``."""
+    """Return whether a string begins like an address, ``scheme://``."""
     return _SCHEME.match(text) is not None
 
 
 def parse_path(text: str | Path | StorePath) -> StorePath:
-    """Return the path, made absolute, or the address that a text is.
+    """Return a path, made absolute, or an address.
 
     Raises
     ------
     UsageError
-        If it is an address that nothing installed can reach.
+        If no installed package can reach the address.
     """
     if isinstance(text, StorePath):
         return text
@@ -35,7 +35,7 @@ def parse_path(text: str | Path | StorePath) -> StorePath:
 
 
 def local_path(text: str | Path | StorePath) -> Path:
-    """Return the path on this machine's disk that a text is; raise `UsageError` if it is an address."""
+    """Return a path on this machine's disk; raise `UsageError` for an address."""
     path = parse_path(text)
     if not isinstance(path.store, LocalStore):
         raise UsageError(f"{path} must be a file on the disk of each machine that uses it, not an address")

@@ -1,4 +1,4 @@
-"""One process at a time works in a run folder: a file lock where there is one, else a lease that is renewed."""
+"""Locks a run folder for one process: with a file lock on a disk, with a renewed lease in an object store."""
 
 import errno
 import json
@@ -19,20 +19,20 @@ from edgefool.errors import FormatError, RunError
 from edgefool.storage.store import RunLock, StorePath
 
 OWNER = ".owner"
-"""Names the process that works in a folder."""
+"""The file that names the process that works in a folder."""
 LOCK = ".lock"
 """The file that is locked on a disk."""
 PARTIAL_SUFFIX = ".partial"
-"""Ends the names of unfinished files; leftovers may be deleted."""
+"""Suffix of unfinished files; leftovers may be deleted."""
 
 LEASE_PERIOD = 15.0
 """Seconds from one renewal of a lease to the next."""
 LEASE_TIMEOUT = 60.0
-"""Seconds, by the store's own clock, after which a lease that was not renewed has run out."""
+"""Seconds, by the store's own clock, after which a lease that is not renewed expires."""
 
 
 def describe_process() -> str:
-    """Return which process this is, for people; no two processes share the text."""
+    """Return a readable description of this process, unique to it."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     return f"process {os.getpid()} on {socket.gethostname()}, {now}"
 
@@ -41,7 +41,7 @@ class _HeldByFile:
     """A lock that the operating system holds for this process as long as it lives."""
 
     def check(self) -> None:
-        """Nobody can take it over."""
+        """Do nothing, as nobody can take it over."""
 
 
 @contextmanager
@@ -59,14 +59,14 @@ def file_lock(folder: StorePath) -> Iterator[RunLock]:
     try:
         lock.acquire()
     except Timeout as error:
-        raise RunError(f"another process is working in {folder}{_describe_owner(_read_owner(folder))}") from error
+        raise RunError(f"another process is working in {folder}{_describe_owner(read_owner(folder))}") from error
     except NotImplementedError as error:
         raise RunError(f"the file system of {folder} has no locks; mount it with locks (flock)") from error
     try:
         (folder / OWNER).write(describe_process().encode())
         yield _HeldByFile()
     except FormatError:
-        if is_new:  # a run that is refused stays as it was
+        if is_new:  # leave a refused run unchanged
             (folder / LOCK).delete()
         raise
     finally:
@@ -76,17 +76,17 @@ def file_lock(folder: StorePath) -> Iterator[RunLock]:
 
 
 class LeaseStore(Protocol):
-    """What a lease needs of an object store beyond `Store`."""
+    """The methods of an object store that a lease needs beyond `Store`."""
 
     def create(self, key: str, data: bytes) -> None:
-        """Write an object if there is none, else raise `FileExistsError`; ``ENOSYS`` if the store cannot tell."""
+        """Write an object if there is none, else raise `FileExistsError`; ``ENOSYS`` if the store does not check."""
 
     def modified(self, key: str) -> datetime:
         """Return when an object was written, by the store's clock."""
 
 
 class Lease:
-    """An owner object that a thread renews, so that others see that its process is alive. Enter it to hold it."""
+    """An owner object that a thread renews, to show others that its process is alive. Enter it to hold it."""
 
     def __init__(self, folder: StorePath, store: LeaseStore):
         self._folder, self._path, self._store = folder, folder / OWNER, store
@@ -95,14 +95,14 @@ class Lease:
         self._thread = Thread(target=self._keep, name="edgefool-lease", daemon=True)
 
     def __enter__(self) -> "Lease":
-        if owner := _read_owner(self._folder):
+        if owner := read_owner(self._folder):
             if self._age() < LEASE_TIMEOUT:
                 raise self._refusal(owner)
             self._path.write(self._data)
         else:
             self._create()
         self._last = monotonic()
-        if (owner := _read_owner(self._folder)) != self._data:  # another process came first
+        if (owner := read_owner(self._folder)) != self._data:  # another process came first
             raise self._refusal(owner)
         self._thread.start()
         return self
@@ -110,16 +110,16 @@ class Lease:
     def __exit__(self, *_: object) -> None:
         self._end.set()
         self._thread.join()
-        with suppress(OSError):  # the next process then waits until the lease has run out
-            if _read_owner(self._folder) == self._data:
+        with suppress(OSError):  # otherwise the next process waits until the lease expires
+            if read_owner(self._folder) == self._data:
                 self._path.delete()
 
     def check(self) -> None:
-        """Raise `RunError` if another process has taken the folder over, `OSError` if that cannot be found out."""
-        if monotonic() - self._last > LEASE_TIMEOUT / 2:  # stopped for a while, or the store is out of reach
+        """Raise `RunError` if another process has taken over the folder, `OSError` if the store cannot be reached."""
+        if monotonic() - self._last > LEASE_TIMEOUT / 2:  # the process was suspended, or the store is unreachable
             self._renew()
         if self._lost:
-            owner = _describe_owner(_read_owner(self._folder))
+            owner = _describe_owner(read_owner(self._folder))
             raise RunError(
                 f"another process has taken over {self._folder}{owner}, because this one was silent for "
                 f"{LEASE_TIMEOUT:g} seconds; finished work is kept"
@@ -137,13 +137,13 @@ class Lease:
 
     def _keep(self) -> None:
         while not self._end.wait(LEASE_PERIOD) and not self._lost:
-            with suppress(OSError):  # the store may come back before the lease runs out
+            with suppress(OSError):  # the store may be reachable again before the lease expires
                 self._renew()
 
     def _renew(self) -> None:
         with self._renewing:
             start = monotonic()
-            if self._lost or _read_owner(self._folder) != self._data:
+            if self._lost or read_owner(self._folder) != self._data:
                 self._lost = True
                 return
             self._path.write(self._data)
@@ -155,7 +155,7 @@ class Lease:
         probe.write(b"")
         try:
             return (self._store.modified(probe.key) - self._store.modified(self._path.key)).total_seconds()
-        except FileNotFoundError:  # the owner has just ended
+        except FileNotFoundError:  # the owner has just released it
             return inf
         finally:
             probe.delete()
@@ -167,7 +167,8 @@ class Lease:
         )
 
 
-def _read_owner(folder: StorePath) -> bytes:
+def read_owner(folder: StorePath) -> bytes:
+    """Return what the owner of a folder wrote, empty if no process works in it."""
     try:
         return (folder / OWNER).read()
     except FileNotFoundError:

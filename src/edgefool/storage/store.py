@@ -1,4 +1,4 @@
-"""What a run and its photos need of a place that keeps bytes, in the manner of zarr's stores."""
+"""The interface to a place that keeps bytes, modelled on zarr's stores."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
@@ -9,13 +9,13 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal, NamedTuple, Protocol
 
 STORE_THREADS = 32
-"""Requests that wait for a store at the same time."""
+"""Simultaneous requests to a store."""
 
 Kind = Literal["file", "folder"]
 
 
 class Stat(NamedTuple):
-    """The size of an object in bytes, and a text that changes whenever the object is replaced; empty if unknown."""
+    """The size of an object in bytes, and a string that changes whenever the object is replaced; empty if unknown."""
 
     size: int
     version: str
@@ -25,31 +25,31 @@ class RunLock(Protocol):
     """The right to work in a folder."""
 
     def check(self) -> None:
-        """Raise `RunError` if another process has taken the folder over, `OSError` if that cannot be found out."""
+        """Raise `RunError` if another process has taken over the folder, `OSError` if the store cannot be reached."""
 
 
 class Store(ABC):
-    """Objects by key; a key is text with ``/`` between its parts. Stores of one kind are equal.
+    """Objects by key; a key is a string with ``/`` between its parts. Stores of one kind are equal.
 
     Every failure is an `OSError` with ``errno``, ``strerror`` and the object's address as ``filename``.
     """
 
     can_append: ClassVar[bool]
-    """Whether an object can grow. Where none can, `AppendLog` writes segments."""
+    """Whether an object can grow. If not, `AppendLog` writes segments."""
 
     @abstractmethod
     def url(self, key: str) -> str:
-        """Return the path or address of an object as people write it."""
+        """Return the path or address of an object as users write it."""
 
     @abstractmethod
     def read(self, key: str) -> bytes:
-        """Return what an object holds."""
+        """Return the content of an object."""
 
     @abstractmethod
     def write(self, key: str, data: bytes) -> None:
-        """Write a whole object, with the folders that lead to it; durable on return.
+        """Write a whole object and the folders above it; durable on return.
 
-        Whatever happens, readers find the old object or the new one. Of several writers the last one wins.
+        Whatever happens, readers find the old object or the new one. If several processes write, the last one wins.
         """
 
     @abstractmethod
@@ -62,7 +62,7 @@ class Store(ABC):
 
     @abstractmethod
     def kind(self, key: str) -> Kind | None:
-        """Return what a key leads to. A link that leads nowhere counts as a file, one that cannot be read."""
+        """Return whether a key is a file or a folder, None if nothing is there. A broken link is an unreadable file."""
 
     @abstractmethod
     def stat(self, key: str) -> Stat | None:
@@ -85,7 +85,7 @@ class Store(ABC):
         """Return all objects below a key, by their keys relative to it; empty if there are none."""
 
     def missing(self, keys: Iterable[str]) -> list[str]:
-        """Return those keys that lead to no file."""
+        """Return the keys without a file."""
         wanted = list(keys)
         with ThreadPoolExecutor(STORE_THREADS) as pool:
             kinds = pool.map(self.kind, wanted)
@@ -97,7 +97,7 @@ class Store(ABC):
 
     @abstractmethod
     def make_folder(self, key: str) -> None:
-        """Make a folder, with those that lead to it, where a store has folders; durable on return."""
+        """Make a folder and its parents, if the store has folders; durable on return."""
 
     @abstractmethod
     def copy_to(self, key: str, target: Path) -> None:
@@ -107,13 +107,13 @@ class Store(ABC):
     def replace_folder(self, key: str, build: Callable[[Path], None], last: str) -> None:
         """Replace a folder by what ``build`` writes into an empty one.
 
-        Where a folder cannot be replaced at one moment, the file ``last`` comes after those that it leads to. If
-        ``build`` fails the old folder stays.
+        A store that cannot replace a folder atomically writes the file ``last`` after all others. If ``build`` fails,
+        the old folder remains.
         """
 
     @abstractmethod
     def remove_leftovers(self, key: str) -> None:
-        """Delete what killed writers left unfinished below a key."""
+        """Delete the unfinished files of killed processes below a key."""
 
     @abstractmethod
     def lock(self, key: str) -> AbstractContextManager[RunLock]:
@@ -128,7 +128,7 @@ class Store(ABC):
 
 @dataclass(frozen=True)
 class StorePath:
-    """A key in a store. Operators and methods mean what they mean for the store's objects.
+    """A key in a store, with the operators of `pathlib` and the store's methods.
 
     Attributes
     ----------
@@ -162,7 +162,7 @@ class StorePath:
 
     @property
     def suffix(self) -> str:
-        """What the last part ends with, from its last dot."""
+        """The end of the last part, from its last dot."""
         return PurePosixPath(self.key).suffix
 
     @property
@@ -171,15 +171,11 @@ class StorePath:
         return self._at(PurePosixPath(self.key).parent)
 
     def with_name(self, name: str) -> "StorePath":
-        """Return the path of that name in the same folder."""
+        """Return the path with another last part."""
         return self._at(PurePosixPath(self.key).with_name(name))
 
-    def with_suffix(self, suffix: str) -> "StorePath":
-        """Return the path with another suffix."""
-        return self._at(PurePosixPath(self.key).with_suffix(suffix))
-
     def is_inside(self, folder: "StorePath") -> bool:
-        """Return whether the key says that it is a folder or in it."""
+        """Return whether its key is that of a folder, or below it."""
         return self.store == folder.store and PurePosixPath(self.key).is_relative_to(folder.key)
 
     def relative_to(self, folder: "StorePath") -> str:
@@ -187,7 +183,7 @@ class StorePath:
         return PurePosixPath(self.key).relative_to(folder.key).as_posix()
 
     def read(self) -> bytes:
-        """Return what the object holds."""
+        """Return the content of the object."""
         return self.store.read(self.key)
 
     def write(self, data: bytes) -> None:
@@ -203,7 +199,7 @@ class StorePath:
         return self.store.kind(self.key)
 
     def exists(self) -> bool:
-        """Return whether there is anything."""
+        """Return whether there is a file or a folder."""
         return self.kind() is not None
 
     def stat(self) -> Stat | None:

@@ -1,11 +1,10 @@
-"""Does what is missing of a run by workers; this process alone writes the records."""
+"""Carries out the missing work of a run with workers; only this process, the driver, writes records."""
 
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
 from edgefool.errors import AttackError, EdgeFoolError, RunError
@@ -20,22 +19,20 @@ _MAX_FAILURES = 10  # poison items in a row, without any result in between
 
 
 class WorkerEvent(NamedTuple):
-    """A worker is ready, reports results, or has failed."""
+    """A worker is ready, reports results, or failed."""
 
     worker: str
     content: WorkerReady | WorkerReport | BaseException
 
 
 class WorkerPool(Protocol):
-    """Starts workers and talks to them; entered while there is something to do. `RayWorkerPool` is one."""
+    """Starts workers and talks to them; entered while there is work. `RayWorkerPool` is one."""
 
     size: int
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
     def start(self) -> str:
         """Start one more worker and return its name; an event follows when it is ready."""
@@ -44,28 +41,28 @@ class WorkerPool(Protocol):
         """Send work items to a worker."""
 
     def poll(self, name: str) -> None:
-        """Ask a worker for a report, which comes as an event as soon as it has results."""
+        """Ask a worker for a report, which follows as an event as soon as it has results."""
 
     def stop(self, name: str) -> None:
         """Stop a worker."""
 
     def events(self, timeout: float) -> list[WorkerEvent]:
-        """Return what has come from workers, after waiting for it for so many seconds at most."""
+        """Return the new events, after waiting for ``timeout`` seconds at most."""
 
 
 def run_distributed(
     state: RunState, pool: WorkerPool, *, measure: bool = True, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Step]:
-    """Attack what is missing of a run by workers, and measure it; yield what is durable.
+    """Attack the photos without a result with workers, and measure images; yield a step when its results are durable.
 
-    What a worker had when it died goes to others. A photo that killed three workers becomes an error record.
+    If a worker dies, others do its work. A photo that killed three workers becomes an error record.
 
     Parameters
     ----------
     state
-        What is missing; it changes with each step.
+        The run; each step updates it.
     pool
-        The workers. It is entered only if there is something to do.
+        The workers. It is entered only if there is work.
     measure
         As for `run_local`.
     clock
@@ -74,7 +71,7 @@ def run_distributed(
     Raises
     ------
     UsageError
-        If a worker does not fit.
+        If a worker has other classifiers than the driver, or does not see the run folder.
     RunError
         If images or records cannot be written, or workers die before they are ready.
     """
@@ -83,20 +80,20 @@ def run_distributed(
 
 @dataclass
 class WorkerStatus:
-    """A worker as the driver knows it.
+    """The driver's view of a worker.
 
     Attributes
     ----------
     name, host : str
-        Of the worker and of its machine.
+        Name of the worker and of its machine.
     since : float
-        When it was started and, later, when it became ready, by the driver's clock.
+        When it was started or, once it is ready, when it became so, by the driver's clock.
     capacity : int
         How many items it takes at a time; 0 until it is ready.
     images : int
-        How many it has attacked.
+        How many images it has attacked.
     items : dict of WorkItem
-        What it has, by number.
+        Its items by number.
     """
 
     name: str
@@ -158,7 +155,7 @@ class _Driver:
         self._workers[name] = WorkerStatus(name, self._clock())
 
     def _handle_event(self, event: WorkerEvent) -> list[tuple[WorkItem, Outcome | Measurements]]:
-        """Take account of an event; return the results in it, each once."""
+        """Update the worker; return the results in the event."""
         worker, content = self._workers.get(event.worker), event.content
         if worker is None:  # it was stopped
             return []
@@ -205,7 +202,7 @@ class _Driver:
         return Outcome(error_record(item.cell, self._cells[item.cell].job.cell, item.photo, reason))
 
     def _submit(self) -> None:
-        """Fill up the workers that are ready, each with its share of what is left."""
+        """Fill the workers that are ready, each with its share of the remaining items."""
         free = [
             w for w in self._workers.values() if w.capacity and not any(item.is_isolated for item in w.items.values())
         ]
@@ -214,7 +211,7 @@ class _Driver:
             alone, *free = free
             if not alone.items and (item := self._queue.next_isolated()):
                 self._submit_to(alone, [item])
-        # A share leaves something for all until the end, also for those that are ready a little later.
+        # Shares keep all workers busy until the end, including those that will be ready soon.
         held = sum(len(worker.items) for worker in self._workers.values())
         now = self._clock()
         expected = sum(w.capacity > 0 or now - w.since < STALL_WINDOW for w in self._workers.values())

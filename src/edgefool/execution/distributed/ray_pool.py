@@ -11,7 +11,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from itertools import count
 from queue import Empty, SimpleQueue
-from types import TracebackType
 from typing import Any, Self
 
 from edgefool.errors import RunError, UsageError
@@ -20,14 +19,14 @@ from edgefool.execution.distributed.work_queue import WorkItem
 from edgefool.execution.distributed.worker import Worker, WorkerConfig, WorkerReady, WorkerReport
 from edgefool.execution.state import RunState
 
-# Read by Ray when it is imported: it reports its use to nobody, and what it starts listens on loopback only.
+# Environment variables that Ray reads at import: no usage reports, and its servers listen on loopback only.
 _NO_USAGE_REPORTS = {"RAY_USAGE_STATS_ENABLED": "0"}
 _LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 _THREADS = 4  # of an actor: one waits for results, others accept work items
 
 
 def import_ray(address: str) -> Any:
-    """Return the module, set up for an address as of `RayWorkerPool`; raise `UsageError` if it is not installed."""
+    """Return Ray, set up for an address as in `RayWorkerPool`; raise `UsageError` if it is not installed."""
     for name, value in (_NO_USAGE_REPORTS if address else _NO_USAGE_REPORTS | _LOOPBACK_ONLY).items():
         os.environ.setdefault(name, value)
     try:
@@ -43,12 +42,12 @@ class RayWorkerPool:
     Parameters
     ----------
     address
-        ``""`` starts Ray on this machine; else that of a cluster: ``HOST:PORT`` of its Ray client server, or ``auto``
-        on one of its machines.
+        ``""`` starts Ray on this machine. For a cluster, ``HOST:PORT`` of its Ray client server, or ``auto`` on one of
+        its machines.
     config
-        What the workers need to know; each one's cores and share of a GPU are filled in.
+        The configuration of the workers; the pool sets the cores and the share of a GPU of each.
     workers
-        How many; by default one for each GPU, or, without any, for each ``cores`` cores.
+        How many; by default one for each GPU or, without GPUs, for each ``cores`` cores.
     cores
         CPU cores of each worker; by default 1, or with GPUs its share of them.
 
@@ -57,7 +56,7 @@ class RayWorkerPool:
     UsageError
         If Ray is not installed.
     RunError
-        If there is no cluster at the address, it has no room for a single worker, or contact with it is lost.
+        If there is no cluster at the address, it has no room for a single worker, or the connection is lost.
     """
 
     def __init__(self, address: str, config: WorkerConfig, workers: int | None = None, cores: int | None = None):
@@ -69,19 +68,15 @@ class RayWorkerPool:
         self._undo = ExitStack()
 
     def __enter__(self) -> Self:
-        if not self._ray.is_initialized():
-            self._connect()
-        try:
+        with self._undo:  # disconnects if this fails
+            if not self._ray.is_initialized():
+                self._connect()
             nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
             self.size, self._config = share_out(nodes, self._config, self._wanted, self._wanted_cores)
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
+            self._undo = self._undo.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for name in list(self._actors):
             self.stop(name)
         self._undo.close()
@@ -103,17 +98,17 @@ class RayWorkerPool:
             self._listen(name, self._actors[name].submit.remote(items), only_errors=True)
 
     def poll(self, name: str) -> None:
-        """Ask a worker for a report, which comes as an event as soon as it has results."""
+        """Ask a worker for a report, which follows as an event as soon as it has results."""
         with self._contact():
             self._listen(name, self._actors[name].poll.remote())
 
     def stop(self, name: str) -> None:
         """Stop a worker, dead or alive; events of it may still come."""
-        with suppress(Exception):  # without contact Ray ends it
+        with suppress(Exception):  # Ray ends a worker that has lost its connection
             self._ray.kill(self._actors.pop(name))
 
     def events(self, timeout: float) -> list[WorkerEvent]:
-        """Return what has come from workers, after waiting for it for so many seconds at most."""
+        """Return the new events, after waiting for ``timeout`` seconds at most."""
         events: list[WorkerEvent] = []
         with suppress(Empty):
             events.append(self._events.get(timeout=timeout))
@@ -132,11 +127,9 @@ class RayWorkerPool:
         before = signal.getsignal(signal.SIGTERM)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the error has it all
+                warnings.simplefilter("ignore")  # the error says the same
                 self._ray.init(**options)
-            if (
-                threading.current_thread() is threading.main_thread()
-            ):  # Ray has installed its own, which ends the process at once
+            if threading.current_thread() is threading.main_thread():  # Ray's own handler would exit at once
                 signal.signal(signal.SIGTERM, signal.default_int_handler)
                 self._undo.callback(signal.signal, signal.SIGTERM, before)
             self._undo.callback(self._ray.shutdown)
@@ -150,7 +143,7 @@ class RayWorkerPool:
             yield
         except Exception as error:  # ConnectionError, RuntimeError, ray.exceptions.RayError
             reason = str(error).partition("\n")[0]
-            raise RunError(f"contact with Ray is lost: {reason}; what is done is kept, repeat the command") from error
+            raise RunError(f"contact with Ray is lost: {reason}; finished work is kept, repeat the command") from error
 
     def _listen(self, name: str, promise: Any, *, only_errors: bool = False) -> None:
         def put_event(future: Any) -> None:
@@ -168,12 +161,12 @@ class RayWorkerPool:
 def share_out(
     nodes: Sequence[Mapping[str, float]], config: WorkerConfig, workers: int | None, cores: int | None
 ) -> tuple[int, WorkerConfig]:
-    """Return how many workers there will be on nodes with these resources ("CPU", "GPU"), and what each gets.
+    """Return the number of workers for nodes with these resources ("CPU", "GPU"), and the configuration of each.
 
     Raises
     ------
     RunError
-        If there is no room for a single one.
+        If there is no room for a single worker.
     """
     with_gpus = [node for node in nodes if node.get("GPU")] if config.device != "cpu" else []
     if config.device == "cuda" and not with_gpus:
@@ -207,7 +200,7 @@ def make_ray_pool(
     Parameters
     ----------
     state
-        The run, open in this process, which needs no GPU.
+        The run, open in this process; the process needs no GPU.
     address, workers, cores
         As for `RayWorkerPool`.
     device
@@ -241,7 +234,7 @@ class _Actor:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Return what was raised in the actor, where Ray wraps it, or why the actor is dead in a line."""
+    """Return the exception of the actor if Ray wraps one, else one with a line that says why the actor died."""
     cause = getattr(error, "cause", None)
     if isinstance(cause, BaseException):
         return cause

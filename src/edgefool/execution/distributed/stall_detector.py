@@ -1,16 +1,16 @@
-"""Notices when workers are missing, or wait for photos or for the driver."""
+"""Notices when workers are missing or idle, or wait for the driver."""
 
 import time
 from collections.abc import Callable
 
 STALL_WINDOW = 30.0
-"""Seconds over which waiting is judged, and after which a worker that is not ready counts as missing."""
+"""Seconds over which waiting is measured, and after which a worker that is not ready counts as missing."""
 _MAX_WAITING = 0.2  # of the workers' time
 _MAX_BUSY = 0.8  # of the driver's time
 
 
 class StallDetector:
-    """Warns of what slows a run down, of each cause once.
+    """Warns of each cause that slows down a run, once.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ class StallDetector:
     Attributes
     ----------
     idle : float
-        Seconds that workers reported to have waited since the window began; the caller adds to it.
+        Seconds for which workers waited since the window began; the caller adds to it.
     """
 
     def __init__(self, workers: int, clock: Callable[[], float] = time.monotonic):
@@ -38,9 +38,9 @@ class StallDetector:
         Parameters
         ----------
         waited
-            Seconds that the driver has just waited for events.
+            Seconds for which the driver has just waited for events.
         has_items
-            Whether there are work items that no worker has.
+            Whether there are work items that are not yet submitted.
         ready
             How many workers are ready.
         """

@@ -1,4 +1,4 @@
-"""The work items of a run that no worker has, and which of them is next."""
+"""The work items of a run that are not yet submitted, and which of them is next."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -19,17 +19,17 @@ class WorkItem:
     Attributes
     ----------
     number : int
-        Under which its result comes back.
+        Identifies its result.
     cell, dataset : str
         The cell's folder and the name of its dataset.
     photo : Photo or None
-        To attack.
+        The photo to attack.
     request : MeasureRequest or None
-        To carry out.
+        The request to carry out.
     known_original : Record or None
         A record that says that the photo's original is in the run.
     makes_original : bool
-        Other attacks on the photo wait for this one, which writes the original.
+        Whether this attack writes the photo's original, for which other attacks wait.
     deaths : int
         Workers that died while they had it.
     """
@@ -45,7 +45,7 @@ class WorkItem:
 
     @property
     def is_isolated(self) -> bool:
-        """Whether a worker gets it only by itself, to find out whether it is what kills workers."""
+        """Whether a worker gets it as its only item, to find out whether this item kills workers."""
         return self.deaths >= MAX_DEATHS - 1
 
     @property
@@ -55,9 +55,9 @@ class WorkItem:
 
 
 class WorkQueue:
-    """Work items, block by block in the order in which the blocks were added.
+    """A queue of blocks of work items.
 
-    An original is written once: while one attack writes it, others on the same photo wait.
+    An original is written once: while one attack writes it, other attacks on the same photo wait.
 
     Parameters
     ----------
@@ -76,11 +76,11 @@ class WorkQueue:
         return sum(map(len, self._blocks)) + len(self._isolated) + sum(map(len, self._waiting.values()))
 
     def add(self, items: Iterable[WorkItem]) -> None:
-        """Add a block behind all others."""
+        """Add a block at the end."""
         self._insert(len(self._blocks), items)
 
     def add_next(self, items: Iterable[WorkItem]) -> None:
-        """Add a block behind the first one, whose batches are not interrupted."""
+        """Add a block after the first one, whose batches are not interrupted."""
         self._insert(1, items)
 
     def next(self) -> WorkItem | None:
@@ -108,13 +108,13 @@ class WorkQueue:
         return bool(self._isolated)
 
     def finish(self, item: WorkItem) -> None:
-        """Release the items that waited for this one's original."""
+        """Release the items that wait for this item's original."""
         if item.makes_original:
             self._in_the_making.discard(item.original)
             self._insert(0, self._waiting.pop(item.original, []))
 
     def retry(self, items: Iterable[WorkItem]) -> list[WorkItem]:
-        """Take back what a worker had when it died; return the poison items, which are given up."""
+        """Take back the items of a dead worker; return the poison items, which are given up."""
         returned = list(items)
         for item in returned:
             item.deaths += 1

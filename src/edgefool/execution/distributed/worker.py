@@ -1,4 +1,4 @@
-"""Attacks and measures, in a process of its own, the work items that a driver submits."""
+"""A worker: attacks and measures, in its own process, the work items that a driver submits."""
 
 import os
 import socket
@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 import torch
 
-from edgefool.attacks import Attack, attack_from_settings
-from edgefool.classifiers import Classifier
+from edgefool.attacks import attack_from_settings
 from edgefool.errors import RunError, UsageError
-from edgefool.execution.batch_size import MAX_BATCH, ActivationMemory, BatchSize
+from edgefool.execution.batch_size import MAX_BATCH, BatchSize
 from edgefool.execution.cell_attack import CellAttack, Outcome
 from edgefool.execution.distributed.work_queue import WorkItem
 from edgefool.execution.measurer import Measurements, Measurer
@@ -25,27 +24,27 @@ from edgefool.runs import Cell, RunFolder
 from edgefool.storage import StorePath
 
 _TRIES = 4
-_THREADS = 4  # that read, judge and write images
+_THREADS = 4  # to read, judge and write images
 
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """What a worker needs to know.
+    """The configuration of a worker.
 
     Attributes
     ----------
     plan : Plan
-        It names the classifiers, whose files the worker must have.
+        The plan, for its classifiers; the worker must have their files.
     cells : dict of Cell
-        By folder.
+        The cells by folder.
     run : StorePath
         The run folder, which workers and driver share.
     owner : str
-        Who holds the run as long as the driver does.
+        The owner of the run as long as the driver holds it.
     batch_size : int or None
-        How many images are attacked at a time; by default as many as the memory takes.
+        How many images to attack at a time; by default as many as fit in the memory.
     device : str
-        "cpu" or "cuda"; "auto" leaves it to the pool that starts the workers.
+        "cpu" or "cuda"; with "auto" the pool that starts the workers decides.
     cores : int
         CPU cores of the worker.
     gpus : float
@@ -63,14 +62,14 @@ class WorkerConfig:
 
 
 class WorkerReady(NamedTuple):
-    """A worker has started: on which machine, and how many work items keep its batch full."""
+    """A worker has started: its machine, and how many work items keep its batch full."""
 
     host: str
     capacity: int
 
 
 class WorkerReport(NamedTuple):
-    """The results since the last report, by the items' numbers, and the seconds in which there was nothing to do."""
+    """The results since the last report, by item number, and the seconds for which the worker was idle."""
 
     results: list[tuple[int, Outcome | Measurements]]
     idle: float
@@ -79,12 +78,12 @@ class WorkerReport(NamedTuple):
 class Worker:
     """Works on items in the order in which they are submitted, those of a cell as a full batch, until it fails.
 
-    A result can be polled once its images are durable; records are the driver's to write.
+    A result can be polled once its images are durable; the driver writes the records.
 
     Parameters
     ----------
     config
-        What to know.
+        The configuration.
     clock, sleep
         As in `time`.
 
@@ -106,12 +105,12 @@ class Worker:
         self._check_owner(UsageError(f"{_where()} does not see {config.run}: workers and driver must share it"))
         classifiers = load_all_classifiers(config.plan, config.device)
         self._classifiers = {c.fingerprint: c for found in classifiers.values() for c in found}
-        self._check_classifiers()
+        for cell in config.cells.values():
+            if cell.fingerprint not in self._classifiers:
+                raise UsageError(f"{_where()} has other weights or code of {cell.classifier} than the driver")
         self._pool = ThreadPoolExecutor(_THREADS, "edgefool")
         lpips = load_lpips(config.plan.lpips, config.device) if config.plan.lpips else None
         self._measurer = Measurer(self._run, self._classifiers.values(), self._pool, lpips)
-        self._memories: dict[str, ActivationMemory] = {}
-        self._cells: dict[str, tuple[Classifier, Attack, int | BatchSize]] = {}
         self._items: deque[WorkItem] = deque()
         self._numbers: dict[tuple[str, str], int] = {}  # of items that are being attacked, by cell and image
         self._results: list[tuple[int, Outcome | Measurements]] = []
@@ -122,7 +121,7 @@ class Worker:
 
     @property
     def ready(self) -> WorkerReady:
-        """Where the worker is and how much it takes."""
+        """The worker's machine and capacity."""
         batch = self._config.batch_size or MAX_BATCH.get(self._config.device, 1)
         return WorkerReady(socket.gethostname(), batch + max(2, batch // 4))
 
@@ -133,7 +132,7 @@ class Worker:
             self._changed.notify_all()
 
     def poll(self) -> WorkerReport:
-        """Wait until there are results and return them; once there are no more, raise what ended the work."""
+        """Wait for results and return them; after the last one, raise the exception that ended the work."""
         with self._changed:
             self._changed.wait_for(lambda: self._results or self._failure)
             if self._failure and not self._results:
@@ -152,13 +151,13 @@ class Worker:
                 else:
                     self._attack(item.cell)
         except BaseException as error:
-            self._pool.shutdown()  # what is still being saved is delivered
+            self._pool.shutdown()  # images that are being saved are still delivered
             with self._changed:
                 self._failure = error
                 self._changed.notify_all()
 
     def _wait_for_item(self) -> WorkItem:
-        """Return the next item, which stays in its place."""
+        """Return the next item without removing it."""
         start = self._clock()
         with self._changed:
             self._changed.wait_for(lambda: self._items)
@@ -166,16 +165,17 @@ class Worker:
             return self._items[0]
 
     def _attack(self, folder: str) -> None:
-        """Attack photos of a cell until something else is next or nothing is left."""
+        """Attack photos of a cell until another cell or a request is next, or no item is left."""
         cell = self._config.cells[folder]
-        classifier, attack, batch_size = self._load_cell(folder, cell)
+        classifier, attack = self._classifiers[cell.fingerprint], attack_from_settings(cell.method, cell.constants)
+        device = torch.device(self._config.device)
         active = CellAttack(
             self._run,
             folder,
             cell,
             classifier,
             attack,
-            batch_size,
+            self._config.batch_size or BatchSize(attack, classifier, device, self._memory_share),
             self._pool,
             self._save,
             memory_share=self._memory_share,
@@ -195,21 +195,12 @@ class Worker:
     def _is_next(self, folder: str) -> bool:
         return bool(self._items) and self._items[0].photo is not None and self._items[0].cell == folder
 
-    def _load_cell(self, folder: str, cell: Cell) -> tuple[Classifier, Attack, int | BatchSize]:
-        if folder not in self._cells:
-            classifier, attack = self._classifiers[cell.fingerprint], attack_from_settings(cell.method, cell.constants)
-            device = torch.device(self._config.device)
-            memory = self._memories.setdefault(cell.fingerprint, ActivationMemory(classifier, device))
-            batch_size = self._config.batch_size or BatchSize(attack, memory, self._memory_share)
-            self._cells[folder] = classifier, attack, batch_size
-        return self._cells[folder]
-
     def _add_idle(self, seconds: float) -> None:
         with self._changed:
             self._idle += seconds
 
     def _save(self, outcome: Outcome, files: Mapping[StorePath, bytes]) -> None:
-        # Where the driver was killed, another one may be at work by now, and its images must not be replaced.
+        # If the driver was killed, another one may be at work by now; do not overwrite its images.
         self._check_owner(RunError(f"the driver no longer holds {self._config.run}"))
         self._run.save_images(outcome.record, files)
         self._deliver(self._numbers.pop(outcome.record.key), outcome)
@@ -230,11 +221,6 @@ class Worker:
                 self._sleep(2.0**tries)
         if owner != self._config.owner:
             raise complaint
-
-    def _check_classifiers(self) -> None:
-        for cell in self._config.cells.values():
-            if cell.fingerprint not in self._classifiers:
-                raise UsageError(f"{_where()} has other weights or code of {cell.classifier} than the driver")
 
 
 def _where() -> str:
