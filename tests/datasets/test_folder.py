@@ -109,7 +109,7 @@ def test_nothing_asked_nothing_found():
         ("zzz.qqq", r"/zzz.qqq'$"),
         ("notes.txt/a.jpg", r"/notes.txt/a.jpg'$"),
         ("nul\0.jpg", r"cannot open '.*/nul\\x00.jpg'"),
-        ("x" * 300 + ".jpg", r"cannot open '.*too long"),
+        ("x" * 300 + ".jpg", r"^no such file or folder: '.*/x{300}\.jpg'$"),  # no disk holds such a name
         ("*.xyz", r"^no image file matches '.*/album/\*.xyz'$"),
         ("*.txt", r"^no image file matches '.*/album/\*.txt'$"),
         ("empty", r"^no image files in the folder '.*/album/empty'$"),

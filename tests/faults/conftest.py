@@ -157,7 +157,7 @@ class Disturbed:
         attempt = Attempt()
         try:
             with open_run(folder, self._plan, self.experiment.cells) as run:
-                for number, step in enumerate(run_local(RunState(self.experiment, run)), 1):
+                for number, step in enumerate(run_local(RunState(self.experiment, run), batch_size=1), 1):
                     if step.record:
                         attempt.done.append(step.record)
                     if meanwhile:

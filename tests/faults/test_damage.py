@@ -111,7 +111,8 @@ def among(rows, everything):
 
 
 def within(part, everything):
-    return len({line.key for line in part}) == len(part) and all(line in everything for line in part)
+    known = [*everything, *(line.model_copy(update=dict.fromkeys(DISTANCES)) for line in everything)]
+    return len({line.key for line in part}) == len(part) and all(line in known for line in part)
 
 
 def numbers(answers):

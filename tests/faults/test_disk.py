@@ -87,10 +87,11 @@ def test_writes_of_tables_and_page(tmp_path, disturbed, faulty_disk, tally, edge
         return edgefool("run", plan, "--out", out)
 
     assert command()[0] == 0
+    assert command()[0] == 0  # notes which PNGs it has verified; from then on each run writes the same
     tables, page = written(out / "tables"), out / "report/index.html"
     assert len(tables) > 3
     _, disk = faulty_disk(command, out, fails=lambda _: False)
-    for number in sorted({*range(0, disk.asked, 5), *range(disk.asked - 3, disk.asked)}):
+    for number in sorted({*range(0, disk.asked, 4), *range(disk.asked - 3, disk.asked)}):
         (code, _, stderr), disk = faulty_disk(command, out, fails=lambda asked, k=number: asked >= k)
         tally.tries += disk.struck > 0
         told = [line for line in stderr.splitlines() if "error" in line]
@@ -192,7 +193,7 @@ def as_nobody(two_cells, album, disturb):
 CHMODS = {
     "the run folder": (".", 0o555),
     "its records": ("records.jsonl", 0o444),
-    "the folders in it": ("*/**", 0o555),
+    "it and the folders in it": ("**", 0o555),
     "its originals, which cannot even be read": ("originals", 0o000),
     "everything in it": ("**/*", 0o555),
 }
