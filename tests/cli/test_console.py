@@ -90,7 +90,7 @@ def test_names_in_records_are_plain(capsys):
 def test_records_that_are_left_out_are_counted(capsys):
     print_left_out(0)
     print_left_out(3)
-    assert capsys.readouterr().err.startswith("note: 3 records are left out, as their photos are no longer in")
+    assert capsys.readouterr().err.startswith("note: 3 records are left out: their photos are no longer in")
 
 
 # Summaries

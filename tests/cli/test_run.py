@@ -135,7 +135,7 @@ def test_tables_count_what_the_plan_holds_now(finished, copied, read_tables):
     code, _, stderr = finished.repeat(copied, datasets=[pics | {"limit": 4}])
     assert code == 0
     assert "6 cells, 24 images, 0 of them to attack\n" in stderr
-    assert "note: 12 records are left out, as their photos are no longer in the datasets of the plan\n" in stderr
+    assert "note: 12 records are left out: their photos are no longer in the datasets of the plan\n" in stderr
     assert (read_tables(copied / "tables")["misleading"]["images"] == 4).all()
     assert count_records(copied) == 36
 

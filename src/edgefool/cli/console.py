@@ -28,7 +28,8 @@ def print_note(text: str) -> None:
 def print_left_out(count: int) -> None:
     """Print how many records are ignored because their photos are no longer in the plan."""
     if count:
-        print_note(f"{count} records are left out, as their photos are no longer in the datasets of the plan")
+        records, their = ("record is", "its photo is") if count == 1 else ("records are", "their photos are")
+        print_note(f"{count} {records} left out: {their} no longer in the datasets of the plan")
 
 
 def print_records(records: Sequence["Record"], limit: int = 50) -> None:
