@@ -19,17 +19,16 @@ QUICK = {
     "pfgsm": {"max_iterations": 2},
     "deepfool": {"max_iterations": 1, "candidates": 2},
     "sparsefool": {"max_iterations": 1},
-    "cw": {"max_iterations": 1, "binary_search_steps": 1},
     "semanticadv": {"trials": 2},
     "nfgsm": {"max_iterations": 2},
 }
 """Hyper-parameters with which each method takes no time."""
 
 
-def test_the_plan_compares_all_methods_on_all_photos():
+def test_the_plan_compares_all_methods_but_the_slowest_on_all_photos():
     plan = read_plan(DEMO_PLAN)
     assert [method.name for method in plan.methods] == [method.label for method in plan.methods]
-    assert {method.name for method in plan.methods} == set(METHODS)
+    assert {method.name for method in plan.methods} == set(METHODS) - {"cw"}
     assert [classifier.name for classifier in plan.classifiers] == ["caltech101-resnet", "caltech101-alexnet"]
     assert [photo.name for photo in plan.datasets[0].find()] == list(DEMO_PHOTOS)
 
@@ -56,8 +55,8 @@ def test_demo_compares_the_methods_and_writes_a_page(edgefool):
     code, stdout, _ = edgefool("demo", "--three")
     assert code == 0
     assert f"report: {Path.cwd()}/edgefool-demo/report/index.html" in stdout
-    assert all(method in stdout for method in METHODS)
-    for name, rows in {"misleading": 16, "transferability": 16, "detectability": 16 * 8, "quality": 16}.items():
+    assert all(method in stdout for method in QUICK)
+    for name, rows in {"misleading": 14, "transferability": 14, "detectability": 14 * 8, "quality": 14}.items():
         table = pd.read_csv(f"edgefool-demo/tables/{name}.csv")
         assert len(table) == rows
         assert (table["images"] == 3).all()
