@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 FAST := -m "not slow and not faults and not registry"
+# A process for each core, and a thread for each process; Ray's tests stay together.
+PARALLEL := -n logical --maxprocesses 4 --dist loadgroup
 
 .PHONY: demo test test-slow faults cover wheel lowest bench lint pins clean
 
@@ -10,7 +12,7 @@ demo: .venv/installed
 	$(BIN)/edgefool demo
 
 test: .venv/installed-dev lint
-	$(BIN)/python -m pytest $(FAST)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(FAST) $(PARALLEL)
 
 test-slow: .venv/installed-dev
 	$(BIN)/python -m pytest -m slow
@@ -20,7 +22,7 @@ faults: .venv/installed-dev
 
 # Line coverage of src/ by the tests of `make test`; fails below the share in pyproject.toml.
 cover: .venv/installed-dev
-	$(BIN)/python -m pytest $(FAST) --cov --cov-report=term-missing:skip-covered
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(FAST) $(PARALLEL) --cov --cov-report=term-missing:skip-covered
 
 # The wheel with its dependencies in an empty environment.
 wheel: .venv/installed-dev
@@ -33,7 +35,7 @@ lowest: .venv/installed-dev
 	    --output-file .lowest/requirements.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python .lowest/bin/python pip --requirement .lowest/requirements.txt
 	$(BIN)/uv pip install --quiet --python .lowest/bin/python --no-deps --editable .
-	.lowest/bin/python -m pytest $(FAST)
+	OMP_NUM_THREADS=1 .lowest/bin/python -m pytest $(FAST) $(PARALLEL)
 
 bench: .venv/installed-dev
 	$(BIN)/python -m benchmarks --out benchmarks.md

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -244,25 +244,40 @@ class Done(NamedTuple):
     steps: list[Step]
 
 
-@pytest.fixture
-def album(tmp_path: Path, make_photo: Callable[..., Path]) -> Path:
-    """Return a folder with six photos; DeepFool as in `settings` misleads some and not all."""
-    for seed in range(6):
-        make_photo(tmp_path / "album" / f"{seed}.png", seed)
-    return tmp_path / "album"
+@pytest.fixture(scope="session")
+def make_settings(make_photo: Callable[..., Path], classifier_source: str) -> Callable[[Path], dict[str, Any]]:
+    """Return what writes six photos and two classifiers into a folder and returns a plan of two methods for them.
+
+    DeepFool fools the classifiers with some of the photos and not all.
+    """
+
+    def make(folder: Path) -> dict[str, Any]:
+        tiny = folder / "classifier.py"
+        tiny.write_text(classifier_source)
+        for seed in range(6):
+            make_photo(folder / "album" / f"{seed}.png", seed)
+        return {
+            "datasets": [{"kind": "folder", "name": "pics", "path": str(folder / "album")}],
+            "classifiers": [{"name": f"{tiny}:factory", "label": "first"}, {"name": f"{tiny}:other", "label": "other"}],
+            "methods": [{"name": "enhance"}, {"name": "deepfool", "constants": {"max_iterations": 3}}],
+            "size": 32,
+            "squeezers": ["bits4", "median2"],
+            "false_positive_rate": 0.2,
+        }
+
+    return make
 
 
 @pytest.fixture
-def settings(tiny: Path, album: Path) -> dict[str, Any]:
+def settings(tmp_path: Path, make_settings: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     """Return a plan of two classifiers and two methods: four cells of six images."""
-    return {
-        "datasets": [{"kind": "folder", "name": "pics", "path": str(album)}],
-        "classifiers": [{"name": f"{tiny}:factory", "label": "first"}, {"name": f"{tiny}:other", "label": "other"}],
-        "methods": [{"name": "enhance"}, {"name": "deepfool", "constants": {"max_iterations": 3}}],
-        "size": 32,
-        "squeezers": ["bits4", "median2"],
-        "false_positive_rate": 0.2,
-    }
+    return make_settings(tmp_path)
+
+
+@pytest.fixture
+def album(settings: dict[str, Any]) -> Path:
+    """Return the folder with the six photos of the plan."""
+    return Path(settings["datasets"][0]["path"])
 
 
 @pytest.fixture
@@ -272,19 +287,26 @@ def steady(settings: dict[str, Any]) -> dict[str, Any]:
     return {**settings, "methods": [quick, settings["methods"][1]]}
 
 
-@pytest.fixture
-def carry_out(tmp_path: Path) -> Callable[..., Done]:
-    """Return what carries out a plan in a folder of ``tmp_path``, or at an address."""
+@pytest.fixture(scope="session")
+def carry_out_in() -> Callable[..., Done]:
+    """Return what carries out a plan in a folder."""
 
-    def carry_out(
-        settings: dict[str, Any], folder: str | StorePath = "run", retry: bool = False, **options: Any
-    ) -> Done:
+    def carry_out_in(folder: Path | StorePath, settings: dict[str, Any], retry: bool = False, **options: Any) -> Done:
         plan = make_plan(settings)
         experiment = Experiment(plan)
-        place = tmp_path / folder if isinstance(folder, str) else folder
-        with open_run(place, plan.to_toml(), experiment.cells) as run:
+        with open_run(folder, plan.to_toml(), experiment.cells) as run:
             state = RunState(experiment, run, retry=retry)
             return Done(run, state, list(run_local(state, **options)))
+
+    return carry_out_in
+
+
+@pytest.fixture
+def carry_out(tmp_path: Path, carry_out_in: Callable[..., Done]) -> Callable[..., Done]:
+    """Return what carries out a plan in a folder of ``tmp_path``, or at an address."""
+
+    def carry_out(settings: dict[str, Any], folder: str | StorePath = "run", **options: Any) -> Done:
+        return carry_out_in(tmp_path / folder if isinstance(folder, str) else folder, settings, **options)
 
     return carry_out
 
@@ -364,23 +386,22 @@ class Tally:
     wrong: int = 0
 
 
-TALLIES = pytest.StashKey[list[Tally]]()
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults-table", type=Path, metavar="FILE", help="write what faults did as a Markdown table")
 
 
 @pytest.fixture
-def tally(request: pytest.FixtureRequest) -> Tally:
+def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
     """Return the row of the table of faults that the test fills."""
     row = Tally(request.node.nodeid)
-    request.config.stash.setdefault(TALLIES, []).append(row)
-    return row
+    yield row
+    request.node.user_properties.append(("tally", asdict(row)))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    rows = config.stash.get(TALLIES, [])
+    ended = [report for reports in terminalreporter.stats.values() for report in reports if hasattr(report, "when")]
+    properties = [entry for report in ended if report.when == "teardown" for entry in report.user_properties]
+    rows = [Tally(**row) for name, row in properties if name == "tally"]
     if not rows:
         return
     failed = {report.nodeid for kind in ("failed", "error") for report in terminalreporter.stats.get(kind, [])}

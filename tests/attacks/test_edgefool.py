@@ -100,6 +100,7 @@ def test_steps_are_those_of_torchs_adam_on_eq_5():
     state = attack.begin(classifier, images, [5])
     reference = nn.Parameter(identity_parameters(5))
     adam = torch.optim.Adam([reference], lr=1e-3)
+    is_round_off = torch.zeros_like(reference, dtype=torch.bool)
     for _ in range(4):
         attack.step(classifier, state)
         structure = fcnn(reference[None], images)
@@ -111,7 +112,10 @@ def test_steps_are_those_of_torchs_adam_on_eq_5():
         loss.backward()
         nn.utils.clip_grad_norm_([reference], 0.01)
         adam.step()
-    torch.testing.assert_close(state.weights.parameters[0], reference, atol=1e-5, rtol=0)
+        size = reference.grad.abs()
+        is_round_off |= (size > 0) & (size < 1e-5 * size.max())  # Adam makes steps of any size of it
+    assert is_round_off.float().mean() < 1 / 3
+    torch.testing.assert_close(state.weights.parameters[0][~is_round_off], reference[~is_round_off], atol=1e-5, rtol=0)
 
 
 def test_other_images_in_the_batch_change_nothing():

@@ -58,21 +58,31 @@ def visit(browser):
     assert complaints == []
 
 
-@pytest.fixture
-def plan(tmp_path, make_photo, settings):
-    """Return a plan with six photos, one of which has markup for a name, and a file that is not a photo."""
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory, make_photo, make_settings):
+    """Return a plan with twelve photos, one of which has markup for a name, and a file that is not a photo."""
+    settings = make_settings(tmp_path_factory.mktemp("plan"))
+    (dataset,), (first, other) = settings["datasets"], settings["classifiers"]
+    album = Path(dataset["path"])
     for seed in range(5):
-        make_photo(tmp_path / "album" / f"photo {seed} #%.png", seed)
-    make_photo(tmp_path / "album" / HOSTILE, 6)
-    (tmp_path / "album" / "broken <b>.png").write_bytes(b"no photo")
-    first, other = settings["classifiers"]
+        make_photo(album / f"photo {seed} #%.png", seed)
+    make_photo(album / HOSTILE, 6)
+    (album / "broken <b>.png").write_bytes(b"no photo")
     return settings | {"classifiers": [first | {"label": "first <i>"}, other]}
 
 
+@pytest.fixture(scope="module")
+def finished(plan, tmp_path_factory, carry_out_in):
+    """Return the folder of a run of the plan with its page, which all tests share."""
+    run = carry_out_in(tmp_path_factory.mktemp("finished") / "run", plan).run
+    report(run)
+    return Path(str(run.path))
+
+
 @pytest.fixture
-def run(plan, carry_out):
-    """Return a run of the plan."""
-    return carry_out(plan).run
+def run(finished, tmp_path):
+    """Return a copy of the run, which a test may change."""
+    return RunFolder(shutil.copytree(finished, tmp_path / "run"))
 
 
 def report(run: RunFolder, **options) -> Path:
@@ -83,7 +93,7 @@ def report(run: RunFolder, **options) -> Path:
 @pytest.fixture
 def page(run):
     """Return the page of the run."""
-    return report(run)
+    return Path(str(run.path)) / "report" / "index.html"
 
 
 def rewrite(log, lines) -> None:
