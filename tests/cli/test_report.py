@@ -1,6 +1,9 @@
 """`edgefool report`, `edgefool figure` and `edgefool check`."""
 
+import os
 import shutil
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -137,3 +140,18 @@ def test_a_run_of_a_newer_format_is_refused(run, refuse, snapshot):
     for command in (["check", run], ["report", run], ["figure", 5, run]):
         refuse(*command, because="format 99, last written by edgefool 9.0", code=1)
     assert snapshot(run) == before
+
+
+def test_the_page_under_a_users_matplotlibrc(tmp_path, copied, edgefool, snapshot):
+    """By the command line of an environment that Jupyter started."""
+    assert edgefool("report", copied)[0] == 0
+    before = snapshot(copied / "report")
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfont.size: 30\nsavefig.bbox: tight\nfigure.dpi: 20\n")
+    jupyter = {
+        "MATPLOTLIBRC": str(tmp_path / "matplotlibrc"),
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    }
+    command = [sys.executable, "-m", "edgefool", "report", str(copied)]
+    done = subprocess.run(command, env={**os.environ, **jupyter}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert snapshot(copied / "report") == before

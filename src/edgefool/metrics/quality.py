@@ -165,8 +165,9 @@ class Lpips(nn.Module):
         super().__init__()
         if backbone not in LPIPS_BACKBONES:
             raise unknown("LPIPS backbone", backbone, LPIPS_BACKBONES)
-        # Imported here, as it takes over a second; `vision` makes torchvision importable for torchmetrics.
-        import edgefool.classifiers.vision  # noqa: F401, I001
+        # Imported here, as it takes over a second; the first two make torchvision and matplotlib importable for it.
+        import edgefool.classifiers.vision  # noqa: I001
+        import edgefool.plotting  # noqa: F401
         from torchmetrics.functional.image.lpips import _LPIPS
 
         with torch.random.fork_rng(devices=[]):

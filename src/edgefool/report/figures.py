@@ -4,12 +4,9 @@ import io
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from matplotlib import rc_context
-from matplotlib.figure import Figure
 
 from edgefool.errors import UsageError, unknown
+from edgefool.plotting import Figure, default_style
 from edgefool.report.image_figures import comparison_figure, intermediate_figure, perturbation_figure
 from edgefool.report.paper import WORKS, method_title
 from edgefool.report.rates_figure import rates_figure
@@ -28,8 +25,6 @@ FIGURES = {
 
 FORMATS = ("pdf", "png", "svg")
 
-# Reproducible files; PDFs embed TrueType fonts, as publishers require.
-_SAVING: Any = {"svg.hashsalt": "edgefool", "pdf.fonttype": 42}
 _MOST_ROWS = 4  # of Fig. 6
 
 
@@ -99,7 +94,7 @@ def titles(results: Results) -> dict[str, str]:
 def encode_figure(figure: Figure, kind: str) -> bytes:
     """Return the bytes of a figure as ``pdf``, ``png`` or ``svg``; the same figure gives the same bytes."""
     file = io.BytesIO()
-    with rc_context(_SAVING):
+    with default_style():
         dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
         figure.savefig(file, format=kind, dpi=200, metadata=dates.get(kind))
     return file.getvalue()

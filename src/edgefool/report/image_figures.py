@@ -4,18 +4,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from kornia.color import rgb_to_lab
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
 from edgefool.images import read_image
+from edgefool.plotting import Axes, Figure, default_style
 from edgefool.runs import Record, RunFolder
 from edgefool.text import plain
 
 _SCALES = (1, 2, 5, 10, 20, 50, 100)
 
 
+@default_style()
 def intermediate_figure(run: RunFolder, record: Record) -> Figure:
     """Draw the original, structure I_s, details, enhanced details and adversarial image of a photo (Fig. 3).
 
@@ -53,6 +53,7 @@ def intermediate_figure(run: RunFolder, record: Record) -> Figure:
     return figure
 
 
+@default_style()
 def perturbation_figure(run: RunFolder, records: Mapping[str, Record]) -> Figure:
     """Draw the perturbation of a photo by each method (Fig. 4).
 
@@ -88,6 +89,7 @@ def perturbation_figure(run: RunFolder, records: Mapping[str, Record]) -> Figure
     return figure
 
 
+@default_style()
 def comparison_figure(run: RunFolder, rows: Sequence[Mapping[str, Record]]) -> Figure:
     """Draw the adversarial images of all methods beside each original (Fig. 6).
 

@@ -5,11 +5,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
+from edgefool.plotting import Axes, Figure, Line2D, default_style
 from edgefool.text import plain
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito, for colour-blind readers
@@ -47,7 +44,7 @@ def rates_figure(
     misleading, transfer = tables["misleading"], tables["transferability"]
     datasets = misleading["dataset"].unique()
     most = max((_columns(rows) for _, rows in misleading.groupby("dataset")), default=1)
-    with rc_context(_LIGHT_TEXT if dark else {}):
+    with default_style(_LIGHT_TEXT if dark else {}):
         figure = Figure(
             figsize=(min(max(6.4, 1.2 + 0.35 * most), 30), 3.4 * max(len(datasets), 1)), layout="constrained"
         )
