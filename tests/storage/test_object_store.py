@@ -5,6 +5,8 @@ import os
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import fsspec
 import pytest
@@ -176,6 +178,7 @@ def test_no_credentials(bucket, monkeypatch):
 
 
 @pytest.mark.usefixtures("reconnected")
+@pytest.mark.parametrize("scheme", ["s3", "http"])
 @pytest.mark.parametrize(
     "ask",
     [
@@ -188,16 +191,57 @@ def test_no_credentials(bucket, monkeypatch):
         lambda path: path.store.missing([path.key]),
     ],
 )
-def test_no_answer(monkeypatch, ask):
+def test_no_answer(monkeypatch, scheme, ask):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    with pytest.raises(OSError, match="Could not connect to the endpoint URL") as caught:
-        ask(parse_path("s3://bucket/run"))
+    address = {"s3": "s3://bucket/run", "http": "http://127.0.0.1:9/run"}[scheme]
+    if scheme == "http" and ask is StorePath.delete:
+        pytest.skip("fsspec deletes nothing over HTTP")
+    with pytest.raises(OSError, match=r"the server does not answer \(.*[Cc]onnect") as caught:
+        ask(parse_path(address))
     assert caught.value.errno == errno.EIO
-    assert caught.value.filename.startswith("s3://bucket")
+    assert caught.value.filename.startswith(address.removesuffix("/run"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def web():
+    """Return the address of a web server, and the statuses that it answers with in turn."""
+    statuses = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(statuses[0])
+
+        def do_HEAD(self):
+            self.do_GET()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/photos/cat.png", statuses
+        server.shutdown()
+
+
+@pytest.mark.parametrize("ask", [StorePath.read, StorePath.kind, StorePath.stat, StorePath.find])
+@pytest.mark.parametrize("status", [403, 500, 503])
+def test_a_server_that_refuses_is_not_a_missing_file(web, ask, status):
+    address, statuses = web
+    statuses.append(status)
+    with pytest.raises(OSError, match=f"^.Errno {errno.EIO}. {status}, message=") as caught:
+        ask(parse_path(address))
+    assert caught.value.filename == address
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_file_that_a_server_does_not_have_is_missing(web, status):
+    address, statuses = web
+    statuses.append(status)
+    assert parse_path(address).kind() is None
 
 
 @pytest.mark.parametrize(
@@ -208,7 +252,7 @@ def test_no_answer(monkeypatch, ask):
         (NotImplementedError("A header you provided is not implemented"), errno.ENOSYS, "A header you provided"),
         (RuntimeError("two\nlines"), errno.EIO, "two lines"),
         (KeyError("word"), errno.EIO, "Input/output error"),
-        (TimeoutError(), errno.EIO, "Input/output error"),
+        (TimeoutError(), errno.EIO, r"the server does not answer \(TimeoutError\)"),
     ],
 )
 def test_whatever_a_client_raises_is_an_oserror_with_the_address(memory, monkeypatch, error, number, message):

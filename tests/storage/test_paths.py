@@ -21,7 +21,6 @@ from edgefool.storage.paths import is_address
         ("a b://c", "a b:/c"),
         ("://x", ":/x"),
         ("file:///a/b", "/a/b"),
-        ("", "."),
     ],
 )
 def test_what_is_no_address_is_a_path(tmp_path, monkeypatch, text, key):
@@ -61,3 +60,10 @@ def test_what_must_be_local_is(path):
     message = f"^{path} must be a file on the disk of each machine that uses it, not an address$"
     with pytest.raises(UsageError, match=message):
         local_path(path)
+
+
+@pytest.mark.parametrize("text", ["", "file://", "s3://", "memory:///"])
+@pytest.mark.parametrize("parse", [parse_path, local_path])
+def test_an_empty_path_is_not_the_current_folder(parse, text):
+    with pytest.raises(UsageError, match=f"^a path is empty: '{text}'$"):
+        parse(text)

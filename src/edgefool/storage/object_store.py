@@ -110,6 +110,8 @@ class ObjectStore(Store):
         """Return all objects below a key, by one listing."""
         with self._client(key) as client:
             found = client.find(self.url(key), detail=True)
+        if not found:
+            self._info(key)  # fsspec leaves out what it cannot list; this fails if the server does not answer
         below = {PurePosixPath(name.strip("/")): entry for name, entry in found.items()}
         return {
             path.relative_to(key).as_posix(): _stat(entry)
@@ -163,12 +165,12 @@ class ObjectStore(Store):
         try:
             yield connect(self.scheme, os.getpid())
         except Exception as error:  # each client raises its own exceptions
-            number = next((n for kind, n in _ERRNO.items() if isinstance(error, kind)), None)
-            number = number or (error.errno if isinstance(error, OSError) else None) or errno.EIO
-            words = " ".join(str(error.strerror if isinstance(error, OSError) and error.strerror else error).split())
-            raise OSError(number, words if " " in words else os.strerror(number), self.url(key)) from error
+            raise _as_oserror(error, self.url(key)) from error
 
 
+# Names, as the clients' packages need not be installed: of Python, aiohttp and botocore.
+_NO_ANSWER = {"ConnectionError", "TimeoutError", "ClientConnectionError", "HTTPClientError"}
+_GONE = (404, 410)  # HTTP
 _ERRNO = {
     FileNotFoundError: errno.ENOENT,
     NotADirectoryError: errno.ENOENT,
@@ -176,6 +178,29 @@ _ERRNO = {
     FileExistsError: errno.EEXIST,
     NotImplementedError: errno.ENOSYS,
 }
+
+
+def _as_oserror(error: BaseException, url: str) -> OSError:
+    """Return an `OSError` with the address for whatever a client raises."""
+    cause = error.__cause__
+    if (
+        isinstance(error, FileNotFoundError)
+        and cause
+        and (_gives_no_answer(cause) or getattr(cause, "status", 404) not in _GONE)
+    ):
+        error = cause  # fsspec says of every failure over HTTP that the file does not exist
+    words = str(error.strerror if isinstance(error, OSError) and error.strerror else error)
+    if _gives_no_answer(error):
+        number, words = errno.EIO, f"the server does not answer ({words or type(error).__name__})"
+    else:
+        known = next((n for kind, n in _ERRNO.items() if isinstance(error, kind)), None)
+        number = known or (error.errno if isinstance(error, OSError) else None) or errno.EIO
+    words = " ".join(words.split())
+    return OSError(number, words if " " in words else os.strerror(number), url)
+
+
+def _gives_no_answer(error: BaseException) -> bool:
+    return not _NO_ANSWER.isdisjoint(kind.__name__ for kind in type(error).__mro__)
 
 
 def _stat(entry: dict[str, Any]) -> Stat:

@@ -23,14 +23,16 @@ def parse_path(text: str | Path | StorePath) -> StorePath:
     Raises
     ------
     UsageError
-        If no installed package can reach the address.
+        If it is empty, or no installed package can reach the address.
     """
     if isinstance(text, StorePath):
         return text
-    text = str(text).removeprefix("file://")
-    if not is_address(text):
-        return StorePath(LocalStore(), os.path.abspath(text))
-    scheme, _, key = text.partition("://")
+    path = str(text).removeprefix("file://")
+    scheme, _, key = path.partition("://") if is_address(path) else ("", "", path)
+    if not (key.strip("/") if scheme else key):
+        raise UsageError(f"a path is empty: {str(text)!r}")
+    if not scheme:
+        return StorePath(LocalStore(), os.path.abspath(path))
     return StorePath(ObjectStore(scheme.lower()), key.strip("/"))
 
 
