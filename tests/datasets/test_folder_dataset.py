@@ -1,6 +1,7 @@
 """The user's own photos and their labels."""
 
 import csv
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,11 @@ def test_labels_are_put_where_they_belong(album):
         b"\xef\xbb\xbffile,label\nimg2.jpg,3\n",
         'file,label\n"img2.jpg"," 3 "\n\n',
         "file,label\n./img2.jpg,03,more,and,more\nimg10.jpg\n",
+        "\n \nfile,label\n\nimg2.jpg,3\n,\n  \n",
+        "file,label\r\n\r\nimg2.jpg,3\r\n,\r\n",
+        "file,label\rimg2.jpg,3\r",
+        "file,label\r\nimg2.jpg,3\r\n".encode("utf-16"),
+        b"\xfe\xff" + "file,label\nimg2.jpg,3\n".encode("utf-16-be"),
     ],
 )
 def test_kinds_of_csv(album, text):
@@ -102,6 +108,32 @@ def test_any_names(tmp_path_factory, labels):
                 expected[parse_path(album / f"{stem}.png").resolve()] = label
     photos = labelled(album, (album / "labels.csv").read_bytes()).find()
     assert {photo.path: photo.label for photo in photos} == expected
+
+
+@pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
+@pytest.mark.parametrize("in_file", ["NFC", "NFD"])
+def test_names_in_another_normal_form(tmp_path, on_disk, in_file):
+    """A Mac decomposes names, which other systems keep as they are."""
+    name = "éclair/Zoë Å.png"
+    album = (tmp_path / "album").resolve()
+    photo = album / unicodedata.normalize(on_disk, name)
+    photo.parent.mkdir(parents=True)
+    photo.touch()
+    dataset = labelled(album, f"file,label\n{unicodedata.normalize(in_file, name)},3\n")
+    assert [(found.path, found.label) for found in dataset.find()] == [(parse_path(photo), 3)]
+
+
+def test_two_files_whose_names_differ_in_form_are_two(tmp_path):
+    album = (tmp_path / "album").resolve()
+    album.mkdir()
+    (album / "\u00e9.png").touch()
+    if (album / "e\u0301.png").exists():
+        pytest.skip("this file system knows one form only")
+    (album / "e\u0301.png").touch()
+    assert {label for _, label in found(labelled(album, "file,label\n\u00e9.png,3\ne\u0301.png,1\n"))} == {1, 3}
+    (album / "\u00e9.png").unlink()
+    with pytest.raises(UsageError, match="twice"):
+        labelled(album, "file,label\n\u00e9.png,3\ne\u0301.png,1\n").find()
 
 
 # What is refused

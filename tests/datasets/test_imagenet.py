@@ -27,6 +27,8 @@ LAYOUTS = {
     "flat val": lambda stem: f"val/{stem}.jpg",
     "torchvision": lambda stem: f"val/{wnid(stem)}/{stem}.JPEG",
     "classes": lambda stem: f"{wnid(stem)}/{stem}.WEBP",
+    "Hugging Face": lambda stem: f"{stem}_{wnid(stem)}.JPEG",
+    "Hugging Face by class": lambda stem: f"val/{wnid(stem)}/{stem}_{wnid(stem)}.JPEG",
     "images by class": lambda stem: f"images/{wnid(stem)}/{stem}.jpeg",
 }
 
@@ -94,7 +96,7 @@ def test_layouts(tmp_path, layout):
     paths = lay_out(tmp_path, stems, layout)
     for subset in ("paper", "all"):
         photos = ImageNet(path=tmp_path, subset=subset).find(allow_missing=True)
-        assert [(photo.path, photo.name) for photo in photos] == list(zip(paths, stems, strict=True))
+        assert [(photo.path, photo.name) for photo in photos] == [(path, path.stem) for path in paths]
         assert [photo.key for photo in photos] == [LAYOUTS[layout](stem) for stem in stems]
         assert [photo.label for photo in photos] == [imagenet_labels()[stem] for stem in stems]
 
@@ -105,7 +107,7 @@ def test_mixed_layouts_give_the_same_photos(tmp_path_factory, layouts):
     for stem, layout in layouts.items():
         lay_out(folder, [stem], layout)
     photos = ImageNet(path=folder, subset="all").find()
-    assert [(photo.name, photo.label) for photo in photos] == [
+    assert [(photo.name[:23], photo.label) for photo in photos] == [
         (stem, imagenet_labels()[stem]) for stem in sorted(layouts)
     ]
 
@@ -124,6 +126,13 @@ def test_other_names_count_in_folders_of_classes(tmp_path):
     assert [(photo.name, photo.label) for photo in photos] == expected
     with pytest.raises(UsageError, match="none of the 3,000 images"):
         ImageNet(path=tmp_path).find(allow_missing=True)
+
+
+def test_training_images_of_hugging_face(tmp_path):
+    touch(tmp_path, "n01440764_18_n01440764.JPEG", "n01443537/n01443537_2_n01443537.JPEG", "fish 2_n01443537.png")
+    photos = ImageNet(path=tmp_path, subset="all").find()
+    expected = {"n01440764_18_n01440764": 0, "n01443537_2_n01443537": 1, "fish 2_n01443537": 1}
+    assert {photo.name: photo.label for photo in photos} == expected
 
 
 def test_other_folders_are_not_searched(tmp_path):
@@ -206,6 +215,19 @@ def test_two_names_of_one_file(tmp_path):
         ImageNet(path=tmp_path).find(allow_missing=True)
 
 
+@pytest.mark.parametrize("place", ["{}.JPEG", "n01443537/{}.JPEG"])
+@pytest.mark.parametrize("wrong", ["n01440764", "n99999999"])
+def test_name_that_contradicts_the_list_or_its_folder(tmp_path, place, wrong):
+    stem = next(stem for stem in SUBSET if imagenet_labels()[stem] == 1)
+    touch(tmp_path, place.format(f"{stem}_{wrong}"))
+    with pytest.raises(UsageError, match=r"is named after the wrong class; its class is n01443537$"):
+        ImageNet(path=tmp_path).find(allow_missing=True)
+    (tmp_path / place.format(f"{stem}_{wrong}")).unlink()
+    touch(tmp_path, f"n01440764/cat_{wnid(stem)}.png")
+    with pytest.raises(UsageError, match=r"is in the wrong folder; its class is n01443537$"):
+        ImageNet(path=tmp_path, subset="all").find()
+
+
 @pytest.mark.parametrize("subset", ["paper", "all"])
 @pytest.mark.parametrize("folder", ["n01440764", "n99999999"])
 def test_folder_that_contradicts_the_list(tmp_path, subset, folder):
@@ -218,7 +240,14 @@ def test_folder_that_contradicts_the_list(tmp_path, subset, folder):
 
 @pytest.mark.parametrize(
     "name",
-    ["cat.png", "n01440764_10026.JPEG", "ILSVRC2012_val_00050001.JPEG", "n99999999/a.png", "val/line\nbreak.png"],
+    [
+        "cat.png",
+        "cat_n99999999.png",
+        "n01440764_10026.JPEG",
+        "ILSVRC2012_val_00050001.JPEG",
+        "n99999999/a.png",
+        "val/line\nbreak.png",
+    ],
 )
 def test_image_without_a_label(tmp_path, name):
     lay_out(tmp_path, SUBSET[:2], "flat")

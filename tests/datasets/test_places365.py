@@ -44,6 +44,43 @@ def test_lists_are_the_official_ones(shared):
     assert private_classes() == official
 
 
+EASY = [
+    "val/{CLASS}/{}.jpg",
+    "{CLASS}/{}.jpg",
+    "val/{LETTER}/{CLASS}/{}.jpg",
+    "{LETTER}/{CLASS}/{}.jpg",
+    "val/{DASHES}/{}.jpg",
+]
+
+
+@pytest.mark.parametrize("layout", EASY)
+def test_the_easy_format(tmp_path, memory, layout):
+    """A folder per class, perhaps in a folder per letter; the class church/indoor has two levels or a dash."""
+    last_of_class = list({label: stem for stem, label in LABELS.items()}.values())
+    names = [easy(layout, stem) for stem in last_of_class]
+    touch(tmp_path, *names, "val/airfield/Places365_val_00000435.jpg", f"train/beach/{STEMS[0]}.jpg", "a/cat.jpg")
+    for name in names:
+        (memory / name).write(b"")
+    for path in (tmp_path, str(memory)):
+        photos = PrivatePlaces365.model_validate({"path": path}).find(allow_missing=True)
+        assert {photo.key: photo.label for photo in photos} == {
+            name: LABELS[stem] for name, stem in zip(names, last_of_class, strict=True)
+        }
+    if layout.startswith("val/"):
+        assert len(PrivatePlaces365(path=tmp_path / "val").find(allow_missing=True)) == 60
+
+
+def easy(layout, stem):
+    name = private_classes()[LABELS[stem]]
+    return layout.format(stem, CLASS=name, LETTER=name[0], DASHES=name.replace("/", "-"))
+
+
+def test_an_image_in_two_folders_of_the_easy_format(tmp_path):
+    touch(tmp_path, f"val/{STEMS[0]}.jpg", easy(EASY[0], STEMS[0]))
+    with pytest.raises(UsageError, match=f"{STEMS[0]} occurs twice"):
+        PrivatePlaces365(path=tmp_path).find(allow_missing=True)
+
+
 @pytest.mark.parametrize("layout", ["{}.jpg", "val_256/{}.jpg", "val_large/{}.JPG", "val/{}.png", "images/{}.webp"])
 def test_layouts(tmp_path, layout):
     paths = touch(tmp_path, *map(layout.format, STEMS[:5]))

@@ -1,7 +1,7 @@
 """The base class of datasets: settings that find photos and their labels."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
@@ -146,15 +146,21 @@ def _list(folder: StorePath) -> tuple[list[StorePath], list[StorePath]]:
     return shown, inner
 
 
-def match_stems(name: str, files: Iterable[StorePath], stems: Collection[str]) -> dict[str, StorePath]:
-    """Return the files whose names, without suffix, are in ``stems``, by stem.
+def match_stems(
+    name: str,
+    files: Iterable[StorePath],
+    stems: Collection[str],
+    stem_of: Callable[[StorePath], str] = lambda path: path.stem,
+) -> dict[str, StorePath]:
+    """Return the files whose stems, by default their names without suffix, are in ``stems``, by stem.
 
     Raises `UsageError`, which begins with the ``name`` of the dataset, if two files have the same stem.
     """
     found: dict[str, StorePath] = {}
     for path in files:
-        if path.stem in stems and found.setdefault(path.stem, path) != path:
-            raise UsageError(f"{name}: {path.stem} occurs twice: {str(found[path.stem])!r} and {str(path)!r}")
+        stem = stem_of(path)
+        if stem in stems and found.setdefault(stem, path) != path:
+            raise UsageError(f"{name}: {stem} occurs twice: {str(found[stem])!r} and {str(path)!r}")
     return found
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar, Literal, Self
@@ -14,6 +15,7 @@ from edgefool.datasets.photo import KnownNames, Photo
 from edgefool.errors import UsageError
 from edgefool.storage import StorePath
 from edgefool.storage.fields import AnyPath
+from edgefool.text import decode, one_form
 
 
 def _as_several(value: object) -> object:
@@ -29,7 +31,8 @@ class Folder(Dataset):
         Locations of the photos.
     labels : path or None
         CSV file with the columns ``file`` and ``label``; others are ignored. File names are relative to ``path`` if it
-        is a single folder, else to the folder of the CSV file. A label is a number from 0, or empty if unknown, like
+        is a single folder, else to the folder of the CSV file; a name that is on the disk in another Unicode normal
+        form is the same name. A label is a number from 0, or empty if unknown, like
         the labels of photos without a line. Lines for existing files that are not in ``path`` are ignored.
     num_classes : int or None
         Number of classes of the labels; required with ``labels``.
@@ -60,19 +63,32 @@ class Folder(Dataset):
             return photos
         home = self.path[0] if len(self.path) == 1 and self.path[0].kind() == "folder" else self.labels.parent
         listed = _read_labels(self.labels, self.num_classes)
-        files = {(home / file).key: file for file in listed}
-        missing = [repr(files[key]) for key in home.store.missing(files)]
+        paths = _paths(home, listed, photos)
+        missing = [repr(file) for file in listed if file not in paths]
         check_missing(self.name, missing, len(listed), home, allow_missing)
 
         labels: dict[StorePath, int | None] = {}
-        for file, label in listed.items():
-            path = (home / file).resolve()
+        for file, path in paths.items():
             if path in labels:
                 raise UsageError(f"{self.name}: {str(self.labels)!r} names {str(path)!r} twice, once as {file!r}")
-            labels[path] = label
+            labels[path] = listed[file]
         if not any(photo.path in labels for photo in photos):
             raise UsageError(f"{self.name}: none of the photos is listed in {str(self.labels)!r}")
         return [replace(photo, label=labels.get(photo.path)) for photo in photos]
+
+
+def _paths(home: StorePath, names: Iterable[str], photos: Iterable[Photo]) -> dict[str, StorePath]:
+    """Return the paths of those named files in a folder that exist, by name."""
+    paths = {name: home / name for name in names}
+    absent = set(home.store.missing(path.key for path in paths.values()))
+    by_form = {one_form(photo.path.key): photo.path for photo in photos}
+    found = {}
+    for name, path in paths.items():
+        if path.key not in absent:
+            found[name] = path.resolve()
+        elif same := by_form.get(one_form(path.resolve().key)):
+            found[name] = same
+    return found
 
 
 def _read_labels(file: StorePath, num_classes: int) -> dict[str, int | None]:
@@ -81,20 +97,19 @@ def _read_labels(file: StorePath, num_classes: int) -> dict[str, int | None]:
     Raises `UsageError` if the file is invalid; the message names the line.
     """
     try:
-        text = file.read().decode("utf-8-sig")  # spreadsheets write a BOM
-        reader = csv.DictReader(io.StringIO(text), strict=True)
-        rows = [(reader.line_num, row) for row in reader]
+        reader = csv.reader(io.StringIO(decode(file.read()), newline=""), strict=True)
+        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except (OSError, ValueError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise UsageError(f"cannot read {str(file)!r}: {reason}") from error
-    columns = reader.fieldnames or []
+    columns = rows.pop(0)[1] if rows else []
     if not {"file", "label"} <= set(columns):
         raise UsageError(f"{str(file)!r}: its first line must name the columns file and label, not {columns}")
 
     labels: dict[str, int | None] = {}
-    for line, row in rows:
-        where = f"{str(file)!r}, line {line}"
-        name, label = row["file"] or "", (row["label"] or "").strip()
+    for line, cells in rows:
+        where, row = f"{str(file)!r}, line {line}", dict(zip(columns, cells, strict=False))
+        name, label = row.get("file", ""), row.get("label", "").strip()
         path = PurePosixPath(name)
         if path == PurePosixPath() or path.is_absolute() or ".." in path.parts or "\0" in name:
             raise UsageError(f"{where}: {name!r} is not a file in the folder")

@@ -15,21 +15,23 @@ from edgefool.storage import StorePath
 from edgefool.storage.fields import AnyPath
 
 _WNID = re.compile(r"n[0-9]{8}")
+_STEM_WNID = re.compile(r"(.+)_(n[0-9]{8})")  # as Hugging Face names the files
 
 
 class ImageNet(Dataset):
     """Validation images of ImageNet, with classes from their names or folders.
 
     Files are recognised by name, ``ILSVRC2012_val_00000001`` to ``ILSVRC2012_val_00050000`` with any image suffix, in
-    the folder itself, its subfolders ``val`` and ``images``, or one folder per class in any of these.
+    the folder itself, its subfolders ``val`` and ``images``, or one folder per class in any of these. The name may end
+    with the class, as in Hugging Face's archives: ``ILSVRC2012_val_00000293_n01440764``.
 
     Attributes
     ----------
     path : path
         The folder.
     subset : "paper" or "all"
-        The 3 images per class of `paper_subset`; or all images found, including those with other names in class
-        folders.
+        The 3 images per class of `paper_subset`; or all images found, including those with other names that are in a
+        class folder or end with the class (``n01440764_18_n01440764``).
     """
 
     kind: Literal["imagenet"] = "imagenet"
@@ -51,16 +53,17 @@ class ImageNet(Dataset):
         labels, others = self._read_folders()
         if self.subset == "paper":
             stems = paper_subset()
-            found = match_stems(self.name, labels, stems)
+            found = match_stems(self.name, labels, stems, _stem)
             check_missing(self.name, [s for s in stems if s not in found], len(stems), self.path, allow_missing)
             return label_photos(self.name, self.path, {found[s]: labels[found[s]] for s in stems if s in found}, known)
 
-        found = match_stems(self.name, labels, imagenet_labels())
+        found = match_stems(self.name, labels, imagenet_labels(), _stem)
         unlabelled = [path for path, label in others.items() if label is None]
         if unlabelled:
             raise UsageError(
                 f"{self.name}: {len(unlabelled):,} of {len(labels) + len(others):,} images have no label, first"
-                f" {str(unlabelled[0])!r}; name it ILSVRC2012_val_NUMBER or move it to its class folder (n01440764)"
+                f" {str(unlabelled[0])!r}; name it ILSVRC2012_val_NUMBER or NAME_WNID (cat_n02123045), or move it to"
+                " its class folder (n02123045)"
             )
         classes = {found[stem]: labels[found[stem]] for stem in sorted(found)}
         classes |= {path: label for path, label in others.items() if label is not None}
@@ -71,7 +74,7 @@ class ImageNet(Dataset):
         return label_photos(self.name, self.path, classes, known)
 
     def _read_folders(self) -> tuple[dict[StorePath, int], dict[StorePath, int | None]]:
-        """Return the validation images with their labels, and the other images with the labels of their folders."""
+        """Return the validation images with their labels, and the others with the labels of their names or folders."""
         files, folders = list_images(self.path, ("images", "val"))
         for folder in folders:
             if _WNID.fullmatch(folder.name):
@@ -81,16 +84,30 @@ class ImageNet(Dataset):
         labels: dict[StorePath, int] = {}
         others: dict[StorePath, int | None] = {}
         for path in files:
-            wnid, label = path.parent.name, truth.get(path.stem)
+            wnids = [name for name in (_wnid(path), path.parent.name) if _WNID.fullmatch(name)]
+            label = truth.get(_stem(path))
+            known = next((classes[wnid] for wnid in wnids if wnid in classes), None) if label is None else label
+            for wnid in wnids:
+                if known is not None and classes.get(wnid) != known:
+                    what = "in the wrong folder" if wnid == path.parent.name else "named after the wrong class"
+                    raise UsageError(f"{self.name}: {str(path)!r} is {what}; its class is {imagenet_wnids()[known]}")
             if label is None:
-                others[path] = classes.get(wnid)
-                continue
-            if _WNID.fullmatch(wnid) and classes.get(wnid) != label:
-                raise UsageError(
-                    f"{self.name}: {str(path)!r} is in the wrong folder; its class is {imagenet_wnids()[label]}"
-                )
-            labels[path] = label
+                others[path] = known
+            else:
+                labels[path] = label
         return labels, others
+
+
+def _stem(path: StorePath) -> str:
+    """Return the name of a file without suffix and class."""
+    match = _STEM_WNID.fullmatch(path.stem)
+    return match[1] if match else path.stem
+
+
+def _wnid(path: StorePath) -> str:
+    """Return the class at the end of a file's name, empty if there is none."""
+    match = _STEM_WNID.fullmatch(path.stem)
+    return match[2] if match else ""
 
 
 @cache

@@ -10,14 +10,16 @@ from typing import ClassVar, Literal
 
 from edgefool.datasets.dataset import DATA, Dataset, check_missing, label_photos, list_images, match_stems
 from edgefool.datasets.photo import KnownNames, Photo
+from edgefool.storage import StorePath
 from edgefool.storage.fields import AnyPath
 
 
 class PrivatePlaces365(Dataset):
     """50 validation images of Places365 of each of 60 privacy-sensitive classes.
 
-    Files are recognised by name, ``Places365_val_00000013`` with any image suffix, in the folder itself or its
-    subfolders ``val_256``, ``val_large``, ``val`` and ``images``.
+    Files are recognised by name, ``Places365_val_00000013`` with any image suffix, in the folder itself, its subfolders
+    ``val_256``, ``val_large``, ``val`` and ``images``, or the class folders in any of these, as in the easy format:
+    ``airfield`` or ``a/airfield``, ``church/indoor`` or ``church-indoor``.
 
     Attributes
     ----------
@@ -41,7 +43,10 @@ class PrivatePlaces365(Dataset):
 
     def _find_all(self, known: KnownNames, allow_missing: bool) -> list[Photo]:
         labels = _labels()
-        files, _ = list_images(self.path, ("images", "val", "val_256", "val_large"))
+        files, folders = list_images(self.path, ("images", "val", "val_256", "val_large"))
+        for folder in folders:
+            if _spelling(folder.name) in _class_folders():
+                files += _find_images(folder)
         found = match_stems(self.name, files, labels)
         missing = [stem for stem in labels if stem not in found]
         check_missing(self.name, missing, len(labels), self.path, allow_missing)
@@ -58,6 +63,24 @@ def private_classes() -> Mapping[int, str]:
     """
     lines = (DATA / "private_places365_classes.txt").read_text(encoding="ascii").splitlines()
     return {int(number): name for number, name in (line.split("\t") for line in lines)}
+
+
+@cache
+def _class_folders() -> frozenset[str]:
+    """Return the spellings of the folders that hold classes or, by first letters and words, folders of classes."""
+    names = private_classes().values()
+    return frozenset(_spelling(part) for name in names for part in (name, name.partition("/")[0], name[0]))
+
+
+def _spelling(name: str) -> str:
+    """Return the letters and digits of the name of a class, as its words are joined by ``_``, ``-`` or ``/``."""
+    return "".join(character for character in name.lower() if character.isalnum())
+
+
+def _find_images(folder: StorePath) -> list[StorePath]:
+    """Return the image files in a folder and in all its subfolders."""
+    files, folders = list_images(folder, ())
+    return files + [path for inner in folders for path in _find_images(inner)]
 
 
 @cache

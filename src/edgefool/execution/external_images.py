@@ -19,6 +19,7 @@ from edgefool.images import encode_png, read_image, resize_image
 from edgefool.runs import Cell, Record, RunFolder, Size
 from edgefool.runs.records import sha256, source_text
 from edgefool.storage import StorePath
+from edgefool.text import one_form
 
 
 class ExternalImages:
@@ -29,7 +30,7 @@ class ExternalImages:
     clean
         The folder of originals, perhaps with labels.
     adversarial
-        The folder of adversarial images. Names are compared without suffixes, with subfolders.
+        The folder of adversarial images. Names are compared without suffixes, with subfolders, in one Unicode form.
     size
         Side in pixels to which the originals are resized, as for an attack, or ``"native"``.
 
@@ -144,7 +145,7 @@ def _by_name(photos: Sequence[Photo]) -> dict[str, Photo]:
     """Return photos by their keys without suffixes."""
     named: dict[str, Photo] = {}
     for photo in photos:
-        name = PurePosixPath(photo.key).with_suffix("").as_posix()
+        name = one_form(PurePosixPath(photo.key).with_suffix("").as_posix())
         if name in named:
             raise UsageError(f"{named[name].path} and {photo.path} have the same name")
         named[name] = photo
