@@ -137,11 +137,11 @@ class CellAttack:
         with self._explain():
             self._fill()
             finished = self._batch.step()
-        self._saving.extend(self._pool.submit(self._save, image, result) for image, result in finished)
-        outcomes, self._failed = self._failed, []
-        is_last = not self._reading and not len(self._batch)
-        while self._saving and (is_last or self._saving[0].done() or len(self._saving) > _MAX_UNSAVED):
-            outcomes.append(self._saving.popleft().result())
+            self._saving.extend(self._pool.submit(self._save, image, result) for image, result in finished)
+            outcomes, self._failed = self._failed, []
+            is_last = not self._reading and not len(self._batch)
+            while self._saving and (is_last or self._saving[0].done() or len(self._saving) > _MAX_UNSAVED):
+                outcomes.append(self._saving.popleft().result())
         return outcomes
 
     def _fill(self) -> None:
@@ -174,7 +174,7 @@ class CellAttack:
             yield
         except EdgeFoolError:
             raise
-        except Exception as error:  # classifiers may be users' code
+        except (Exception, SystemExit) as error:  # classifiers may be users' code
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise AttackError(f"{self._attack.name} on {self._classifier.name} failed: {reason}") from error
 

@@ -9,7 +9,7 @@ import psutil
 import pytest
 import torch
 
-from edgefool.errors import RunError, UsageError
+from edgefool.errors import AttackError, RunError, UsageError
 from edgefool.execution import RayWorkerPool, RunState, make_ray_pool, run_distributed
 from edgefool.execution.distributed.ray_pool import share_out
 from edgefool.execution.distributed.worker import WorkerConfig
@@ -110,6 +110,20 @@ def test_an_image_that_kills_three_workers_becomes_an_error_record(settings, dis
     assert [name for name, record in records.items() if record.error] == ["deadly"]
     assert records["deadly"].error.startswith("3 workers died of it; the last: ")
     assert sum("died" in line for line in state.warnings) == 3
+
+
+@pytest.mark.parametrize("method", ["nfgsm", "deepfool", "enhance"])
+def test_an_error_of_the_classifier_is_that_of_a_local_run(
+    settings, distribute, carry_out, tiny, make_photo, album, method
+):
+    make_photo(album / "tall.png", 7, height=40)
+    choosy = {"name": f"{tiny}:choosy", "label": "choosy"}
+    plan = {**settings, "classifiers": [choosy], "methods": [{"name": method}], "size": "native"}
+    with pytest.raises(AttackError) as local:
+        carry_out(plan, "local")
+    with pytest.raises(AttackError) as spread:
+        distribute(plan)
+    assert str(spread.value) == str(local.value) == f"{method} on choosy failed: no 40, please"
 
 
 def test_a_folder_that_cannot_be_written_ends_the_run_in_a_line(settings, distribute, tmp_path):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, NamedTuple, Protocol, Self
 
-from edgefool.errors import AttackError, EdgeFoolError, RunError
+from edgefool.errors import EdgeFoolError, RunError
 from edgefool.execution.cell_attack import Outcome, error_record
 from edgefool.execution.distributed.stall_detector import STALL_WINDOW, StallDetector
 from edgefool.execution.distributed.work_queue import MAX_DEATHS, WorkItem, WorkQueue
@@ -72,6 +72,8 @@ def run_distributed(
         If a worker has other classifiers than the driver, or does not see the run folder.
     RunError
         If images or records cannot be written, or workers die before they are ready.
+    AttackError
+        As for `run_local`.
     """
     yield from _Driver(state, pool, clock).run()
 
@@ -175,7 +177,7 @@ class _Driver:
         self, worker: WorkerStatus, error: BaseException
     ) -> list[tuple[WorkItem, Outcome | Measurements]]:
         """Replace a worker; return error records for its poison item."""
-        if isinstance(error, EdgeFoolError) and not isinstance(error, AttackError):
+        if isinstance(error, EdgeFoolError):  # another worker would fail in the same way
             raise error
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         self._state.warnings.append(f"{worker.name} died; its {len(worker.items)} work items are tried again: {reason}")
