@@ -1,5 +1,6 @@
 """Downloads from our own server."""
 
+import errno
 import hashlib
 import io
 import threading
@@ -165,7 +166,7 @@ def test_not_found_on_the_server(server, tmp_path):
 
 def test_no_place_for_the_cache(server, tmp_path):
     (tmp_path / "cache").write_text("a file, not a folder")
-    with pytest.raises(RunError, match="cannot download"):
+    with pytest.raises(RunError, match="cannot write"):
         fetch(server.url(), None, tmp_path / "cache", progress=False)
 
 
@@ -183,3 +184,43 @@ def test_cache_folder_is_the_user_s_choice(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path
     monkeypatch.delenv("EDGEFOOL_CACHE")
     assert cache_folder().name == "edgefool"
+
+
+def test_no_answer_is_reported_as_that(tmp_path):
+    for url in ("http://127.0.0.1:9/file.pth", "http://nowhere.invalid/file.pth"):
+        with pytest.raises(RunError, match=rf"^cannot download {url} \(the server does not answer: "):
+            fetch(url, None, tmp_path / "cache", progress=False)
+
+
+def test_a_user_without_a_home(monkeypatch):
+    """As in a container that runs as a number: the tilde would become a folder here."""
+    monkeypatch.delenv("EDGEFOOL_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
+    with pytest.raises(RunError, match=r"^this user has no home folder for downloads; set EDGEFOOL_CACHE to a folder"):
+        cache_folder()
+
+
+def test_a_home_that_cannot_be_written(monkeypatch, tmp_path):
+    monkeypatch.delenv("EDGEFOOL_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    (tmp_path / "home").write_text("a file, as root may write everywhere")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with pytest.raises(RunError, match=r"^cannot write .*home.* \(Not a directory\); set EDGEFOOL_CACHE to a folder"):
+        cache_folder()
+    with pytest.raises(RunError, match=r"^cannot write .*home.* \(.*\); set EDGEFOOL_CACHE to a folder"):
+        fetch("http://127.0.0.1:9/file.pth", None, tmp_path / "home" / "cache", progress=False)
+
+
+def test_a_cache_that_can_only_be_read_is_used(server, fetched, monkeypatch):
+    path = fetched()
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr("edgefool.classifiers.downloads.FileLock.acquire", refuse)
+    assert fetched() == path
+    with pytest.raises(RunError, match=r"Read-only file system\); set EDGEFOOL_CACHE to a folder"):
+        fetch(server.url("other.pth"), None, path.parent, progress=False)

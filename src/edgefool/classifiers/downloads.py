@@ -8,10 +8,12 @@ does all three.
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from urllib.error import HTTPError
+from ssl import SSLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
@@ -25,12 +27,27 @@ from edgefool.storage import parse_path
 
 _CHUNK = 1 << 16  # bytes
 _TIMEOUT = 30  # seconds without a byte
+_OTHER_CACHE = "set EDGEFOOL_CACHE to a folder that can be written"
 
 
 def cache_folder() -> Path:
-    """Return the folder of downloaded weights: ``EDGEFOOL_CACHE``, else the user's cache."""
+    """Return the folder of downloaded weights: ``EDGEFOOL_CACHE``, else the user's cache; it is made if it is missing.
+
+    Raises
+    ------
+    RunError
+        If there is no such folder and it cannot be made, as for a user without a home.
+    """
     chosen = os.environ.get("EDGEFOOL_CACHE")
-    return Path(chosen) if chosen else user_cache_path("edgefool")
+    try:
+        folder = Path(chosen) if chosen else user_cache_path("edgefool")
+    except RuntimeError:
+        folder = Path("~")
+    if folder.parts[:1] == ("~",):  # of older versions of platformdirs, which would make a folder of that name here
+        raise RunError(f"this user has no home folder for downloads; {_OTHER_CACHE}")
+    with writing_cache(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def fetch(
@@ -67,20 +84,35 @@ def fetch(
     target = folder / Path(urlsplit(url).path).name
     if not target.exists():
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{target}.lock"):
-                if not target.exists():
-                    _download(url, target, progress)
-        except (OSError, HTTPException) as error:
+            with writing_cache(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                with FileLock(f"{target}.lock"):
+                    if not target.exists():
+                        _download(url, target, progress)
+        except (URLError, ConnectionError, TimeoutError, SSLError, HTTPException) as error:
+            reason = str(error)
+            if not isinstance(error, HTTPError | HTTPException):
+                reason = f"the server does not answer: {getattr(error, 'reason', error) or type(error).__name__}"
             raise RunError(
-                f"cannot download {url} ({error}); try again to resume, or put the file at {target.absolute()},"
+                f"cannot download {url} ({reason}); try again to resume, or put the file at {target.absolute()},"
                 " or work offline with the classifier caltech101-resnet"
             ) from error
     try:
         _verify(target, sha256, validate)
     except OSError as error:
-        raise RunError(f"cannot check {target}: {error}") from error
+        raise RunError(f"cannot check {target}: {error}; {_OTHER_CACHE}") from error
     return target
+
+
+@contextmanager
+def writing_cache(folder: Path) -> Iterator[None]:
+    """Turn errors of the disk into a `RunError` that says how to choose another folder; those of the network pass."""
+    try:
+        yield
+    except (URLError, ConnectionError, TimeoutError, SSLError):
+        raise
+    except OSError as error:
+        raise RunError(f"cannot write {folder} ({error.strerror or error}); {_OTHER_CACHE}") from error
 
 
 def _download(url: str, target: Path, progress: bool) -> None:

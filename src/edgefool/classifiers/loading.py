@@ -66,7 +66,7 @@ def load_classifier(
     if weights is not None:
         file = local_path(weights)
     elif info is not None:
-        file = _published_weights(info, Path(cache or cache_folder()), progress)
+        file = _published_weights(info, cache_folder() if cache is None else local_path(cache), progress)
     else:
         raise UsageError(f"{name} needs a file with its weights (weights=)")
     state = read_state_dict(file)

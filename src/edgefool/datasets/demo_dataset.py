@@ -30,9 +30,11 @@ class Demo(Dataset):
     about: ClassVar[str] = "photos for trying things offline"
 
     def _find_all(self, known: KnownNames, allow_missing: bool) -> list[Photo]:
-        from edgefool.classifiers import cache_folder
+        from edgefool.classifiers.downloads import cache_folder, writing_cache
         from edgefool.datasets.demo import DEMO_PHOTOS, write_demo_photos  # these import torch
         from edgefool.datasets.folder import find_photos
 
-        paths = write_demo_photos(cache_folder() / "demo-photos", list(self.names or DEMO_PHOTOS))
+        folder = cache_folder() / "demo-photos"
+        with writing_cache(folder):
+            paths = write_demo_photos(folder, list(self.names or DEMO_PHOTOS))
         return find_photos(paths, known)
