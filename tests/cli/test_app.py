@@ -1,6 +1,8 @@
 """Exit codes, one plain line for every failure, and a quick start."""
 
 import io
+import os
+import shlex
 import subprocess
 import sys
 from importlib.metadata import distribution
@@ -95,3 +97,110 @@ def test_module_runs_the_command_line():
 def test_console_script_is_main():
     (script,) = distribution("edgefool").entry_points.select(name="edgefool")
     assert script.load() is package.cli.main
+
+
+REQUIRED = {
+    "attack": ["cat.png", "--out", "run"],
+    "run": ["plan.toml", "--out", "run"],
+    "evaluate": ["clean", "others", "--classifier", "resnet18"],
+    "demo": [],
+    "report": ["run"],
+    "figure": ["5", "run"],
+    "check": ["run"],
+}
+EMPTY = [
+    *((command, [*some[:k], "", *some[k + 1 :]]) for command, some in REQUIRED.items() for k in range(len(some))),
+    *(
+        (command, [*REQUIRED[command], option, ""])
+        for command, options in {
+            "attack": [
+                "--method",
+                "--classifier",
+                "--weights",
+                "--classes",
+                "--size",
+                "--set",
+                "--device",
+                "--executor",
+            ],
+            "run": ["--device", "--executor"],
+            "evaluate": ["--weights", "--labels", "--lpips", "--out", "--size", "--device"],
+            "demo": ["--out"],
+            "figure": ["--out", "--image", "--dataset", "--method", "--classifier"],
+        }.items()
+        for option in options
+    ),
+    ("attack", ["cat.png", "", "--out", "run"]),
+    ("attack", ["cat.png", "--out="]),
+    ("evaluate", [*REQUIRED["evaluate"], "--classifier", ""]),
+    ("list", [""]),
+]
+
+
+@pytest.mark.parametrize(("command", "arguments"), EMPTY)
+def test_an_empty_argument_is_an_error(tmp_path, monkeypatch, refuse, command, arguments):
+    """As a path it would be the current folder."""
+    monkeypatch.chdir(tmp_path)
+    refuse(command, *arguments, because="")
+    assert not list(tmp_path.iterdir())
+
+
+COMMANDS = [["list"], ["list", "methods"], ["--help"], ["attack", "--help"], ["--version"]]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("both", [False, True])
+def test_an_output_that_is_closed_early(command, both):
+    """As by `edgefool list | head -0`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    line = [sys.executable, "-m", "edgefool", *command]
+    done = subprocess.run(line, stdout=writer, stderr=writer if both else subprocess.PIPE, check=False)
+    os.close(writer)
+    assert done.returncode == 141
+    assert not done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(("end", "code"), [(">&-", 0), ("<&- >&- 2>&-", 0), (">/dev/full", 1)])
+def test_an_output_that_is_closed_or_full(command, end, code):
+    line = shlex.join([sys.executable, "-m", "edgefool", *command])
+    done = subprocess.run(["sh", "-c", f"{line} {end}"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr in ("", "error: [Errno 28] No space left on device\n")
+
+
+def test_a_run_whose_output_is_closed_early_is_kept(tmp_path, make_photo, tiny):
+    reader, writer = os.pipe()
+    os.close(reader)
+    options = ["--out", tmp_path / "run", "--classifier", f"{tiny}:factory", "--method", "nfgsm", "--size", 32]
+    command = [sys.executable, "-m", "edgefool", "attack", make_photo(tmp_path / "cat.png"), *options]
+    done = subprocess.run(
+        [str(part) for part in command], stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    assert done.returncode == 141
+    assert "Traceback" not in done.stderr
+    assert len((tmp_path / "run/records.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_user_without_a_home(tmp_path):
+    """As in a container that runs as a number."""
+    code = """
+import pwd
+pwd.getpwuid = lambda number: {}[number]
+from edgefool.cli import main
+main(["demo"])
+"""
+    hidden = {
+        name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME", "EDGEFOOL_CACHE")
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=hidden, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        "error: this user has no home folder for downloads; set EDGEFOOL_CACHE"
+    )
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())

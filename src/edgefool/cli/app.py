@@ -1,12 +1,14 @@
 """Commands, errors and exit codes. Commands import heavy modules only when they run."""
 
 import io
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
+from typer.core import TyperCommand
 
 from edgefool.cli.console import err, out
 from edgefool.cli.evaluate import evaluate
@@ -24,18 +26,45 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (attack, run, evaluate, demo, report, figure, check):
-    app.command()(command)
-app.command("list")(show)
 
+
+class _Command(TyperCommand):
+    """A command that refuses empty arguments: as a path they would mean the current folder."""
+
+    def invoke(self, ctx: Any) -> Any:
+        for parameter in self.params:
+            value = ctx.params.get(parameter.name or "")
+            if "" in (value if isinstance(value, list | tuple) else [value]):
+                raise UsageError(f"{parameter.opts[0]} is empty")
+        return super().invoke(ctx)
+
+
+for command in (attack, run, evaluate, demo, report, figure, check):
+    app.command(cls=_Command)(command)
+app.command("list", cls=_Command)(show)
+
+_OUTPUT_CLOSED = 128 + 13  # as a shell reports SIGPIPE
 _ClickError = cast(type[Exception], typer.BadParameter.__mro__[2])  # newer versions of typer bundle their own click
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 success, 1 failure, 2 wrong usage, 130 interrupted."""
+    """Run the command line and exit: 0 success, 1 failure, 2 wrong usage, 130 interrupted, 141 output closed early."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed; the next file to be opened must not take its number
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # for terminals that cannot show a τ
-    sys.exit(_run(arguments))
+    try:
+        code = _run(arguments)
+    except (SystemExit, BrokenPipeError):  # rich and typer exit with 1 when the reader of a pipe is gone
+        code = _OUTPUT_CLOSED
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:  # what is left goes nowhere, or Python would complain at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            code = _OUTPUT_CLOSED if isinstance(error, BrokenPipeError) else code or 1
+    sys.exit(code)
 
 
 def _run(arguments: Sequence[str] | None) -> int:

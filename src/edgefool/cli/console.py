@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from edgefool.runs import Record
 
-# A table in a file or pipe need not fit the width of a terminal.
-out = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
+# A closed stdout is None. A table in a file or pipe need not fit the width of a terminal.
+out = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout and sys.stdout.isatty() else 200)
 err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 

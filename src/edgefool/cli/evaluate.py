@@ -1,14 +1,13 @@
 """`edgefool evaluate`."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
 from edgefool.cli.console import err, print_note
-from edgefool.cli.options import DeviceName, parse_device, parse_size
+from edgefool.cli.options import CLASSIFIER_FORMS, DeviceName, parse_classifier, parse_device, parse_size
 from edgefool.cli.report import show_results
 from edgefool.errors import UsageError
 from edgefool.storage import local_path, parse_path
@@ -18,10 +17,12 @@ from edgefool.text import plain
 def evaluate(
     clean: Annotated[str, typer.Argument(help="Folder of the original images.")],
     adversarial: Annotated[str, typer.Argument(help="Folder of adversarial images with the same names.")],
-    classifier: Annotated[list[str], typer.Option(help="As for `attack`; can be repeated.")],
+    classifier: Annotated[
+        list[str], typer.Option(metavar="NAME", help=f"{CLASSIFIER_FORMS} Repeat it for each classifier.")
+    ],
     weights: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATH", help="Checkpoints, one for each --classifier, in the same order."),
+        typer.Option(metavar="PATH", help="Checkpoints, if not by @CHECKPOINT: one for each --classifier, in order."),
     ] = None,
     size: Annotated[str, typer.Option(help="Side in pixels to which originals are resized, or `native`.")] = "native",
     labels: Annotated[
@@ -41,18 +42,21 @@ def evaluate(
 
     from edgefool.datasets import Folder
     from edgefool.execution import ExternalImages
-    from edgefool.experiments import ClassifierEntry, LpipsEntry
+    from edgefool.experiments import LpipsEntry, make_classifier_entry
     from edgefool.experiments.experiment import load_classifiers, load_lpips, unfit_labels
     from edgefool.metrics import PAPER_SQUEEZERS
     from edgefool.report import make_results
     from edgefool.runs import RunFolder
 
     side, place = parse_size(size), parse_device(device)
-    files: Sequence[Path | None] = [local_path(file) for file in weights or ()] or [None] * len(classifier)
+    files: Sequence[str | None] = weights or [None] * len(classifier)
     if len(files) != len(classifier):
         raise UsageError(f"{len(files)} --weights for {len(classifier)} --classifier: give one for each, or none")
     if (labels is None) != (num_classes is None):
         raise UsageError("--labels and --num-classes go together")
+    entries = [
+        make_classifier_entry(parse_classifier(name, file)) for name, file in zip(classifier, files, strict=True)
+    ]
     dataset = Folder(
         name="originals",
         path=(parse_path(clean),),
@@ -60,7 +64,6 @@ def evaluate(
         num_classes=num_classes,
     )
     images = ExternalImages(dataset, parse_path(adversarial), side)
-    entries = [ClassifierEntry(name=name, weights=file) for name, file in zip(classifier, files, strict=True)]
     classifiers = load_classifiers(dataset.name, entries, place)
     distance = load_lpips(LpipsEntry(backbone="squeeze", weights=local_path(lpips)), place) if lpips else None
     for line in unfit_labels(dataset, classifiers):

@@ -13,6 +13,12 @@ from edgefool.errors import UsageError
 if TYPE_CHECKING:
     from edgefool.execution import RunState, Step
 
+_CLASSIFIER = re.compile(r"(?:([^=@:/\\]*)=)?(.*\.py:\w+|[^@]*)(?:@(.*))?", re.DOTALL)
+CLASSIFIER_FORMS = (
+    "[LABEL=]NAME[@CHECKPOINT]: a label for tables; a name of `edgefool list classifiers`, torchvision:NAME,"
+    " timm:NAME or path/to/file.py:factory; your own weights, safetensors or torch."
+)
+
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run.")]
 OutFolder = Annotated[
     str, typer.Option("--out", metavar="PATH", help="Folder of the run. Repeat the command to resume it.")
@@ -46,6 +52,25 @@ def parse_size(text: str) -> int | Literal["native"]:
     if not text.isdecimal() or not MIN_SIDE <= int(text) <= MAX_SIDE:
         raise UsageError(f"--size {text}: must be native or a number of pixels from {MIN_SIDE} to {MAX_SIDE}")
     return int(text)
+
+
+def parse_classifier(text: str, checkpoint: str | None = None) -> dict[str, str | None]:
+    r"""Return the label, name and checkpoint in ``[LABEL=]NAME[@CHECKPOINT]``, as keys of a plan.
+
+    A label holds none of ``= @ : / \``, and a name other than ``file.py:factory`` no ``@``, so a checkpoint may hold
+    all of them. If the whole text is the factory of a file that exists, it is that one. ``checkpoint`` is the value of
+    `--weights`.
+    """
+    path, _, _ = text.rpartition(":")
+    if path.endswith(".py") and os.path.isfile(path):
+        return {"label": None, "name": text, "weights": checkpoint}
+    label, name, weights = _CLASSIFIER.fullmatch(text).groups()  # type: ignore[union-attr]  # it matches every text
+    if weights is not None and checkpoint is not None:
+        raise UsageError(f"--classifier {text} has a checkpoint; leave out --weights")
+    if not name or weights == "":
+        raise UsageError(f"--classifier {text}: must be [LABEL=]NAME[@CHECKPOINT]")
+    weights = checkpoint if weights is None else os.path.expanduser(weights)
+    return {"label": label, "name": os.path.expanduser(name), "weights": weights}
 
 
 def parse_constants(texts: list[str]) -> dict[str, str]:
@@ -103,7 +128,7 @@ def parse_executor(
     executor: str | None, workers: int | None, cores: int | None, device: str, batch_size: int | None
 ) -> Executor:
     """Return the executor for `--executor`, `--workers`, `--cores`, `--device` and `--batch-size`, if available."""
-    name = executor or ("ray" if workers or cores else "local")
+    name = executor if executor is not None else "ray" if workers or cores else "local"
     if name == "local":
         if workers or cores:
             raise UsageError("--workers and --cores need --executor ray")

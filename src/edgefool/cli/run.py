@@ -31,13 +31,8 @@ def attack(
     images: Annotated[list[str], typer.Argument(help="Photos: files, folders or quoted patterns; also s3://...")],
     out_folder: options.OutFolder,
     method: Annotated[str, typer.Option(help="See `edgefool list methods`.")] = "edgefool",
-    classifier: Annotated[
-        str,
-        typer.Option(help="See `edgefool list classifiers`; or torchvision:NAME, timm:NAME, path/to/file.py:factory."),
-    ] = "resnet50",
-    weights: Annotated[
-        str | None, typer.Option(metavar="PATH", help="Your own checkpoint: safetensors or torch.")
-    ] = None,
+    classifier: Annotated[str, typer.Option(metavar="NAME", help=options.CLASSIFIER_FORMS)] = "resnet50",
+    weights: Annotated[str | None, typer.Option(metavar="PATH", help="The same as @CHECKPOINT.")] = None,
     classes: Annotated[str | None, typer.Option(metavar="PATH", help="Your own class names, one per line.")] = None,
     size: Annotated[str, typer.Option(help="Side in pixels to which photos are resized, or `native`.")] = "224",
     constants: Annotated[
@@ -61,7 +56,7 @@ def attack(
     chosen, folder = options.parse_executor(executor, workers, cores, device, batch_size), parse_path(out_folder)
     settings = {
         "datasets": [{"kind": "folder", "name": "photos", "path": images}],
-        "classifiers": [{"name": classifier, "weights": weights, "classes": classes}],
+        "classifiers": [{**options.parse_classifier(classifier, weights), "classes": classes}],
         "methods": [{"name": attacker.name, "constants": asdict(attacker)}],
         "size": side,
         "seed": seed,

@@ -6,7 +6,7 @@ import tomllib
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -19,6 +19,8 @@ from edgefool.runs.cell import Constants, Size
 from edgefool.storage import StorePath, local_path, parse_path
 from edgefool.storage.fields import LocalPath
 from edgefool.storage.paths import is_address
+
+E = TypeVar("E", bound=BaseModel)
 
 _CHECK = b"# check: "
 _PATHS = ("path", "weights", "classes", "labels")  # keys whose values are files or folders
@@ -186,8 +188,17 @@ def reread_plan(path: StorePath) -> Plan:
 
 def make_plan(settings: Mapping[str, object], source: str = "the plan") -> Plan:
     """Return the plan with these settings; raise `UsageError`, which begins with ``source``, if they are invalid."""
+    return _validate(Plan, settings, source)
+
+
+def make_classifier_entry(settings: Mapping[str, object]) -> ClassifierEntry:
+    """Return the entry with these settings; raise `UsageError`, which begins with its name, if they are invalid."""
+    return _validate(ClassifierEntry, settings, f"the classifier {settings.get('name')}")
+
+
+def _validate(model: type[E], settings: Mapping[str, object], source: str) -> E:
     try:
-        return Plan.model_validate(settings)
+        return model.model_validate(settings)
     except ValidationError as error:
         raise UsageError(f"{source}: {_describe(error)}") from error
 
@@ -225,6 +236,8 @@ def _resolve(settings: Any, folder: Path, key: str = "") -> Any:
 
 def _absolute(text: str, folder: Path) -> str:
     expanded = os.path.expanduser(os.path.expandvars(text))
+    if not expanded:
+        raise UsageError(f"a path is empty: {text!r}")
     if left := re.search(r"\$\{?\w+\}?", expanded):
         raise UsageError(f"{text!r}: {left.group()} is not set in the environment")
     return expanded if is_address(expanded) else os.path.normpath(folder / expanded)
