@@ -136,6 +136,16 @@ def test_an_attack_that_fails_names_itself(photos, attack_photos, monkeypatch):
         attack_photos(photos)
 
 
+@pytest.mark.parametrize("error", [RuntimeError("no memory\nand more"), SystemExit("no memory")])
+def test_a_classifier_that_fails_in_the_judge_is_named(photos, attack_photos, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("edgefool.execution.cell_attack.judge", fail)
+    with pytest.raises(AttackError, match=r"^edgefool on classifier-factory failed: no memory$"):
+        attack_photos(photos)
+
+
 # Bad photos
 
 

@@ -47,6 +47,13 @@ def measure(tmp_path, tiny):
 # Pairs
 
 
+def test_pairs_have_the_same_name_in_another_normal_form(tmp_path, make_photo):
+    """As one of the folders comes from a Mac."""
+    make_photo(tmp_path / "clean/Zo\u00eb.png")
+    make_photo(tmp_path / "other/Zoe\u0308.png")
+    assert len(external(tmp_path / "clean", tmp_path / "other").pairs) == 1
+
+
 def test_pairs_have_the_same_name_whatever_their_kind(tmp_path, make_photo):
     """Subfolders count, suffixes do not; names in the run are those of the originals."""
     clean = [make_photo(tmp_path / "clean" / name) for name in ("cat.png", "a/cat.png", "dog.jpg", "lone.png")]

@@ -72,6 +72,24 @@ def test_paths_count_from_the_plan(read, tmp_path, monkeypatch):
     assert plan.lpips.weights == tmp_path / "lpips.pth"
 
 
+@pytest.mark.parametrize("key", ["path", "labels", "weights", "classes"])
+def test_an_empty_path_is_not_the_folder_of_the_plan(tmp_path, monkeypatch, key):
+    entry = {"path": "photos", "labels": "labels.csv", "weights": "a.pth", "classes": "a.txt"} | {key: "$EMPTY"}
+    monkeypatch.setenv("EMPTY", "")
+    (tmp_path / "plan.toml").write_text(
+        f"""
+        datasets = [{{kind = "folder", path = "{entry["path"]}", labels = "{entry["labels"]}", num_classes = 2}}]
+        classifiers = [{{name = "resnet18", weights = "{entry["weights"]}", classes = "{entry["classes"]}"}}]
+        methods = [{{name = "enhance"}}]
+        """
+    )
+    with pytest.raises(UsageError, match=r"plan.toml: a path is empty: '\$EMPTY'$"):
+        read_plan(tmp_path / "plan.toml")
+    settings = {"kind": "folder", "path": [""]} if key == "path" else {"kind": "folder", "path": ["x"], "labels": ""}
+    with pytest.raises(UsageError, match="a path is empty: ''"):
+        make_plan({"datasets": [settings], "classifiers": [{"name": "resnet18"}], "methods": [{"name": "enhance"}]})
+
+
 @pytest.mark.parametrize("name", ["$NOWHERE/photos", "${NOWHERE}", "a\\n$NOWHERE"])
 def test_variable_that_is_not_set(read, tmp_path, monkeypatch, name):
     monkeypatch.delenv("NOWHERE", raising=False)
