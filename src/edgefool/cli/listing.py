@@ -27,7 +27,9 @@ def _show_classifiers() -> None:
         table.add_row(entry.name, entry.dataset, str(entry.num_classes), source, f"{entry.about} ({entry.licence})")
     table.columns[0].no_wrap = True
     out.print(table)
-    out.print("\nYour own: torchvision:NAME or timm:NAME with --weights FILE, or path/to/file.py:factory")
+    out.print(
+        "\nYour own: torchvision:NAME@CHECKPOINT, timm:NAME@CHECKPOINT, NAME@CHECKPOINT or path/to/file.py:factory"
+    )
 
 
 def _show_datasets() -> None:

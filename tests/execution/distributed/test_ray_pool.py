@@ -112,18 +112,31 @@ def test_an_image_that_kills_three_workers_becomes_an_error_record(settings, dis
     assert sum("died" in line for line in state.warnings) == 3
 
 
-@pytest.mark.parametrize("method", ["nfgsm", "deepfool", "enhance"])
-def test_an_error_of_the_classifier_is_that_of_a_local_run(
-    settings, distribute, carry_out, tiny, make_photo, album, method
-):
+GRADIENTLESS = """
+
+class Gradientless(Choosy):
+    def forward(self, images):
+        return super().forward(images) if images.requires_grad else self.net(images)
+
+
+def gradientless():
+    return Gradientless()
+"""
+
+
+def test_an_error_of_the_classifier_is_that_of_a_local_run(settings, distribute, carry_out, tiny, make_photo, album):
+    """In the attack it ends the run, before it is the photo's error."""
     make_photo(album / "tall.png", 7, height=40)
-    choosy = {"name": f"{tiny}:choosy", "label": "choosy"}
-    plan = {**settings, "classifiers": [choosy], "methods": [{"name": method}], "size": "native"}
-    with pytest.raises(AttackError) as local:
-        carry_out(plan, "local")
-    with pytest.raises(AttackError) as spread:
-        distribute(plan)
-    assert str(spread.value) == str(local.value) == f"{method} on choosy failed: no 40, please"
+    tiny.write_text(tiny.read_text() + GRADIENTLESS)
+    plan = {**settings, "methods": [{"name": "nfgsm"}], "size": "native"}
+    failing = {**plan, "classifiers": [{"name": f"{tiny}:gradientless", "label": "net"}]}
+    for carry in (carry_out, distribute):
+        with pytest.raises(AttackError, match=r"^nfgsm on net failed: no 40, please$"):
+            carry(failing, carry.__name__)
+    choosy = {**plan, "classifiers": [{"name": f"{tiny}:choosy", "label": "net"}]}
+    local, spread = (carry(choosy, f"{carry.__name__}-choosy")[0].records() for carry in (carry_out, distribute))
+    assert {record.image: record.error for record in spread} == {record.image: record.error for record in local}
+    assert sum(record.error is not None for record in local) == 1
 
 
 def test_a_folder_that_cannot_be_written_ends_the_run_in_a_line(settings, distribute, tmp_path):
