@@ -18,13 +18,14 @@ from edgefool.attacks import PFGSM
 )
 def test_targets_are_past_the_cumulative_probability(probabilities, sigma, allowed):
     attack = PFGSM(sigma=sigma)
-    drawn = {attack.draw_target(torch.tensor(probabilities), seed) for seed in range(200)}
+    own = probabilities.index(max(probabilities))
+    drawn = {attack.draw_target(torch.tensor(probabilities), own, seed) for seed in range(200)}
     assert drawn == allowed
 
 
 def test_targets_are_uniform():
     probabilities = torch.tensor([0.5, 0.3, 0.1, 0.06, 0.04])
-    drawn = torch.tensor([PFGSM(sigma=0.85).draw_target(probabilities, seed) for seed in range(3000)])
+    drawn = torch.tensor([PFGSM(sigma=0.85).draw_target(probabilities, 0, seed) for seed in range(3000)])
     counts = drawn.bincount()[2:].double()
     assert counts.min() > 900  # 1,000 each, standard deviation 26
 
@@ -32,7 +33,12 @@ def test_targets_are_uniform():
 def test_the_released_set_is_every_other_class():
     probabilities = torch.tensor([0.5, 0.3, 0.1, 0.06, 0.04])
     attack = PFGSM(sigma=0.85, released_set=True)
-    assert {attack.draw_target(probabilities, seed) for seed in range(200)} == {1, 2, 3, 4}
+    assert {attack.draw_target(probabilities, 0, seed) for seed in range(200)} == {1, 2, 3, 4}
+
+
+def test_the_target_is_another_class_where_probabilities_tie():
+    attack = PFGSM(sigma=0.85, released_set=True)
+    assert {attack.draw_target(torch.full((3,), 1 / 3), 1, seed) for seed in range(50)} == {0, 2}
 
 
 def test_on_a_linear_classifier_it_ends_when_the_target_is_certain(linear, greys):

@@ -150,3 +150,24 @@ def test_refuses_what_is_not_images(images):
 def test_torchvision_is_usable():
     net = torchvision.models.squeezenet1_1(num_classes=3).eval()
     assert net(torch.zeros(1, 3, 64, 64)).shape == (1, 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_logits_are_float32_or_better(dtype):
+    class Coarse(nn.Module):
+        def forward(self, images):
+            return images.mean((2, 3)).to(dtype)
+
+    assert make(Coarse(), classes="abc")(torch.rand(2, 3, 16, 16)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("of_images", [torch.float32, torch.float64])
+@pytest.mark.parametrize("of_network", [torch.float32, torch.float64])
+def test_double_networks_and_double_images(of_images, of_network):
+    images = torch.rand(2, 3, 16, 16)
+    for classifier in (make(small_net().to(of_network)), make().to(of_network)):
+        seen = images.to(of_images).requires_grad_()
+        logits = classifier(seen)
+        assert logits.dtype == of_network
+        torch.testing.assert_close(logits.float(), make()(images), atol=1e-5, rtol=1e-5)
+        assert torch.autograd.grad(logits.sum(), seen)[0].dtype == of_images

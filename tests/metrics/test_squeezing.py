@@ -153,6 +153,37 @@ def test_scores_do_not_depend_on_the_batch():
     torch.testing.assert_close(together, alone)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_scores_of_logits_in_half_precision_are_float32(dtype):
+    class Coarse(Counting):
+        def forward(self, images):
+            return super().forward(images).to(dtype)
+
+    logits, scores = squeezing_scores(Coarse(), draw(4, 3, 6, 6), ["bits1"])
+    assert (logits.dtype, scores.dtype) == (torch.float32, torch.float32)
+    expected = [
+        Coarse()(images).float().softmax(1) for images in (draw(4, 3, 6, 6), bit_depth_reduction(draw(4, 3, 6, 6), 1))
+    ]
+    torch.testing.assert_close(scores[:, 0], (expected[0] - expected[1]).abs().sum(1))
+
+
+def test_a_network_in_train_mode_that_works_in_place_stays_as_it_was():
+    class InPlace(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm2d(3)
+
+        def forward(self, images):
+            return self.norm(images.sub_(0.5)).mean((2, 3))
+
+    net, images = InPlace(), draw(4, 3, 6, 6)
+    _, scores = squeezing_scores(net, images, ["bits1", "bits1"])
+    assert torch.equal(images, draw(4, 3, 6, 6))
+    assert torch.equal(scores[:, 0], scores[:, 1])
+    assert net.norm.training
+    assert net.norm.num_batches_tracked == 0
+
+
 def test_the_largest_score_is_2():
     classifier = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
     classifier[1].weight.data = torch.stack([torch.full((48,), 1e3), torch.full((48,), -1e3)])

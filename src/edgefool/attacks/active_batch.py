@@ -7,9 +7,11 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from edgefool.attacks.functional import class_changed
 from edgefool.attacks.result import AttackResult
 from edgefool.attacks.state import State
 from edgefool.attacks.tensor_struct import TensorStruct
+from edgefool.classifiers import SafeClassifier
 from edgefool.errors import UsageError
 from edgefool.images import check_images, round_to_8_bits
 
@@ -46,7 +48,7 @@ class ActiveBatch(Generic[S]):
     Parameters
     ----------
     attack, classifier
-        The attack, and the classifier that it attacks.
+        The attack, and the classifier that it attacks, any module from images to logits; see `SafeClassifier`.
     batch_size : int or callable
         Maximum number of images, or a function that returns it for a shape (3, H, W).
 
@@ -71,7 +73,7 @@ class ActiveBatch(Generic[S]):
     ):
         if isinstance(batch_size, int) and batch_size < 1:
             raise UsageError(f"batch_size must be at least 1, not {batch_size}")
-        self._attack, self._classifier, self._batch_size = attack, classifier, batch_size
+        self._attack, self._classifier, self._batch_size = attack, SafeClassifier(classifier), batch_size
         self._state: S | None = None  # None without images
         self._ids: list[Any] = []
 
@@ -100,11 +102,12 @@ class ActiveBatch(Generic[S]):
         if len(shapes) > 1 or len(samples) > self.room(next(iter(shapes))):
             sizes = ", ".join(str(tuple(shape)) for shape in shapes)
             raise UsageError(f"the batch of {len(self)} images has no room for {len(samples)} more of shape {sizes}")
-        images = torch.stack([sample.image for sample in samples])
-        check_images(images)
-        state = self._attack.begin(self._classifier, images, [sample.seed for sample in samples])
-        state.seconds += (time.perf_counter() - start) / len(samples)
-        self._state = state if self._state is None else TensorStruct.join([self._state, state])
+        with self._classifier.in_use(samples[0].image.device.type):
+            images = torch.stack([sample.image for sample in samples]).detach()
+            check_images(images)
+            state = self._attack.begin(self._classifier, images, [sample.seed for sample in samples])
+            state.seconds += (time.perf_counter() - start) / len(samples)
+            self._state = state if self._state is None else TensorStruct.join([self._state, state])
         self._ids += [sample.id for sample in samples]
 
     def step(self) -> list[tuple[Any, AttackResult]]:
@@ -117,17 +120,18 @@ class ActiveBatch(Generic[S]):
         """
         if (state := self._state) is None:
             return []
-        start = time.perf_counter()
-        self._attack.step(self._classifier, state)
-        state.seconds += (time.perf_counter() - start) / len(state)
-        finished = state.finished
-        if not finished.any():
-            return []
-        results = self._judge(state if finished.all() else state.select(finished))
-        ids = [self._ids[row] for row in finished.nonzero()[:, 0].tolist()]
-        self._ids = [self._ids[row] for row in (~finished).nonzero()[:, 0].tolist()]
-        self._state = state.select(~finished) if self._ids else None
-        return [(name, results.select(slice(row, row + 1))) for row, name in enumerate(ids)]
+        with self._classifier.in_use(state.images.device.type):
+            start = time.perf_counter()
+            self._attack.step(self._classifier, state)
+            state.seconds += (time.perf_counter() - start) / len(state)
+            finished = state.finished
+            if not finished.any():
+                return []
+            results = self._judge(state if finished.all() else state.select(finished))
+            ids = [self._ids[row] for row in finished.nonzero()[:, 0].tolist()]
+            self._ids = [self._ids[row] for row in (~finished).nonzero()[:, 0].tolist()]
+            self._state = state.select(~finished) if self._ids else None
+            return [(name, results.select(slice(row, row + 1))) for row, name in enumerate(ids)]
 
     def _judge(self, state: S) -> AttackResult:
         """Classify the final images before and after rounding to 8 bits."""
@@ -135,13 +139,12 @@ class ActiveBatch(Generic[S]):
         rounded = round_to_8_bits(state.adversarial)
         with torch.no_grad():
             logits = self._classifier(torch.cat([state.adversarial, rounded]))
-        classes = logits.argmax(1).view(2, -1)
-        success_float, success = (classes != state.original_class) & logits.isfinite().all(1).view(2, -1)
+        success_float, success = class_changed(logits, state.original_class.repeat(2)).chunk(2)
         seconds = state.seconds + (time.perf_counter() - start) / len(state)
         return AttackResult(
             adversarial=rounded,
             original_class=state.original_class,
-            adversarial_class=classes[1],
+            adversarial_class=logits[len(state) :].argmax(1),
             logits=logits[len(state) :],
             success=success,
             success_float=success_float,

@@ -13,9 +13,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from edgefool.attacks.attack import Count, IterativeAttack, NotNegative
-from edgefool.attacks.functional import clean_logits, image_gradient, l2_norm, per_image
+from edgefool.attacks.functional import as_written, class_changed, clean_logits, image_gradient, l2_norm, per_image
 from edgefool.attacks.state import State
-from edgefool.classifiers import Classifier
 from edgefool.errors import UsageError
 
 _EXTRA = 1e-4  # added to each step's length, as in the authors' code
@@ -72,15 +71,19 @@ class DeepFool(IterativeAttack[DeepFoolState]):
 
     def start(self, images: Tensor, logits: Tensor) -> DeepFoolState:
         """Prepare images with known logits."""
-        candidates = logits.topk(min(self.candidates, logits.shape[1]), 1).indices
-        return DeepFoolState.start(images, candidates[:, 0], candidates=candidates, total=torch.zeros_like(images))
+        classes = logits.argmax(1)
+        others = logits.scatter(1, classes[:, None], -torch.inf)
+        rivals = others.topk(min(self.candidates, logits.shape[1]) - 1, 1).indices
+        candidates = torch.cat([classes[:, None], rivals], 1)
+        return DeepFoolState.start(images, classes, candidates=candidates, total=torch.zeros_like(images))
 
+    @as_written()
     def step(self, classifier: nn.Module, state: DeepFoolState) -> None:
         """Classify the images, then take a step with the unfinished ones."""
         x = state.adversarial.detach().requires_grad_()
         logits = classifier(x)
         state.forward_passes += 1
-        state.converged = logits.argmax(1) != state.original_class
+        state.converged = class_changed(logits, state.original_class)
         stop = state.converged | state.stuck | (state.iterations == self.max_iterations)
         state.finished = stop.cpu()  # the only wait for the device
         if state.finished.all():
@@ -98,6 +101,7 @@ class DeepFool(IterativeAttack[DeepFoolState]):
     def _nearest(self, x: Tensor, logits: Tensor, state: DeepFoolState, scale: Tensor) -> Tensor:
         """Return the step of each image to the nearest plane."""
         differences = logits.gather(1, state.candidates[:, 1:]) - logits.gather(1, state.candidates[:, :1])
+        differences = differences.to(x.dtype)
         nearest = torch.full_like(differences[:, 0], torch.inf)
         steps = torch.zeros_like(x)
         last = differences.shape[1] - 1
@@ -115,9 +119,10 @@ class DeepFool(IterativeAttack[DeepFoolState]):
     def _scale(self, classifier: nn.Module, images: Tensor) -> Tensor:
         if self.space == "pixels":
             return images.new_ones(1, 3, 1, 1)
-        if not isinstance(classifier, Classifier):
+        preprocessing = getattr(classifier, "preprocessing", None)
+        if preprocessing is None:
             raise UsageError("deepfool: space=normalised needs an edgefool.Classifier, which knows its std")
-        return images.new_tensor(classifier.preprocessing.std).view(1, 3, 1, 1)
+        return images.new_tensor(preprocessing.std).view(1, 3, 1, 1)
 
     def details(self, state: DeepFoolState) -> dict[str, Tensor]:
         """Return the L2 distance before rounding."""

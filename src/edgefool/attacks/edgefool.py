@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from edgefool.attacks.attack import AboveOne, Count, IterativeAttack, Lightness, Positive
-from edgefool.attacks.functional import clean_logits, margin
+from edgefool.attacks.functional import class_changed, clean_logits, margin
 from edgefool.attacks.learner import Weights, clipped_adam, muon_and_adam
 from edgefool.attacks.state import State
 from edgefool.filters import fcnn, guided_filter, identity_parameters, l0_smooth, smoother_parameters
@@ -154,7 +154,7 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
         """Keep the converged iterate, else the one of lowest L_s that fools the classifier, else the last."""
         losses = losses.double()
         valid = logits.isfinite().all(1) & losses.isfinite()
-        fools = valid & (logits.argmax(1) != state.original_class)
+        fools = valid & class_changed(logits, state.original_class)
         state.iterations += 1
         state.lost_gradient = ~valid
         state.converged = fools & (losses < self.tau)

@@ -1,5 +1,8 @@
 """Pure functions that attacks share: logits, losses, gradients and projections of batches."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -34,9 +37,17 @@ def image_gradient(losses: Tensor, images: Tensor, *, retain_graph: bool = False
     return Gradient(torch.where(per_image(is_finite), values, 0), largest == 0, is_finite)
 
 
+@contextmanager
+def as_written() -> Iterator[None]:
+    """Ignore `torch.compile`: the graph of a compiled network allows a single backward pass."""
+    compiled = "torch._dynamo" in sys.modules  # importing it takes seconds
+    with torch.compiler.set_stance("force_eager") if compiled else nullcontext():
+        yield
+
+
 @torch.no_grad()
 def clean_logits(classifier: nn.Module, images: Tensor) -> Tensor:
-    """Return the logits (N, D) of original images; the largest of each row gives the class y (Eq. 3).
+    """Return the logits (N, D) of original images; the argmax of each row is the class y (Eq. 3).
 
     Raises
     ------
@@ -47,6 +58,16 @@ def clean_logits(classifier: nn.Module, images: Tensor) -> Tensor:
     if not logits.isfinite().all():
         raise UsageError("the classifier's logits for the original image are not finite numbers")
     return logits
+
+
+def class_changed(logits: Tensor, classes: Tensor) -> Tensor:
+    """Return whether the argmax of finite logits (N, D) is another class: (N,), bool.
+
+    >>> class_changed(torch.tensor([[2.0, 2.0], [1.0, 2.0]]), torch.tensor([0, 0]))
+    tensor([False,  True])
+    """
+    changed: Tensor = (logits.argmax(1) != classes) & logits.isfinite().all(1)
+    return changed
 
 
 def margin(logits: Tensor, classes: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgefool.attacks.attack import Count, IterativeAttack, Level
-from edgefool.attacks.functional import clean_logits, image_gradient, per_image, project
+from edgefool.attacks.functional import class_changed, clean_logits, image_gradient, per_image, project
 from edgefool.attacks.state import State
 
 
@@ -66,7 +66,7 @@ class NFGSM(IterativeAttack[State]):
         state.forward_passes += 1
         stop = state.stuck
         if self.early_stop:
-            state.converged = logits.argmax(1) != state.original_class
+            state.converged = class_changed(logits, state.original_class)
             stop = stop | state.converged | (state.iterations == self.max_iterations)
             state.finished = stop.cpu()
             if state.finished.all():

@@ -69,17 +69,18 @@ class PFGSM(IterativeAttack[PFGSMState]):
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> PFGSMState:
         """Draw each target from its image's own seed."""
         logits = clean_logits(classifier, images)
-        rows = zip(logits.softmax(1).cpu(), seeds, strict=True)
-        target = torch.tensor([self.draw_target(row, int(seed)) for row, seed in rows], device=images.device)
-        return PFGSMState.start(images, logits.argmax(1), target=target)
+        classes = logits.argmax(1)
+        rows = zip(logits.softmax(1).cpu(), classes.tolist(), seeds, strict=True)
+        target = torch.tensor([self.draw_target(row, own, int(seed)) for row, own, seed in rows], device=images.device)
+        return PFGSMState.start(images, classes, target=target)
 
-    def draw_target(self, probabilities: Tensor, seed: int) -> int:
-        """Return the target class, given the probabilities (D,) of the image."""
+    def draw_target(self, probabilities: Tensor, own: int, seed: int) -> int:
+        """Return the target class, given the probabilities (D,) of the image and its own class."""
         order = probabilities.argsort(descending=True, stable=True)
-        past = probabilities[order].cumsum(0) > self.sigma
-        past[0] = False  # the original class, which may exceed σ by itself
+        others = order != own  # the most likely class may exceed σ by itself, and by round-off be one of several
+        past = others & (probabilities[order].cumsum(0) > self.sigma)
         if self.released_set or not past.any():
-            past[1:] = True
+            past = others
         candidates = order[past]
         generator = torch.Generator().manual_seed(seed)
         return int(candidates[torch.randint(len(candidates), (1,), generator=generator)])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from edgefool.attacks.attack import Count, IterativeAttack
-from edgefool.attacks.functional import clean_logits
+from edgefool.attacks.functional import class_changed, clean_logits
 from edgefool.attacks.state import State
 
 _MAX_GROUP = 8  # trials of an image at a time; more are no faster on a CPU, and on a GPU many images share a batch
@@ -78,11 +78,10 @@ class SemanticAdv(IterativeAttack[SemanticAdvState]):
         ends = state.tried + counts
         ranges = zip(state.tried.tolist(), ends.tolist(), strict=True)
         images = torch.cat([shift(state.hsv[row], state.shifts[row, a:b]) for row, (a, b) in enumerate(ranges)])
-        logits = classifier(images)
         classes = state.original_class.repeat_interleave(counts.to(images.device), output_size=len(images))
-        changed = ((logits.argmax(1) != classes) & logits.isfinite().all(1)).cpu()  # the only wait for the device
+        changed = class_changed(classifier(images), classes).cpu()  # the only wait for the device
 
-        found = pad_sequence(changed.split(counts.tolist()), batch_first=True)
+        found = pad_sequence(list(torch.split(changed, counts.tolist())), batch_first=True)
         converged = found.any(1)
         last = torch.where(converged, found.int().argmax(1), counts - 1)
         state.adversarial = images[counts.cumsum(0) - counts + last]

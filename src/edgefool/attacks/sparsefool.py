@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from edgefool.attacks.attack import Count, IterativeAttack, NotNegative
 from edgefool.attacks.deepfool import DeepFool, DeepFoolState
-from edgefool.attacks.functional import image_gradient, l2_norm, margin, per_image
+from edgefool.attacks.functional import class_changed, image_gradient, l2_norm, margin, per_image
 from edgefool.attacks.state import State
 
 _BEYOND = 1e-3  # how far past the plane, as in the authors' code
@@ -98,7 +98,7 @@ class SparseFool(IterativeAttack[SparseFoolState]):
 
         with torch.no_grad():
             logits, next_logits = classifier(torch.cat([state.adversarial, x])).chunk(2)
-        state.converged = logits.argmax(1) != state.original_class
+        state.converged = class_changed(logits, state.original_class)
         broken = ~next_logits.isfinite().all(1)
         state.forward_passes += border.forward_passes + 3  # the normal, the adversarial image, the next start
         state.backward_passes += border.backward_passes

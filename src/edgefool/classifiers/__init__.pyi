@@ -4,12 +4,14 @@ from .classifier import Classifier
 from .downloads import cache_folder, fetch
 from .loading import load_classifier
 from .preprocessing import Preprocessing
+from .safe_classifier import SafeClassifier
 
 __all__ = [
     "CLASSIFIERS",
     "Classifier",
     "ClassifierInfo",
     "Preprocessing",
+    "SafeClassifier",
     "cache_folder",
     "fetch",
     "load_classifier",

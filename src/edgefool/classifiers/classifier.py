@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgefool.classifiers.dtypes import at_least_float32, match_dtype
 from edgefool.classifiers.preprocessing import Preprocessing
 from edgefool.errors import UsageError
 
@@ -87,7 +88,7 @@ class Classifier(nn.Module):
         Returns
         -------
         Tensor
-            (N, D) logits, differentiable with respect to the images.
+            (N, D) logits in float32 or better, differentiable with respect to the images.
 
         Raises
         ------
@@ -96,8 +97,7 @@ class Classifier(nn.Module):
         """
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             raise UsageError(f"images must be (N, 3, H, W) floats, not {images.dtype} of shape {tuple(images.shape)}")
-        logits: Tensor = self.net(self._preprocess(images))
-        return logits
+        return at_least_float32(self.net(match_dtype(self._preprocess(images), self.net)))
 
     def train(self, mode: bool = True) -> Self:
         """Stay in eval mode; ``mode`` is ignored."""

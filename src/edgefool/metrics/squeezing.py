@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgefool.classifiers import SafeClassifier
 from edgefool.errors import UsageError, unknown
 
 
@@ -122,7 +123,6 @@ PAPER_SQUEEZERS = ("bits4", "bits5", "bits6", "bits7", "median2", "median3")
 """The squeezers of Table 1 of the paper."""
 
 
-@torch.no_grad()
 def squeezing_scores(classifier: nn.Module, images: Tensor, squeezers: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Return how much a classifier's probabilities change when images are squeezed.
 
@@ -131,7 +131,7 @@ def squeezing_scores(classifier: nn.Module, images: Tensor, squeezers: Sequence[
     Parameters
     ----------
     classifier : nn.Module
-        Images in [0, 1] to logits (N, D).
+        Images in [0, 1] to logits (N, D); used in eval mode and left as it was.
     images : Tensor
         (N, C, H, W), floating point, values in [0, 1].
     squeezers : sequence of str
@@ -140,7 +140,7 @@ def squeezing_scores(classifier: nn.Module, images: Tensor, squeezers: Sequence[
     Returns
     -------
     logits : Tensor
-        (N, D), of the images.
+        (N, D), of the images, in float32 or better.
     scores : Tensor
         (N, S) in [0, 2]: the L1 distance between the probabilities of the image and of its squeezed version.
 
@@ -160,12 +160,14 @@ def squeezing_scores(classifier: nn.Module, images: Tensor, squeezers: Sequence[
     for name in squeezers:
         if name not in SQUEEZERS:
             raise unknown("squeezer", name, SQUEEZERS)
-    logits: Tensor = classifier(images)
-    probabilities = logits.softmax(1)
-    scores = probabilities.new_empty(len(images), len(squeezers))
-    for column, name in enumerate(squeezers):
-        squeezed = classifier(SQUEEZERS[name](images)).softmax(1)
-        scores[:, column] = (squeezed - probabilities).abs().sum(1)
+    safe = SafeClassifier(classifier)
+    with safe.in_use(images.device.type), torch.no_grad():
+        logits: Tensor = safe(images)
+        probabilities = logits.softmax(1)
+        scores = probabilities.new_empty(len(images), len(squeezers))
+        for column, name in enumerate(squeezers):
+            squeezed = safe(SQUEEZERS[name](images)).softmax(1)
+            scores[:, column] = (squeezed - probabilities).abs().sum(1)
     return logits, scores
 
 
