@@ -20,6 +20,10 @@ class ImageError(EdgeFoolError):
     """One image cannot be read or attacked; it gets an error record and the others go on."""
 
 
+class ImageWarning(UserWarning):
+    """An image was read, but part of its file cannot be used; or photos of a folder cannot be read at all."""
+
+
 class RunError(EdgeFoolError):
     """The surroundings do not allow it: a full disk, no network, another process (exit code 1; try again later)."""
 

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
-from edgefool.errors import ImageError
+from edgefool.errors import ImageError, ImageWarning
 from edgefool.images import read_image
 
 HEIGHT, WIDTH = 24, 36
@@ -180,14 +181,167 @@ def test_srgb_profile_changes_nothing():
 
 
 @pytest.mark.parametrize("profile", [b"rubbish", SRGB[:200], SRGB[:128] + bytes(len(SRGB) - 128)])
-def test_broken_colour_profile_is_ignored(profile):
-    assert np.array_equal(levels(encoded(Image.fromarray(noise()), "PNG", icc_profile=profile)), noise())
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+def test_broken_colour_profile_is_a_warning(profile, kind):
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = encoded(Image.fromarray(noise()), kind, icc_profile=profile, **options)
+    with pytest.warns(ImageWarning, match="colour profile"):
+        assert np.array_equal(levels(data), noise())
 
 
-def test_colour_profile_that_does_not_fit_is_ignored():
-    grey = noise(channels=1)
-    data = encoded(Image.fromarray(grey), "PNG", icc_profile=SRGB)
-    assert np.array_equal(levels(data), np.stack([grey] * 3, -1))
+def test_a_colour_profile_of_which_a_part_is_missing_is_a_warning():
+    data = encoded(Image.fromarray(smooth()), "JPEG", icc_profile=SRGB)
+    place = data.index(b"ICC_PROFILE\0\1\1") + 13
+    with pytest.warns(ImageWarning, match="colour profile"):
+        levels(data[:place] + b"\2" + data[place + 1 :])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+def test_colour_profile_that_does_not_fit_is_a_warning(kind):
+    grey = np.ascontiguousarray(smooth()[..., 0])
+    data = encoded(Image.fromarray(grey), kind, icc_profile=SRGB)
+    with pytest.warns(ImageWarning, match="colour profile"):
+        assert np.abs(levels(data) - grey[..., None]).max() <= 6
+
+
+# Every mode that can carry a profile
+
+
+def srgb_of_light(light: np.ndarray) -> np.ndarray:
+    """Return levels of linear light, by IEC 61966-2-1."""
+    return 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055)
+
+
+with Image.open(Path(__file__).parent / "cases" / "grey_alpha_linear_profile.png") as case:
+    LINEAR_GREY = case.info["icc_profile"]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "I;16"])
+def test_a_profile_for_grey(mode, kind):
+    if kind == "JPEG" and mode != "L":
+        pytest.skip("JPEG has no such mode")
+    grey = np.full((HEIGHT, WIDTH), 128, np.uint8)
+    alpha = Image.fromarray(noise(channels=1))
+    image = {
+        "1": Image.fromarray(grey).convert("1"),
+        "L": Image.fromarray(grey),
+        "LA": Image.merge("LA", (Image.fromarray(grey), alpha)),
+        "I;16": Image.fromarray(grey.astype(np.uint16) * 257),
+    }[mode]
+    opacity = np.asarray(alpha)[..., None] / 255 if mode == "LA" else 1
+    colour = np.asarray(image)[..., None] * 255 if mode == "1" else 188
+    expected = colour * opacity + 255 * (1 - opacity)
+    assert np.abs(levels(encoded(image, kind, icc_profile=LINEAR_GREY)) - expected).max() <= 1
+
+
+def test_a_profile_for_12_and_16_bits_that_are_inverted():
+    light = GRADIENT / 65535
+    data = tiff(65535 - GRADIENT, photometric="miniswhite", iccprofile=LINEAR_GREY)
+    assert np.abs(levels(data) - srgb_of_light(light)[..., None]).max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "AVIF"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_profile_for_colours_with_alpha(mode, kind):
+    """Colours are converted first, and then laid on white."""
+    alpha = np.where(np.arange(WIDTH) < WIDTH // 2, 102, 255).astype(np.uint8) * np.ones((HEIGHT, 1), np.uint8)
+    image = Image.fromarray(np.dstack([smooth(), alpha])).convert(mode)
+    options = {"lossless": True} if kind == "WEBP" else {"quality": 100} if kind == "AVIF" else {}
+    data = encoded(image, kind, icc_profile=swapped_primaries(), **options)
+    opacity = alpha[..., None] / 255 if mode == "RGBA" else 1
+    expected = smooth()[..., [1, 0, 2]] * opacity + 255 * (1 - opacity)
+    difference = np.abs(levels(data) - expected)
+    assert difference.mean() <= 2.5 if kind == "AVIF" else difference.max() <= 2
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_a_profile_for_a_palette(kind):
+    palette = np.array([[200, 30, 40], [10, 220, 30], [5, 6, 250]])
+    indices = noise(channels=1) % 3
+    image = Image.frombytes("P", (WIDTH, HEIGHT), indices.tobytes())
+    image.putpalette(palette.astype(np.uint8).tobytes())
+    data = encoded(image, kind, icc_profile=swapped_primaries())
+    assert np.abs(levels(data) - palette[indices][..., [1, 0, 2]]).max() <= 2
+
+
+def test_a_profile_for_luma_and_chroma():
+    image = Image.fromarray(smooth()).convert("YCbCr")
+    data = encoded(image, "TIFF", icc_profile=swapped_primaries())
+    with Image.open(io.BytesIO(data)) as opened:
+        assert opened.mode == "YCbCr"
+    assert np.abs(levels(data) - smooth()[..., [1, 0, 2]]).max() <= 4
+
+
+def test_a_profile_for_lab():
+    lab = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    lab[:] = (138, 81, 70)  # L* 54.3, a* 80.8, b* 69.9: the red of sRGB under D50
+    data = tiff(lab, photometric="cielab", iccprofile=ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes())
+    assert np.abs(levels(data) - (255, 0, 0)).max() <= 6
+    with pytest.warns(ImageWarning, match="colour profile"):
+        assert np.abs(levels(tiff(lab, photometric="cielab", iccprofile=SRGB)) - (255, 0, 0)).max() <= 6
+
+
+def ink_profile() -> bytes:
+    """Return a profile of inks in which only black counts: L* is 100 with none, and 0 with all of it."""
+    corners = b"".join(bytes([255 * (1 - black), 128, 128]) for _ in range(8) for black in (0, 1))
+    ramp = bytes(range(256))
+    identity = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
+    table = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0]) + identity + ramp * 4 + corners + ramp * 3
+    start = 128 + 4 + 12
+    header = struct.pack(
+        ">I4xI4s4s4s12x4s28x3i48x",
+        start + len(table),
+        0x02400000,
+        b"prtr",
+        b"CMYK",
+        b"Lab ",
+        b"acsp",
+        63190,
+        65536,
+        54061,
+    )
+    return header + struct.pack(">I4sII", 1, b"A2B0", start, len(table)) + table
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "JPEG"])
+def test_a_profile_for_inks(kind):
+    ink = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    ink[:, WIDTH // 2 :] = (200, 100, 50, 127)
+    image = Image.frombytes("CMYK", (WIDTH, HEIGHT), ink.tobytes())
+    data = encoded(image, kind, icc_profile=ink_profile(), quality=100)
+    found = levels(data)
+    assert np.abs(found[:, : WIDTH // 2 - 8] - 255).max() <= 3
+    assert np.abs(found[:, WIDTH // 2 + 8 :] - 119).max() <= 3  # L* 50
+    with pytest.warns(ImageWarning, match="colour profile"):
+        levels(encoded(image, kind, icc_profile=SRGB))
+
+
+# Transparency of formats other than PNG
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "TIFF", "AVIF", "JPEG2000"])
+def test_a_transparent_part_is_white_in_every_format(kind):
+    rgba = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    rgba[:, WIDTH // 2 :] = (10, 200, 30, 255)
+    options = {"lossless": True} if kind == "WEBP" else {}
+    found = levels(encoded(Image.fromarray(rgba), kind, **options))
+    assert np.abs(found[:, : WIDTH // 2 - 4] - 255).max() <= 2
+    assert np.abs(found[:, WIDTH // 2 + 4 :] - (10, 200, 30)).max() <= 4
+
+
+@pytest.mark.parametrize("extra", ["unassalpha", "assocalpha", "unspecified"])
+@pytest.mark.parametrize("photometric", ["minisblack", "rgb"])
+def test_the_alpha_of_tiffs(photometric, extra):
+    """Premultiplied or not; what is not called alpha is none."""
+    channels = 1 if photometric == "minisblack" else 3
+    colours, alpha = noise(channels=3)[..., :channels] // 2, np.full((HEIGHT, WIDTH, 1), 128, np.uint8)
+    stored = np.rint(colours * (128 / 255)).astype(np.uint8) if extra == "assocalpha" else colours
+    data = tiff(
+        np.concatenate([stored, alpha], 2), photometric=photometric, planarconfig="contig", extrasamples=[extra]
+    )
+    opacity = 1 if extra == "unspecified" else 128 / 255
+    assert np.abs(levels(data) - (colours * opacity + 255 * (1 - opacity))).max() <= 2
 
 
 @pytest.mark.parametrize("values", [np.float32(GRADIENT), GRADIENT.astype(np.int32) - 5, GRADIENT.astype(np.int32)])

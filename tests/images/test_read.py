@@ -4,6 +4,7 @@ import contextlib
 import errno
 import io
 import os
+import warnings
 import zlib
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile
 
-from edgefool.errors import ImageError, UsageError
+from edgefool.errors import ImageError, ImageWarning, UsageError
 from edgefool.images import IMAGE_SUFFIXES, read_image
 
 HEIGHT, WIDTH = 24, 36
@@ -156,7 +157,7 @@ def test_images_that_are_no_photos(kind):
     assert "not an image" in refusal(encoded(Image.fromarray(noise(32, 32)), kind))
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF", "JPEG2000"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP", "PPM", "AVIF", "JPEG2000"])
 def test_truncated(kind):
     data = encoded(Image.fromarray(noise(64, 64)), kind)
     assert refusal(data[: len(data) // 2])
@@ -186,6 +187,82 @@ def with_png_size(width: int, height: int) -> bytes:
 def test_decompression_bomb_is_refused_unread(monkeypatch, size):
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("decoded"))
     assert "100,000,000" in refusal(with_png_size(*size))
+
+
+def test_the_limit_of_pixels_can_be_raised():
+    """Photos of 108 and 200 megapixels."""
+    data = encoded(Image.new("L", (10_001, 10_000)), "PNG")
+    assert "max_megapixels, here 101" in refusal(data)
+    assert read_image(data, max_megapixels=101).shape == (3, 10_000, 10_001)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "AVIF", "MPO"])
+def test_pillows_own_limit_of_pixels_does_not_count(kind, monkeypatch):
+    """It is 179 million and holds for a whole process."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert read_image(encoded(Image.new("RGB", (100, 100)), kind)).shape == (3, 100, 100)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("compression", ["raw", "tiff_adobe_deflate", "tiff_lzw", "jpeg"])
+def test_pillows_own_limit_does_not_count_in_any_tiff(compression, orientation, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.fromarray(smooth()), "TIFF", compression=compression, exif=exif)
+    expected = levels(data)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert np.array_equal(levels(data), expected)
+    assert np.abs(expected - UPRIGHT[orientation](smooth())).max() <= (30 if compression == "jpeg" else 0)
+
+
+def test_the_limit_of_pixels_can_be_lowered():
+    with pytest.raises(ImageError, match=r"max_megapixels, here 1$"):
+        read_image(encoded(Image.new("L", (100, 100)), "PNG"), max_megapixels=0.0099)
+
+
+# What is read with a warning
+
+
+def photo_like() -> Image.Image:
+    grain = np.random.default_rng(0).normal(0, 8, (HEIGHT * 4, WIDTH * 4, 3))
+    return Image.fromarray(np.clip(smooth(HEIGHT * 4, WIDTH * 4) + grain, 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"progressive": True},
+        {"restart_marker_rows": 1},
+        {"restart_marker_blocks": 1},
+        {"quality": 100, "subsampling": 0},
+    ],
+    ids=str,
+)
+def test_a_jpeg_that_lacks_only_its_end_marker(options, mode):
+    data = encoded(photo_like().convert(mode), "JPEG", **options)
+    for cut in (1, 2):
+        with pytest.warns(ImageWarning, match="end marker"):
+            assert np.array_equal(levels(data[:-cut]), levels(data))
+    for cut in (30, 100, len(data) // 4, len(data) // 2):
+        assert "truncated" in refusal(data[:-cut])
+
+
+def test_a_camera_file_cut_behind_its_first_picture():
+    data = (Path(__file__).parent / "cases" / "camera.mpo").read_bytes()
+    assert np.abs(levels(data[: data.index(b"\xff\xd9") + 2]) - (10, 200, 30)).max() <= 3
+
+
+def test_warnings_name_the_file_and_can_be_collected(tmp_path):
+    path, lines = tmp_path / "cat.jpg", list[str]()
+    path.write_bytes(encoded(photo_like(), "JPEG", icc_profile=b"rubbish")[:-2])
+    read_image(path, on_warning=lines.append)
+    assert [line.split()[1] for line in lines] == ["end", "colour"]
+    with pytest.warns(ImageWarning, match=r"cat\.jpg: its (end marker|colour profile)") as caught:
+        read_image(path)
+    assert len(caught) == 2
+    assert {Path(warning.filename).name for warning in caught} == {"test_read.py"}
 
 
 def test_missing_file(tmp_path):
@@ -232,7 +309,8 @@ def test_mutated_files_are_read_or_refused(data, flips, kept):
     mutated = bytearray(data)
     for place, change in flips:
         mutated[int(place * len(mutated))] ^= change
-    with contextlib.suppress(ImageError):
+    with contextlib.suppress(ImageError), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImageWarning)
         assert levels(bytes(mutated[: int(kept * len(mutated))])).shape[2] == 3
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, cast
 import typer
 from typer.core import TyperCommand
 
-from edgefool.cli.console import err, out
+from edgefool.cli.console import err, out, warnings_as_notes
 from edgefool.cli.evaluate import evaluate
 from edgefool.cli.listing import show
 from edgefool.cli.report import check, figure, report
@@ -69,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(arguments: Sequence[str] | None) -> int:
     try:
-        code = int(app(args=arguments, standalone_mode=False) or 0)
+        with warnings_as_notes():
+            code = int(app(args=arguments, standalone_mode=False) or 0)
     except UsageError as error:
         return _fail(str(error), 2)
     except EdgeFoolError as error:

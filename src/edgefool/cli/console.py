@@ -1,13 +1,17 @@
 """The two streams of the terminal, and the tables printed to them."""
 
 import math
+import re
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
+from edgefool.errors import ImageWarning
 from edgefool.text import plain
 
 if TYPE_CHECKING:
@@ -25,6 +29,30 @@ def print_note(text: str) -> None:
     err.print(f"note: {plain(text)}")
 
 
+@contextmanager
+def warnings_as_notes() -> Iterator[None]:
+    """Print the warnings of the library as notes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", ImageWarning)
+        show = warnings.showwarning
+
+        def show_note(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, ImageWarning):
+                print_note(str(message))
+            else:
+                show(message, category, *where, **more)
+
+        warnings.showwarning = show_note
+        yield
+
+
+def describe_error(record: "Record") -> str:
+    """Return the error of a record, with options instead of the arguments of the library."""
+    return plain(
+        re.sub(r"\b(batch_size|max_megapixels)\b", lambda name: f"--{name[0].replace('_', '-')}", record.error or "")
+    )
+
+
 def print_left_out(count: int) -> None:
     """Print how many records are ignored because their photos are no longer in the plan."""
     if count:
@@ -37,7 +65,7 @@ def print_records(records: Sequence["Record"], limit: int = 50) -> None:
     table = Table("image", "original", "adversarial", "success", "converged", "iterations", "seconds", "PSNR", box=None)
     for record in records[:limit]:
         if record.error:
-            table.add_row(plain(record.image), "", "", f"error: {plain(record.error)}")
+            table.add_row(plain(record.image), "", "", f"error: {describe_error(record)}")
             continue
         table.add_row(
             plain(record.image),

@@ -6,8 +6,15 @@ from typing import Annotated
 
 import typer
 
-from edgefool.cli.console import err, print_note
-from edgefool.cli.options import CLASSIFIER_FORMS, DeviceName, parse_classifier, parse_device, parse_size
+from edgefool.cli.console import describe_error, err, print_note
+from edgefool.cli.options import (
+    CLASSIFIER_FORMS,
+    DeviceName,
+    MaxMegapixels,
+    parse_classifier,
+    parse_device,
+    parse_size,
+)
 from edgefool.cli.report import show_results
 from edgefool.errors import UsageError
 from edgefool.storage import local_path, parse_path
@@ -36,6 +43,7 @@ def evaluate(
         str | None, typer.Option("--out", metavar="PATH", help="Folder for the tables, as CSV.")
     ] = None,
     device: DeviceName = "auto",
+    max_megapixels: MaxMegapixels = None,
 ) -> int:
     """Measure adversarial images of another tool: misleading rate, transferability, detection and quality."""
     from rich.progress import track
@@ -63,7 +71,7 @@ def evaluate(
         labels=None if labels is None else parse_path(labels),
         num_classes=num_classes,
     )
-    images = ExternalImages(dataset, parse_path(adversarial), side)
+    images = ExternalImages(dataset, parse_path(adversarial), side, max_megapixels=max_megapixels)
     classifiers = load_classifiers(dataset.name, entries, place)
     distance = load_lpips(LpipsEntry(backbone="squeeze", weights=local_path(lpips)), place) if lpips else None
     for line in unfit_labels(dataset, classifiers):
@@ -83,9 +91,11 @@ def evaluate(
             false_positive_rate=0.05,
             label_classes={dataset.name: num_classes},
         )
+    for line in images.warnings:
+        print_note(line)
     if images.unpaired:
         print_note(f"{images.unpaired} originals have no adversarial image")
     for record in (errors := [record for record in records if record.error]):
-        err.print(plain(f"{record.source}: {record.error}"))
+        err.print(f"{plain(record.source)}: {describe_error(record)}")
     show_results(results, None if out_folder is None else parse_path(out_folder))
     return 1 if errors else 0

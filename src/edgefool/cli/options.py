@@ -40,6 +40,9 @@ Workers = Annotated[
 Cores = Annotated[
     int | None, typer.Option(min=1, help="CPU cores per worker.", show_default="1; with GPUs, an equal share")
 ]
+MaxMegapixels = Annotated[
+    int | None, typer.Option(min=1, help="Refuse photos with more million pixels.", show_default="100")
+]
 Retry = Annotated[bool, typer.Option("--retry", help="Retry the photos that gave an error.")]
 
 

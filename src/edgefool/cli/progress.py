@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from edgefool.cli.console import err, print_note
+from edgefool.cli.console import describe_error, err, print_note
 from edgefool.text import plain
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class _Display:
             self._successes[folder] += step.record.success
             self.progress.advance(self._bar, self._costs[folder])
             if step.record.error:
-                err.print(plain(f"{step.record.source}: {step.record.error}"))
+                err.print(f"{plain(step.record.source)}: {describe_error(step.record)}")
         self._measured += step.measured
         for line in self._state.warnings[self._warned :]:
             print_note(line)

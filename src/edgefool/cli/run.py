@@ -44,6 +44,7 @@ def attack(
     executor: options.ExecutorName = None,
     workers: options.Workers = None,
     cores: options.Cores = None,
+    max_megapixels: options.MaxMegapixels = None,
     retry: options.Retry = False,
 ) -> int:
     """Enhance the details of photos so that a classifier gets them wrong."""
@@ -60,6 +61,7 @@ def attack(
         "methods": [{"name": attacker.name, "constants": asdict(attacker)}],
         "size": side,
         "seed": seed,
+        "max_megapixels": max_megapixels,
     }
     experiment = Experiment(make_plan(settings), chosen.device)
     _refuse_overlap(folder, experiment)
@@ -96,6 +98,7 @@ def run(
     executor: options.ExecutorName = None,
     workers: options.Workers = None,
     cores: options.Cores = None,
+    max_megapixels: options.MaxMegapixels = None,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Use the images of a dataset's list that are there.")
     ] = False,
@@ -106,7 +109,10 @@ def run(
     from edgefool.experiments import Experiment, read_plan
 
     folder, chosen = parse_path(out_folder), options.parse_executor(executor, workers, cores, device, batch_size)
-    experiment = Experiment(read_plan(local_path(plan_file)), chosen.device, allow_missing=allow_missing)
+    plan = read_plan(local_path(plan_file))
+    if max_megapixels:
+        plan = plan.model_copy(update={"max_megapixels": max_megapixels})
+    experiment = Experiment(plan, chosen.device, allow_missing=allow_missing)
     _refuse_overlap(folder, experiment)
     for line in experiment.warnings():
         print_note(line)

@@ -2,14 +2,15 @@
 
 import difflib
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from glob import has_magic
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from edgefool.datasets.photo import NO_NAMES, KnownNames, Photo, PhotoFile, name_photos
-from edgefool.errors import UsageError
-from edgefool.images import IMAGE_SUFFIXES
+from edgefool.errors import ImageWarning, UsageError
+from edgefool.images import IMAGE_SUFFIXES, describe_unreadable
 from edgefool.storage import StorePath, parse_path
 
 
@@ -36,6 +37,11 @@ def find_photos(inputs: Sequence[str | Path | StorePath], known: KnownNames = NO
     ------
     UsageError
         A file or folder does not exist or cannot be opened; a folder or pattern holds no images.
+
+    Warns
+    -----
+    ImageWarning
+        A folder or pattern also holds photos that cannot be read (HEIC, camera raw): how many, and what to do.
     """
     return name_photos([file for item in inputs for file in _expand(parse_path(item))], known)
 
@@ -66,9 +72,13 @@ def _fixed_part(pattern: StorePath) -> StorePath:
 
 
 def _images(paths: Iterable[StorePath], root: StorePath, complaint: str) -> list[PhotoFile]:
+    paths = list(paths)
     images = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]
+    unreadable = describe_unreadable(path.suffix for path in paths)
     if not images:
-        raise UsageError(complaint)
+        raise UsageError(f"{complaint}, but photos that cannot be read: {unreadable}" if unreadable else complaint)
+    if unreadable:
+        warnings.warn(f"photos in {str(root)!r} that cannot be read: {unreadable}", ImageWarning, stacklevel=2)
     return [PhotoFile(path, path.relative_to(root)) for path in sorted(images, key=_natural_order)]
 
 

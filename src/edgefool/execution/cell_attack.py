@@ -1,6 +1,7 @@
 """Attacks the photos of a cell: reads, attacks, judges and saves them."""
 
 import hashlib
+import math
 import os
 import time
 from collections import deque
@@ -30,10 +31,21 @@ _MAX_UNSAVED = 4 * THREADS  # finished images waiting in memory to be saved
 
 
 class Outcome(NamedTuple):
-    """The result for a photo: its record and, unless it is an error, the distances of its adversarial image."""
+    """The result for a photo.
+
+    Attributes
+    ----------
+    record : Record
+        Its record.
+    quality : Quality or None
+        The distances of its adversarial image; None: an error.
+    warnings : tuple of str
+        What could not be used in its file; see `edgefool.read_image`.
+    """
 
     record: Record
     quality: Quality | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +59,7 @@ class PendingImage:
     seed: int
     decision: Decision  # on the original
     is_new: bool  # the original is not in the run yet
+    warnings: tuple[str, ...]
 
 
 class CellAttack:
@@ -73,6 +86,8 @@ class CellAttack:
         Called with the seconds that the attack had to wait for a photo to be read.
     clock
         As `time.monotonic`.
+    max_megapixels
+        As for `edgefool.read_image`.
     """
 
     def __init__(
@@ -88,11 +103,12 @@ class CellAttack:
         memory_share: float = 1.0,
         on_idle: Callable[[float], None] = lambda seconds: None,
         clock: Callable[[], float] = time.monotonic,
+        max_megapixels: float | None = None,
     ):
         self._run, self._folder, self._cell = run, folder, cell
         self._classifier, self._attack, self._batch_size = classifier, attack, batch_size
         self._pool, self._make_durable, self._memory_share = pool, save, memory_share
-        self._on_idle, self._clock = on_idle, clock
+        self._on_idle, self._clock, self._max_megapixels = on_idle, clock, max_megapixels
         self._device = device_of(classifier)
         self._batch = ActiveBatch(attack, classifier, batch_size)
         self._shape = torch.Size()  # of the images most recently in the batch
@@ -179,22 +195,24 @@ class CellAttack:
             raise AttackError(f"{self._attack.name} on {self._classifier.name} failed: {reason}") from error
 
     def _read(self, photo: Photo, known: Record | None) -> PendingImage | Outcome:
+        lines: list[str] = []
         try:
-            digest, png, image = self._known_original(known) if known else self._new_original(photo)
+            digest, png, image = self._known_original(known) if known else self._new_original(photo, lines.append)
             self._check_memory(image)
             seed, decision = image_seed(self._cell.seed, digest), decide(self._classifier, image)
         except (ImageError, OSError) as error:
             return self._fail(photo, str(error))
-        return PendingImage(photo, digest, png, image, seed, decision, known is None)
+        return PendingImage(photo, digest, png, image, seed, decision, known is None, tuple(lines))
 
-    def _new_original(self, photo: Photo) -> tuple[str, bytes, Tensor]:
+    def _new_original(self, photo: Photo, warn: Callable[[str], None]) -> tuple[str, bytes, Tensor]:
         """Return the photo's hash, and the image as attacked: as PNG and as a tensor."""
-        image = resize_image(read_image(photo.path), None if self._cell.size == "native" else self._cell.size)
+        image = read_image(photo.path, max_megapixels=self._max_megapixels, on_warning=warn)
+        image = resize_image(image, None if self._cell.size == "native" else self._cell.size)
         return sha256(photo.path.read()), encode_png(image), image
 
     def _known_original(self, known: Record) -> tuple[str, bytes, Tensor]:
         png = read_png(self._run.image_path("originals", known))
-        return str(known.sha256), png, read_image(png)
+        return str(known.sha256), png, read_image(png, max_megapixels=math.inf)
 
     def _check_memory(self, image: Tensor) -> None:
         """Refuse an image if a batch of its size would exhaust the memory."""
@@ -226,7 +244,7 @@ class CellAttack:
         if not adversarial.isfinite().all():
             raise ImageError("the attack diverged: its image has values that are not finite numbers")
         png = encode_png(adversarial)
-        read_back = read_image(png)
+        read_back = read_image(png, max_megapixels=math.inf)
         judgement = judge(
             image.image,
             read_back,
@@ -258,7 +276,7 @@ class CellAttack:
         if structure:
             files[self._run.image_path("structure", record)] = structure
         files[self._run.image_path(record.kind, record)] = png
-        return Outcome(record, judgement.quality(record)), files
+        return Outcome(record, judgement.quality(record), image.warnings), files
 
 
 def read_png(path: StorePath) -> bytes:

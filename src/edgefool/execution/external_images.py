@@ -33,6 +33,8 @@ class ExternalImages:
         The folder of adversarial images. Names are compared without suffixes, with subfolders, in one Unicode form.
     size
         Side in pixels to which the originals are resized, as for an attack, or ``"native"``.
+    max_megapixels
+        As for `edgefool.read_image`.
 
     Attributes
     ----------
@@ -40,6 +42,8 @@ class ExternalImages:
         Originals and their adversarial images.
     unpaired : int
         How many originals have no adversarial image; they are left out.
+    warnings : list of str
+        A line for each image of which a part could not be used; `measure` adds them.
 
     Raises
     ------
@@ -48,11 +52,14 @@ class ExternalImages:
         original.
     """
 
-    def __init__(self, clean: Folder, adversarial: StorePath, size: Size = "native"):
+    def __init__(
+        self, clean: Folder, adversarial: StorePath, size: Size = "native", *, max_megapixels: float | None = None
+    ):
         for folder in (clean.path[0], adversarial):
             if folder.kind() != "folder":
                 raise UsageError(f"{folder} is not a folder")
-        self.dataset, self.size = clean.name, size
+        self.dataset, self.size, self._max_megapixels = clean.name, size, max_megapixels
+        self.warnings: list[str] = []
         self._method = source_text(adversarial.resolve().name)
         originals = _by_name(clean.find())
         others = _by_name(find_photos([adversarial]))
@@ -131,14 +138,21 @@ class ExternalImages:
 
     def _read(self, photo: Photo, path: StorePath) -> Sequence[Tensor]:
         try:
-            original = resize_image(read_image(photo.path), None if self.size == "native" else self.size)
+            original = resize_image(self._read_image(photo.path), None if self.size == "native" else self.size)
         except ImageError as error:
             raise ImageError(f"its original {source_text(photo.path)}: {error}") from error
-        adversarial = read_image(path)
+        adversarial = self._read_image(path)
         if original.shape != adversarial.shape:
             sizes = [f"{image.shape[2]}x{image.shape[1]}" for image in (original, adversarial)]
             raise ImageError(f"the original has {sizes[0]} pixels, the adversarial image {sizes[1]}; set size")
         return original, adversarial
+
+    def _read_image(self, path: StorePath) -> Tensor:
+        def warn(line: str) -> None:
+            if (text := f"{source_text(path)}: {line}") not in self.warnings:  # read again for each classifier
+                self.warnings.append(text)
+
+        return read_image(path, max_megapixels=self._max_megapixels, on_warning=warn)
 
 
 def _by_name(photos: Sequence[Photo]) -> dict[str, Photo]:

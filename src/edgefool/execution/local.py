@@ -48,7 +48,17 @@ def _attack(
         state.save([outcome])
 
     job, waiting = cell.job, deque(cell.waiting)
-    attack = CellAttack(state.run, cell.folder, job.cell, job.classifier, job.attack, batch_size, pool, save)
+    attack = CellAttack(
+        state.run,
+        cell.folder,
+        job.cell,
+        job.classifier,
+        job.attack,
+        batch_size,
+        pool,
+        save,
+        max_megapixels=state.experiment.plan.max_megapixels,
+    )
     while waiting or len(attack):
         while waiting and attack.room():
             photo = waiting.popleft()

@@ -1,5 +1,6 @@
 """Measures the saved images of a run: classifiers' decisions, squeezed or not, and distances."""
 
+import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -103,7 +104,8 @@ class Measurer:
         return measured
 
     def _read(self, ref: ImageRef) -> Tensor:
-        return read_image(read_png(self._run.image_path(ref.record.kind if ref.cell else "originals", ref.record)))
+        png = read_png(self._run.image_path(ref.record.kind if ref.cell else "originals", ref.record))
+        return read_image(png, max_megapixels=math.inf)
 
     def _predict(
         self,

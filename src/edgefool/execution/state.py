@@ -52,7 +52,7 @@ class RunState:
     records : dict
         By a cell's folder, the records of its images by name; it grows.
     warnings : list of str
-        A line for each problem that slows the work down; it grows.
+        A line for each photo of which a part could not be used, and each problem that slows the work down; it grows.
     rates : dict
         Images per second by worker; empty without workers.
 
@@ -107,6 +107,7 @@ class RunState:
         # Distances first, so that no record lacks them if the process is killed in between.
         self.evaluation.save(Measurements(qualities=[outcome.quality for outcome in outcomes if outcome.quality]))
         self.run.save_records([outcome.record for outcome in outcomes])
+        self.warnings += [f"{outcome.record.source}: {line}" for outcome in outcomes for line in outcome.warnings]
 
     def note(self, cell: CellProgress, record: Record) -> Step:
         """Add a durable record to the state."""

@@ -118,6 +118,8 @@ class Plan(_Entry):
         Maximum share of original images that each detector may flag.
     lpips
         Settings of LPIPS; None: LPIPS is not computed.
+    max_megapixels : int or None
+        Photos with more million pixels are refused; by default 100.
     """
 
     datasets: tuple[DatasetEntry, ...] = Field(min_length=1)
@@ -128,6 +130,7 @@ class Plan(_Entry):
     squeezers: tuple[Annotated[str, AfterValidator(_check_squeezer)], ...] = PAPER_SQUEEZERS
     false_positive_rate: Annotated[float, Field(ge=0, lt=1)] = 0.05
     lpips: LpipsEntry | None = None
+    max_megapixels: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -1,53 +1,82 @@
 """Conversion of any colours of a file to 8-bit sRGB."""
 
-import contextlib
 import io
+from collections.abc import Callable
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
 from edgefool.errors import ImageError
 
+Warn = Callable[[str], None]
 
-def to_srgb(image: Image.Image) -> Image.Image:
+
+def to_srgb(image: Image.Image, warn: Warn) -> Image.Image:
     """Convert an image to mode RGB: profiles to sRGB, transparency onto white, grey of up to 16 bits to 8 bits.
+
+    ``warn`` is called with a line if the image has a profile that cannot be used.
 
     Raises
     ------
     ImageError
         If the pixel value of white is not defined.
     """
-    profile = image.info.get("icc_profile")
     if image.mode == "F":
         raise ImageError("has floating-point pixels, in which white is not defined")
+    alpha, colours = _alpha(image), _without_alpha(image)
+    is_grey = colours.mode == "L" or colours.mode.startswith("I")
+    rgb = _grey_to_srgb(colours, image, warn) if is_grey else _convert(colours, image, warn)
+    if alpha is None:
+        return rgb
+    rgb.putalpha(alpha)
+    return Image.alpha_composite(Image.new("RGBA", rgb.size, "white"), rgb).convert("RGB")
+
+
+def _alpha(image: Image.Image) -> Image.Image | None:
+    if not image.has_transparency_data:
+        return None
     if image.mode.startswith("I"):
-        image = _to_8_bit_grey(image)
-    elif image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    elif image.mode == "P":
-        image = image.convert("RGB")
-    if profile:
-        with contextlib.suppress(OSError, ImageCms.PyCMSError):
-            return _convert_profile(image, profile)
-    return image.convert("RGB")
+        opaque = np.asarray(image) != image.info["transparency"]
+        return Image.fromarray(np.where(opaque, 255, 0).astype(np.uint8))
+    return (image.convert("LA") if image.mode == "La" else image.convert("RGBA")).getchannel("A")
 
 
-def _to_8_bit_grey(image: Image.Image) -> Image.Image:
-    """Scale grey of up to 16 bits, which Pillow would clip or truncate, and which it leaves inverted in some TIFFs."""
-    bits, white_is_zero = 16, False
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
+def _without_alpha(image: Image.Image) -> Image.Image:
+    """Return the colours of an image in a mode in which profiles are written: L, I, RGB, CMYK or LAB."""
+    if image.mode in ("L", "CMYK", "LAB") or image.mode.startswith("I"):
+        return image
+    if image.mode == "La":  # premultiplied
+        image = image.convert("LA")
+    return image.convert("L" if image.mode in ("1", "LA") else "RGB")
+
+
+def _grey_to_srgb(grey: Image.Image, image: Image.Image, warn: Warn) -> Image.Image:
+    """Convert grey of up to 16 bits; more than 8 Pillow would clip or truncate, and leaves inverted in some TIFFs."""
+    values, bits, white_is_zero = np.asarray(grey), 8 if grey.mode == "L" else 16, False
+    if bits == 16 and isinstance(image, TiffImagePlugin.TiffImageFile):
         bits = image.tag_v2.get(ExifTags.Base.BitsPerSample, (16,))[0]
         white_is_zero = image.tag_v2.get(ExifTags.Base.PhotometricInterpretation) == 0
-    values = np.asarray(image)
     if bits > 16 or values.min() < 0:
         raise ImageError("has pixels of more than 16 bits or below zero, in which white is not defined")
-    levels = np.rint(values.astype(np.float32) * np.float32(255) / np.float32(2**bits - 1)).astype(np.uint8)
-    return Image.fromarray(255 - levels if white_is_zero else levels)
+    # LittleCMS is up to 10 levels off for dark grey, unless told not to optimise.
+    ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+    colours = np.asarray(_convert(ramp, image, warn, ImageCms.Flags.NOOPTIMIZE))[0]
+    levels = np.linspace(255, 0, 2**bits) if white_is_zero else np.linspace(0, 255, 2**bits)
+    table = np.stack([np.interp(levels, np.arange(256), channel) for channel in colours.T], 1)
+    return Image.fromarray(np.rint(table).astype(np.uint8)[values])
 
 
-def _convert_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    assert converted is not None  # noqa: S101  (None is for conversion in place)
-    return converted
+def _convert(
+    colours: Image.Image, image: Image.Image, warn: Warn, flags: ImageCms.Flags = ImageCms.Flags.NONE
+) -> Image.Image:
+    """Convert colours of an image to sRGB by the profile that the image has."""
+    if "icc_profile" in image.info:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"] or b""))
+            target = ImageCms.createProfile("sRGB")
+            converted = ImageCms.profileToProfile(colours, source, target, outputMode="RGB", flags=flags)
+            assert converted is not None  # noqa: S101  (None is for conversion in place)
+            return converted
+        except (OSError, ImageCms.PyCMSError):
+            warn("its colour profile is damaged or for other colours than its pixels; taken for sRGB")
+    return colours.convert("RGB")

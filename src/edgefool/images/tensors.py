@@ -11,8 +11,11 @@ from edgefool.errors import UsageError
 MIN_SIDE = 16
 """Pixels; smaller images have no details to smooth or enhance."""
 
-MAX_PIXELS = 100_000_000
-"""Larger images are treated as decompression bombs."""
+MAX_MEGAPIXELS = 100
+"""Larger images are treated as decompression bombs, unless `read_image` is given another limit."""
+
+MAX_PIXELS = MAX_MEGAPIXELS * 1_000_000
+"""The same in pixels."""
 
 MAX_SIDE = math.isqrt(MAX_PIXELS)
 """Side of the largest square image, in pixels."""

@@ -1,6 +1,8 @@
 """The figures that show images (3, 4 and 6), drawn from the files of a run."""
 
+import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from kornia.color import rgb_to_lab
@@ -12,6 +14,7 @@ from edgefool.plotting import Axes, Figure, default_style
 from edgefool.runs import Record, RunFolder
 from edgefool.text import plain
 
+_read = partial(read_image, max_megapixels=math.inf)  # the files of a run are our own
 _SCALES = (1, 2, 5, 10, 20, 50, 100)
 
 
@@ -32,9 +35,9 @@ def intermediate_figure(run: RunFolder, record: Record) -> Figure:
         Five panels, with the predicted class and its probability below the first and the last. Details are
         differences of lightness, scaled for viewing; grey means no difference.
     """
-    original = read_image(run.image_path("originals", record))
-    structure = read_image(run.image_path("structure", record))
-    adversarial = read_image(run.image_path(record.kind, record))
+    original = _read(run.image_path("originals", record))
+    structure = _read(run.image_path("structure", record))
+    adversarial = _read(run.image_path(record.kind, record))
     lightness = [rgb_to_lab(image[None])[0, :1] for image in (original, structure, adversarial)]
     panels = {
         "original": original,
@@ -70,7 +73,7 @@ def perturbation_figure(run: RunFolder, records: Mapping[str, Record]) -> Figure
         The original, then for each method the difference between the adversarial image and the original; grey means
         no difference. Small differences are multiplied by the factor below them.
     """
-    original = read_image(run.image_path("originals", next(iter(records.values()))))
+    original = _read(run.image_path("originals", next(iter(records.values()))))
     columns = min(4, len(records) + 1)
     figure, rows = _grid(-(-(len(records) + 1) // columns), columns, original)
     axes = [axis for row in rows for axis in row]
@@ -79,7 +82,7 @@ def perturbation_figure(run: RunFolder, records: Mapping[str, Record]) -> Figure
     _show(axes[0], original)
     axes[0].set_title("original", fontsize=11)
     for axis, (title, record) in zip(axes[1:], records.items(), strict=False):
-        difference = (read_image(run.image_path(record.kind, record)) - original).numpy()
+        difference = (_read(run.image_path(record.kind, record)) - original).numpy()
         scale = viewing_scale(difference)
         axis.set_axis_on()
         _show(axis, 0.5 + scale * difference)
@@ -107,7 +110,7 @@ def comparison_figure(run: RunFolder, rows: Sequence[Mapping[str, Record]]) -> F
     """
     titles = list(dict.fromkeys(title for row in rows for title in row))
     first = [next(iter(row.values())) for row in rows]
-    originals = [read_image(run.image_path("originals", record)) for record in first]
+    originals = [_read(run.image_path("originals", record)) for record in first]
     tallest = max(originals, key=lambda image: image.shape[1] / image.shape[2])
     figure, grid = _grid(len(rows), len(titles) + 1, tallest)
     for axes, original, record, row in zip(grid, originals, first, rows, strict=True):
@@ -117,7 +120,7 @@ def comparison_figure(run: RunFolder, rows: Sequence[Mapping[str, Record]]) -> F
             if title not in row:
                 axis.set_axis_off()
                 continue
-            _show(axis, read_image(run.image_path(row[title].kind, row[title])))
+            _show(axis, _read(run.image_path(row[title].kind, row[title])))
             _caption(axis, _decision(row[title].adversarial_name, row[title].adversarial_probability), 9)
     for axis, title in zip(grid[0], ["original", *titles], strict=True):
         axis.set_title(plain(title), fontsize=11, parse_math=False)

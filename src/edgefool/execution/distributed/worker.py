@@ -181,6 +181,7 @@ class Worker:
             memory_share=self._memory_share,
             on_idle=self._add_idle,
             clock=self._clock,
+            max_megapixels=self._config.plan.max_megapixels,
         )
         while True:
             while self._is_next(folder) and active.room():
