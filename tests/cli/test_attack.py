@@ -1,9 +1,11 @@
 """`edgefool attack`: what it prints, what it refuses, and that Python and the command line agree."""
 
+import struct
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import edgefool as package
 from edgefool.datasets.demo import write_demo_photos
@@ -40,6 +42,41 @@ def test_bad_photos_are_named(tmp_path, photos, attack):
     assert len(errors) == 2
     for name, error in errors.items():
         assert f"{name}.png: {error}" in stderr
+
+
+def test_a_photo_that_is_read_with_a_warning_is_noted(tmp_path, photos, attack, capsys):
+    data = bytearray(photos[0].read_bytes())
+    name = b"tEXtComment\0hello"
+    data[33:33] = struct.pack(">I", len(name) - 4) + name + bytes(4)  # a wrong checksum, behind the header
+    photos[0].write_bytes(data)
+    code, _, stderr = attack(*photos, "--out", tmp_path / "run")
+    assert code == 0
+    assert "note: 0.png: its chunk tEXt has a wrong checksum" in stderr
+    assert stderr.count("note") == 1
+    assert "note" not in attack(*photos, "--out", tmp_path / "run")[2], "nothing is read again"
+
+
+def test_photos_of_a_folder_that_cannot_be_read_are_noted(tmp_path, photos, attack):
+    for name in ("IMG_1.NEF", "IMG_2.dng"):
+        (tmp_path / "photos" / name).touch()
+    code, stdout, stderr = attack(tmp_path / "photos", "--out", tmp_path / "run")
+    assert code == 0
+    assert "of 6 photos" in stdout
+    assert f"note: photos in '{tmp_path / 'photos'}' that cannot be read: 2 camera raw (convert to JPEG" in stderr
+    assert stderr.count("note") == 1
+    assert attack(tmp_path / "photos", "--out", tmp_path / "run")[2].count("note") == 1, "found twice"
+
+
+def test_the_limit_of_pixels_is_an_option_that_the_error_names(tmp_path, attack):
+    Image.new("RGB", (1100, 1000), "red").save(tmp_path / "large.png")
+    command = [tmp_path / "large.png", "--out", tmp_path / "run"]
+    code, stdout, stderr = attack(*command, "--max-megapixels", 1)
+    assert code == 1
+    for text in (stdout, stderr):
+        assert "more than 1,000,000 are read only with a larger --max-megapixels, here 2" in " ".join(text.split())
+    (error,) = load_records(tmp_path / "run")["error"]
+    assert "a larger max_megapixels, here 2" in error
+    assert attack(*command, "--max-megapixels", 2, "--retry")[0] == 0
 
 
 def test_what_rounding_undid_is_counted(tmp_path, tiny, photos, edgefool):

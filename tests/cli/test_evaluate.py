@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from edgefool.classifiers.vision import torchvision
@@ -62,6 +63,21 @@ def test_the_tables_are_those_of_the_run_that_made_the_images(tmp_path, finished
     assert ours["transferability"]["truth"].notna().all()
     assert ours["transferability"]["null"].isna().all()
     assert ours["misleading"][["iterations", "forward_passes", "backward_passes"]].isna().all(axis=None)
+
+
+def test_warnings_and_the_limit_of_pixels(tmp_path, evaluate):
+    for name in ("clean", "made"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (1100, 1000), "red").save(tmp_path / name / "large.jpg")
+        path = tmp_path / name / "small.jpg"
+        Image.new("RGB", (64, 64), "red").save(path)
+        path.write_bytes(path.read_bytes()[:-2])
+    code, _, stderr = evaluate(tmp_path / "clean", tmp_path / "made", "--max-megapixels", 1)
+    assert code == 1
+    assert "a larger --max-megapixels, here 2" in stderr
+    for name in ("clean", "made"):
+        assert stderr.count(f"note: {tmp_path / name / 'small.jpg'}: its end marker is missing") == 1
+    assert evaluate(tmp_path / "clean", tmp_path / "made", "--max-megapixels", 2)[0] == 0
 
 
 def test_without_out_nothing_is_written(tmp_path, finished, adversarial, edgefool, monkeypatch, snapshot):

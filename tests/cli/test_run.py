@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tomli_w
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from edgefool.attacks import METHODS
@@ -26,6 +27,18 @@ def count_records(run: Path) -> int:
 
 
 # Results
+
+
+def test_the_limit_of_pixels_is_a_key_of_the_plan_and_an_option(tmp_path, settings, run_plan, album):
+    Image.new("RGB", (1100, 1000), "red").save(album / "large.png")
+    code, stdout, stderr = run_plan(settings | {"max_megapixels": 1})
+    assert code == 1
+    assert "large.png: has 1100x1000 pixels; more than 1,000,000 are read only with a larger --max-megapixels" in stderr
+    assert "4 errors" in stdout
+    assert run_plan(settings | {"max_megapixels": 1}, "--max-megapixels", 2, "--retry")[0] == 0
+    assert read_plan(tmp_path / "run/plan.toml").max_megapixels == 2
+    assert run_plan(settings, run="other")[0] == 0
+    assert "max_megapixels" not in (tmp_path / "other/plan.toml").read_text()
 
 
 def test_tables_equal_plain_counts_over_the_files(finished, read_tables):

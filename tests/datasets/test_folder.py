@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgefool.datasets import Photo, find_photos
-from edgefool.errors import UsageError
+from edgefool.errors import ImageWarning, UsageError
 from edgefool.storage import parse_path
 
 
@@ -38,6 +38,36 @@ def found(album: Path, *inputs: str | Path) -> list[str]:
 
 
 # Which
+
+
+def add_unreadable(album):
+    for name in ("IMG_1.HEIC", "b/IMG_2.NEF", "b/IMG_3.dng", "b/deep/IMG_4.cr3", "IMG_5.jxl", ".hidden.nef"):
+        (album / name).touch()
+
+
+@pytest.mark.parametrize("where", [".", "**/*"])
+def test_photos_that_cannot_be_read_are_counted_in_one_warning(album, where):
+    expected = found(album, where)
+    add_unreadable(album)
+    with pytest.warns(ImageWarning, match=r"1 JPEG XL .*3 camera raw") as caught:
+        assert found(album, where) == expected
+    assert len(caught) == 1
+    assert str(album) in str(caught[0].message)
+
+
+def test_a_folder_of_nothing_else_is_an_error_with_the_same_words(album):
+    (album / "raw").mkdir()
+    (album / "raw/IMG_1.ARW").touch()
+    with pytest.raises(
+        UsageError, match=r"no image files in the folder '.*raw', but photos .*: 1 camera raw \(convert"
+    ):
+        find_photos([album / "raw"])
+    with pytest.raises(UsageError, match=r"no image file matches .*1 camera raw"):
+        find_photos(["raw/*"])
+
+
+def test_files_that_are_no_photos_are_no_warning(album):
+    assert len(found(album, album)) == 6
 
 
 def test_folder_is_searched_in_natural_order(album):

@@ -31,16 +31,17 @@ def print_note(text: str) -> None:
 
 @contextmanager
 def warnings_as_notes() -> Iterator[None]:
-    """Print the warnings of the library as notes."""
+    """Print the warnings of the library as notes, each once."""
     with warnings.catch_warnings():
-        warnings.simplefilter("default", ImageWarning)
-        show = warnings.showwarning
+        warnings.simplefilter("always", ImageWarning)
+        show, shown = warnings.showwarning, set[str]()
 
         def show_note(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-            if issubclass(category, ImageWarning):
-                print_note(str(message))
-            else:
+            if not issubclass(category, ImageWarning):
                 show(message, category, *where, **more)
+            elif (text := str(message)) not in shown:
+                shown.add(text)
+                print_note(text)
 
         warnings.showwarning = show_note
         yield

@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import count
 
 import pytest
+from PIL import Image
 
 from edgefool.errors import AttackError, RunError, UsageError
 from edgefool.execution import cell_attack
@@ -85,6 +86,21 @@ def test_it_does_what_a_local_run_does(opened, carry_out, settings, agree):
     agree(state.run, carry_out(settings, "local").run)
 
 
+def test_the_limit_of_pixels_and_warnings_reach_and_leave_a_worker(settings, album, open_state):
+    Image.new("RGB", (1100, 1000), "red").save(album / "large.png")
+    Image.new("RGB", (64, 64), "red").save(album / "short.jpg")
+    (album / "short.jpg").write_bytes((album / "short.jpg").read_bytes()[:-2])
+    with open_state(settings | {"max_megapixels": 1}, batch_size=4) as (state, config):
+        worker, cell = Worker(config), state.cells[0]
+        items = work_items(state, cell)
+        worker.submit(items)
+        outcomes = {outcome.record.image: outcome for outcome in collect(worker, len(items)).values()}
+        assert "larger max_megapixels" in outcomes["large"].record.error
+        assert outcomes["short"].warnings == ("its end marker is missing",)
+        state.save(list(outcomes.values()))
+        assert state.warnings == ["short.jpg: its end marker is missing"]
+
+
 def test_a_batch_goes_on_while_nothing_waits(opened):
     """One photo after the other, each submitted when the last is done; and cells in turns."""
     state, config = opened
@@ -113,11 +129,11 @@ def test_waiting_for_photos_is_idle(opened, monkeypatch):
     state, config = opened
     clock, read = Clock(), cell_attack.read_image
 
-    def read_slowly(source):
+    def read_slowly(source, **options):
         if not isinstance(source, bytes):  # a photo
             clock.wait_for_reads(3)  # before and after the wait for an item, and before that for this photo
             clock.move(7)
-        return read(source)
+        return read(source, **options)
 
     worker = Worker(config, clock=clock)
     monkeypatch.setattr(cell_attack, "read_image", read_slowly)
