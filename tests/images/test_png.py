@@ -291,7 +291,7 @@ def chromaticities(name: str) -> bytes:
         ((chunk(b"gAMA", struct.pack(">I", 45455)),), GREEN),
         ((chunk(b"gAMA", struct.pack(">I", 45455)), chromaticities("srgb")), GREEN),
         ((chunk(b"gAMA", struct.pack(">I", 0)),), GREEN),
-        ((chunk(b"gAMA", b"\0"), chunk(b"cHRM", b"\0")), GREEN),
+        ((chunk(b"gAMA", b"\0"), chunk(b"cHRM", b"\0"), chunk(b"cICP", b"\1")), GREEN),
         ((SRGB, LINEAR, chromaticities("swapped")), GREEN),
         ((chromaticities("swapped"),), (200, 10, 30)),
         ((chunk(b"iCCP", b"swapped\0\0" + zlib.compress(swapped_primaries())), LINEAR), (200, 10, 30)),

@@ -103,7 +103,9 @@ class PngFile:
             case b"iTXt":
                 text = content[2:].split(b"\0", 2)[-1]
                 self._read_text(keyword, self._unpack(text) if content[:1] == b"\1" else text)
-            case b"tRNS" | b"cICP" | b"sRGB" | b"gAMA" | b"cHRM":
+            case b"tRNS" | b"sRGB":
+                self._chunks.setdefault(name, body)
+            case b"cICP" | b"gAMA" | b"cHRM" if len(body) == (32 if name == b"cHRM" else 4):
                 self._chunks.setdefault(name, body)
 
     def _read_text(self, keyword: bytes, text: bytes) -> None:
@@ -168,9 +170,8 @@ class PngFile:
             return None
         gamma = int.from_bytes(self._chunks.get(b"gAMA", b"")) / 100_000
         curve = (1 / gamma,) if gamma and abs(gamma * 2.2 - 1) > 0.05 else SRGB_CURVE  # libpng's threshold
-        chromaticities = self._chunks.get(b"cHRM", b"")
         primaries = SRGB_PRIMARIES
-        if len(chromaticities) == 32:
+        if chromaticities := self._chunks.get(b"cHRM"):
             given = tuple(value / 100_000 for value in struct.unpack(">8I", chromaticities))
             primaries = primaries if np.allclose(given, primaries, atol=0.005) else given
         if curve == SRGB_CURVE and (is_grey or primaries == SRGB_PRIMARIES):
