@@ -20,7 +20,15 @@ class ImageError(EdgeFoolError):
     """One image cannot be read or attacked; it gets an error record and the others go on."""
 
 
-class ImageWarning(UserWarning):
+class EdgeFoolWarning(UserWarning):
+    """Base of the warnings of EdgeFool; the command line prints each as a note."""
+
+
+class ClassifierWarning(EdgeFoolWarning):
+    """A classifier was loaded, but its file or its logits are unusual."""
+
+
+class ImageWarning(EdgeFoolWarning):
     """An image was read, but part of its file cannot be used; or photos of a folder cannot be read at all."""
 
 

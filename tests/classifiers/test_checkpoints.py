@@ -4,13 +4,17 @@ import os
 import pickle
 import sys
 import types
+from collections import OrderedDict
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from edgefool.classifiers import read_state_dict
+from edgefool.classifiers.checkpoints import load_exactly
 from edgefool.errors import UsageError
 
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2), "n": torch.tensor(3)}
@@ -30,7 +34,6 @@ def same(state):
         lambda tensors: {"epoch": 3, "arch": "x", "best": 0.5, "state_dict": tensors},
         lambda tensors: {"model": tensors},
         lambda tensors: {f"module.{name}": x for name, x in tensors.items()},
-        lambda tensors: {"state_dict": {name.replace("a.", "a.module."): x for name, x in tensors.items()}},
         lambda tensors: {name: x.half() if x.is_floating_point() else x for name, x in tensors.items()},
         lambda tensors: {name: torch.nn.Parameter(x, requires_grad=False) for name, x in tensors.items()},
     ],
@@ -134,3 +137,184 @@ def test_missing_file_or_a_folder(tmp_path):
     for path in (tmp_path / "none.pth", tmp_path):
         with pytest.raises(UsageError, match="no weights file"):
             read_state_dict(path)
+
+
+# --- kind 11: what a checkpoint holds, for a network
+
+
+class Body(nn.Module):
+    """Has a child called `module`, as some networks of timm have, counts batches, and has no auxiliary heads."""
+
+    def __init__(self):
+        super().__init__()
+        self.module = nn.Linear(2, 2)
+        self.norm = nn.BatchNorm1d(2)
+        self.head = nn.Linear(2, 3)
+
+
+def filled(net=None, value=0.0):
+    """Return the tensors of a network, each with other values."""
+    state = (net or Body()).state_dict()
+    return {name: torch.full_like(x, value + k) for k, (name, x) in enumerate(state.items())}
+
+
+def prefixed(state, prefix):
+    return {prefix + name: tensor for name, tensor in state.items()}
+
+
+def assert_same(state, expected):
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[name], expected[name]) for name in expected)
+
+
+PREFIXES = [
+    "",
+    "module.",
+    "_orig_mod.",
+    "model.",
+    "net.",
+    "backbone.",
+    "module._orig_mod.",
+    "model.backbone.",
+    "student.",
+]
+NESTS = ["state_dict", "model_state_dict", "model", "ema", "state_dict_ema", "net", "weights", "module"]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("nest", [None, *NESTS])
+def test_prefixes_and_nests(tmp_path, recwarn, prefix, nest):
+    """Also of a network that has a child called `module`."""
+    state = prefixed(filled(), prefix)
+    optimizer = {"state": {0: {"momentum_buffer": torch.ones(2)}}, "param_groups": [{"lr": 0.1}]}
+    torch.save({nest: state, "epoch": 3, "optimizer": optimizer} if nest else state, tmp_path / "w.pth")
+    assert_same(read_state_dict(tmp_path / "w.pth", Body()), filled())
+    taken = [nest or "its tensors"] + [f"without the prefix {prefix}"] * bool(prefix)
+    said = [f"{tmp_path / 'w.pth'}: using {', '.join(taken)}"] * bool(nest or prefix)
+    assert [str(warning.message) for warning in recwarn] == said
+
+
+@pytest.mark.parametrize("nests", [("checkpoint", "state_dict"), ("ema", "model"), ("a", "b", "c")])
+def test_deeper_nests(tmp_path, nests):
+    held = filled()
+    for nest in reversed(nests):
+        held = {nest: held, "step": 3}
+    torch.save(held, tmp_path / "w.pth")
+    assert_same(read_state_dict(tmp_path / "w.pth", Body()), filled())
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model."])
+def test_a_prefix_that_not_all_names_have_stays(tmp_path, prefix):
+    state = prefixed(filled(), prefix) | {"loss.weight": torch.ones(2)}
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(
+        UsageError, match=rf"holds more than the network; choose a part of it: .*w\.pth::{prefix[:-1]}$"
+    ):
+        read_state_dict(tmp_path / "w.pth", Body())
+    assert_same(read_state_dict(Path(f"{tmp_path / 'w.pth'}::{prefix[:-1]}"), Body()), filled())
+
+
+def test_an_adversarially_trained_network_of_robustness(tmp_path):
+    """That library saves the network twice, with its normalisation beside it: nothing is guessed."""
+    state = prefixed(filled(), "module.model.") | prefixed(filled(), "module.attacker.model.")
+    state |= {"module.normalizer.new_mean": torch.ones(3)}
+    torch.save({"model": state, "epoch": 90}, tmp_path / "w.pt")
+    with pytest.raises(UsageError, match=r"w\.pt::model\.module\.model, .*w\.pt::model\.module\.attacker\.model$"):
+        read_state_dict(tmp_path / "w.pt", Body())
+    assert_same(read_state_dict(Path(f"{tmp_path / 'w.pt'}::model.module.model"), Body()), filled())
+
+
+@pytest.mark.parametrize("nests", [("state_dict", "state_dict_ema"), ("model", "ema"), ("student", "teacher")])
+def test_between_two_candidates_nothing_is_guessed(tmp_path, nests):
+    file = tmp_path / "w.pth"
+    torch.save({nest: filled(value=k) for k, nest in enumerate(nests)}, file)
+    for network in (Body(), None):
+        with pytest.raises(UsageError) as error:
+            read_state_dict(file, network)
+        choices = ", ".join(f"{file}::{nest}" for nest in nests)
+        assert str(error.value) == f"{file} holds several checkpoints; choose one: {choices}"
+        for k, nest in enumerate(nests):
+            assert_same(read_state_dict(Path(f"{file}::{nest}"), network), filled(value=k))
+
+
+def test_only_one_of_two_fits(tmp_path, recwarn):
+    torch.save({"generator": {"w": torch.ones(2)}, "net": filled()}, tmp_path / "w.pth")
+    assert_same(read_state_dict(tmp_path / "w.pth", Body()), filled())
+    assert [str(warning.message) for warning in recwarn] == [f"{tmp_path / 'w.pth'}: using net"]
+
+
+def test_a_key_that_is_not_there(tmp_path):
+    torch.save({"state_dict": filled()}, tmp_path / "w.pth")
+    with pytest.raises(UsageError, match=r"unknown key of .*w\.pth 'state_dict_ema'; did you mean state_dict"):
+        read_state_dict(Path(f"{tmp_path / 'w.pth'}::state_dict_ema"))
+
+
+def test_a_file_whose_name_holds_colons(tmp_path):
+    torch.save(filled(), tmp_path / "a::b.pth")
+    assert_same(read_state_dict(tmp_path / "a::b.pth"), filled())
+    torch.save({"ema": filled()}, tmp_path / "a::b.pth")
+    assert_same(read_state_dict(Path(f"{tmp_path / 'a::b.pth'}::ema")), filled())
+
+
+def test_counters_of_thop_and_averaged_models(tmp_path, recwarn):
+    state = prefixed(filled(), "module.") | {"n_averaged": torch.tensor(5)}
+    state |= {"module.total_ops": torch.zeros(1), "module.norm.total_params": torch.zeros(1)}
+    torch.save(state, tmp_path / "w.pth")
+    assert_same(read_state_dict(tmp_path / "w.pth", Body()), filled())
+    (warning,) = recwarn
+    assert "without n_averaged, total_ops, norm.total_params" in str(warning.message)
+
+
+def test_data_parallel_inside_a_network(tmp_path):
+    """As in the Places365 file of AlexNet: only the convolutions were distributed."""
+    net = nn.Sequential(OrderedDict(features=nn.Sequential(nn.Linear(2, 2)), classifier=nn.Linear(2, 3)))
+    state = {name.replace("features.", "features.module."): x for name, x in filled(net).items()}
+    torch.save(state, tmp_path / "w.pth")
+    assert_same(read_state_dict(tmp_path / "w.pth", net), filled(net))
+    torch.save(prefixed(state, "module."), tmp_path / "w.pth")
+    assert_same(read_state_dict(tmp_path / "w.pth", net), filled(net))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda x: x.to_sparse(), "is sparse: save x.to_dense()"),
+        (lambda x: x.to_sparse_csr(), "is sparse: save x.to_dense()"),
+        (lambda x: x.to("meta"), "is without data"),
+        (lambda x: torch.quantize_per_tensor(x, 0.1, 0, torch.qint8), "is quantised: save"),
+        (lambda x: torch.quantize_per_channel(x, torch.ones(3), torch.zeros(3), 0, torch.quint8), "is quantised: save"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_tensors_that_are_not_plain_numbers(tmp_path, change, words):
+    torch.save(filled() | {"head.weight": change(torch.ones(3, 2))}, tmp_path / "w.pth")
+    for network in (Body(), None):
+        with pytest.raises(UsageError) as error:
+            read_state_dict(tmp_path / "w.pth", network)
+        assert f"w.pth: the tensor head.weight {words}" in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch is about to drop quantised networks
+@pytest.mark.parametrize("network", [Body(), None])
+def test_a_quantised_network(tmp_path, network):
+    """Its weights are packed with the bias, beside plain numbers."""
+    net = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 3)), {nn.Linear})
+    torch.save(net.state_dict(), tmp_path / "w.pth")
+    with pytest.raises(UsageError, match=r"the tensor 0\._packed_params\._packed_params is quantised"):
+        read_state_dict(tmp_path / "w.pth", network)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.bool, torch.complex64])
+def test_numbers_of_another_kind(tmp_path, dtype):
+    """8-bit integers, as other tools quantise, would be copied as if they were the weights."""
+    torch.save(filled() | {"head.weight": torch.ones(3, 2, dtype=dtype)}, tmp_path / "w.pth")
+    state = read_state_dict(tmp_path / "w.pth", Body())
+    with pytest.raises(UsageError, match=rf"does not fit body: 1 of another type \(head.weight {dtype}\)"):
+        load_exactly(Body(), state, tmp_path / "w.pth", "body")
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16, torch.float8_e4m3fn])
+def test_floats_of_any_width(tmp_path, dtype):
+    save_file({name: x.to(dtype) if x.is_floating_point() else x for name, x in filled().items()}, tmp_path / "w.bin")
+    assert_same(read_state_dict(tmp_path / "w.bin", Body()), filled())

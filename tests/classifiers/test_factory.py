@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import torch
 
@@ -100,3 +102,50 @@ def test_files_that_cannot_be_imported(tmp_path, body):
 def test_factory_keeps_its_own_weights(file):
     with pytest.raises(UsageError, match="leave out weights="):
         load_classifier(f"{file}:net", weights="w.pth")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import sys\nsys.exit()", r"own\.py cannot be imported: it calls sys\.exit\(\)$"),
+        ("exit(0)", r"own\.py cannot be imported: it calls sys\.exit\(0\)$"),
+        ("raise SystemExit('done\\nhere')", r"own\.py cannot be imported: it calls sys\.exit\('done\\nhere'\)$"),
+        ("import argparse\nargparse.ArgumentParser().parse_args()", r"own\.py cannot be imported: .* reads sys\.argv"),
+        (
+            "import argparse\nargparse.ArgumentParser().parse_known_args()",
+            r"own\.py cannot be imported: .* reads sys\.argv",
+        ),
+        ("import sys\nsize = int(sys.argv[1])", r"own\.py cannot be imported: .* reads sys\.argv"),
+        ("import typer\ntyper.run(lambda: None)", r"own\.py cannot be imported: .* reads sys\.argv"),
+        ("def net():\n    import sys\n    sys.exit(0)", r"own\.py:net failed: it calls sys\.exit\(0\)$"),
+        (
+            "def net():\n    import argparse\n    argparse.ArgumentParser().parse_args()",
+            r"own\.py:net failed: .* reads sys\.argv",
+        ),
+        (
+            "import sys, torch\nclass net(torch.nn.Module):\n    def forward(self, x): sys.exit(0)",
+            r"own\.py:net cannot classify an image of 224 x 224: it calls sys\.exit\(0\)$",
+        ),
+    ],
+)
+def test_files_that_end_the_program_or_read_its_arguments(tmp_path, capsys, code, message):
+    (tmp_path / "own.py").write_text(code)
+    before = sys.argv
+    with pytest.raises(UsageError, match=message) as error:
+        load_classifier(f"{tmp_path / 'own.py'}:net")
+    assert "\n" not in str(error.value)
+    assert capsys.readouterr() == ("", "")
+    assert sys.argv is before
+
+
+def test_ctrl_c_in_a_file_stays_what_it_is(tmp_path):
+    (tmp_path / "own.py").write_text("raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        load_classifier(f"{tmp_path / 'own.py'}:net")
+
+
+def test_files_may_look_at_their_name(tmp_path):
+    """Libraries read `sys.argv[0]`, and ask whether there are arguments."""
+    code = "import sys\nimport argparse\nargparse.ArgumentParser()\nassert sys.argv[0] and len(sys.argv) == 1\n"
+    (tmp_path / "own.py").write_text(code + FACTORY.replace("assert", "0 and"))
+    assert load_classifier(f"{tmp_path / 'own.py'}:net").num_classes == 5

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from edgefool.classifiers import CLASSIFIERS, Preprocessing, load_classifier
 from edgefool.classifiers.preprocessing import IMAGENET
@@ -158,6 +158,106 @@ def test_names_that_do_not_work(name, message):
     with pytest.raises(UsageError, match=message) as error:
         load_classifier(name)
     assert "\n" not in str(error.value)
+
+
+# --- forms of checkpoints
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # how torchvision initialises them
+@pytest.mark.parametrize("network", ["inception_v3", "googlenet"])
+@pytest.mark.parametrize(
+    "wrap", [lambda state: state, lambda state: {"state_dict": {f"module.{k}": x for k, x in state.items()}}]
+)
+def test_inceptions_without_auxiliary_heads(tmp_path, network, wrap):
+    """Kind 11: they are used in training only. With them the fingerprint is that of 0.1.0."""
+    net, file = checkpoint(tmp_path, network, 5)
+    whole = load_classifier(f"torchvision:{network}", weights=file)
+    state = {name: x for name, x in net.state_dict().items() if not name.lower().startswith("aux")}
+    assert len(state) < len(net.state_dict())
+    torch.save(wrap(state), file)
+    first, second = (load_classifier(f"torchvision:{network}", weights=file) for _ in range(2))
+    torch.testing.assert_close(first(IMAGES), whole(IMAGES))
+    assert first.fingerprint == second.fingerprint  # no random heads
+    assert set(first.net.state_dict()) == set(state)
+    assert set(whole.net.state_dict()) == set(net.state_dict())
+    del state["fc.bias"]
+    torch.save(state, file)
+    with pytest.raises(UsageError, match=r"does not fit .*: 1 missing \(fc\.bias\)"):
+        load_classifier(f"torchvision:{network}", weights=file)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "model."])
+def test_networks_whose_own_names_have_module_in_them(tmp_path, prefix):
+    """Kind 11: nine networks of timm have."""
+    timm = pytest.importorskip("timm")
+    if not timm.is_model("iformer_t"):
+        pytest.skip("this timm does not have them")
+    torch.manual_seed(0)
+    net = timm.create_model("iformer_t", num_classes=4).eval()
+    assert any(".module." in name for name in net.state_dict())
+    torch.save({prefix + name: x for name, x in net.state_dict().items()}, tmp_path / "w.pth")
+    classifier = load_classifier("timm:iformer_t", weights=tmp_path / "w.pth")
+    images = torch.rand(1, 3, 224, 224)
+    torch.testing.assert_close(classifier(images), net(normalised(images)), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("classes", [0, 1])
+@pytest.mark.parametrize("name", ["torchvision:resnet18", "resnet18"])
+def test_checkpoints_with_too_few_classes(tmp_path, name, classes):
+    """Kinds 9 and 11."""
+    net, file = checkpoint(tmp_path, "resnet18", 2)
+    state = net.state_dict()
+    torch.save(state | {key: state[key][:classes].clone() for key in ("fc.weight", "fc.bias")}, file)
+    with pytest.raises(UsageError, match=rf"w\.pth has {classes} classes; a classifier needs at least two"):
+        load_classifier(name, weights=file)
+
+
+def test_a_checkpoint_without_the_head(tmp_path):
+    """Kind 12: names of features, as DINO's, take a checkpoint with a head; one without is refused in one line."""
+    timm = pytest.importorskip("timm")
+    name = "vit_tiny_patch16_224"
+    torch.save(timm.create_model(name, num_classes=0).state_dict(), tmp_path / "w.pth")
+    with pytest.raises(UsageError, match=rf"does not fit timm:{name}: 2 missing \(head\.weight, head\.bias\)$"):
+        load_classifier(f"timm:{name}", weights=tmp_path / "w.pth")
+
+
+def test_vision_transformers_at_the_size_of_their_checkpoint(tmp_path):
+    """Kind 12, as vit_h_14 but small enough to run."""
+    torch.manual_seed(0)
+    net = torchvision.models.vit_b_32(num_classes=3, image_size=96).eval()
+    torch.save(net.state_dict(), tmp_path / "w.pth")
+    classifier = load_classifier("torchvision:vit_b_32", weights=tmp_path / "w.pth")
+    assert classifier.preprocessing.input_size == 96
+    images = torch.rand(1, 3, 96, 96)
+    torch.testing.assert_close(classifier(images), net(normalised(images)), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("key", ["state_dict", "state_dict_ema"])
+def test_a_key_chooses_between_two_checkpoints(tmp_path, key):
+    """Kind 11: in Python by `FILE::KEY`, a path or a string."""
+    nets = {
+        name: checkpoint(tmp_path, "squeezenet1_1", 3, k)[0] for k, name in enumerate(["state_dict", "state_dict_ema"])
+    }
+    torch.save({name: net.state_dict() for name, net in nets.items()}, tmp_path / "w.pth")
+    with pytest.raises(UsageError, match=r"holds several checkpoints; choose one: .*::state_dict, .*::state_dict_ema$"):
+        load_classifier("torchvision:squeezenet1_1", weights=tmp_path / "w.pth")
+    images = torch.rand(1, 3, 224, 224)
+    for weights in (f"{tmp_path / 'w.pth'}::{key}", tmp_path / f"w.pth::{key}"):
+        classifier = load_classifier("torchvision:squeezenet1_1", weights=weights)
+        torch.testing.assert_close(classifier(images), nets[key](normalised(images)), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("network", ["resnet18", "squeezenet1_1"])
+@pytest.mark.parametrize("form", ["nested", "prefixed", "safetensors"])
+def test_real_weights_in_other_forms_are_the_same_classifier(shared, tmp_path, network, form):
+    state = load_file(shared / "classifiers" / f"{network}.safetensors")
+    if form == "safetensors":
+        save_file(state, tmp_path / "w.bin")
+    else:
+        moved = {f"module.{name}": x for name, x in state.items()}
+        torch.save({"model": {"ema": state}} if form == "nested" else moved, tmp_path / "w.bin")
+    plain = load_classifier(f"torchvision:{network}", weights=shared / "classifiers" / f"{network}.safetensors")
+    assert load_classifier(f"torchvision:{network}", weights=tmp_path / "w.bin").fingerprint == plain.fingerprint
 
 
 # --- weights of the catalogue

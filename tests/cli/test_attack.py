@@ -212,3 +212,69 @@ def test_python_and_command_line_agree(tmp_path, tiny, photo, attack):
     file = run.image_path(record.kind, record)
     if row.success:
         assert torch.equal(package.read_image(file), result.adversarial[0])
+
+
+FILES = {
+    "sys.exit": ("import sys\nsys.exit()", "own.py cannot be imported: it calls sys.exit()"),
+    "argparse": (
+        "import argparse\nargparse.ArgumentParser().parse_known_args()",
+        "own.py cannot be imported: RuntimeError",
+    ),
+    "one logit": (
+        "import torch\nclass factory(torch.nn.Module):\n    def forward(self, x): return x.mean((1, 2, 3))[:, None]",
+        "gives 1 logits per image",
+    ),
+    "one size": (
+        "from torch import nn\ndef factory(): return nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 3))",
+        "cannot classify an image of 32 x 32: RuntimeError",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_files_that_give_no_classifier_are_refused(tmp_path, photo, refuse, case):
+    code, message = FILES[case]
+    (tmp_path / "own.py").write_text(code)
+    classifier = f"{tmp_path / 'own.py'}:factory"
+    refuse("attack", photo, "--out", tmp_path / "run", "--size", 32, "--classifier", classifier, because=message)
+    refuse("evaluate", tmp_path, tmp_path, "--size", 32, "--classifier", classifier, because=message)
+
+
+@pytest.mark.parametrize("side", [32, 48, 100])
+def test_the_network_gets_the_size_of_the_run(tmp_path, photo, edgefool, side):
+    (tmp_path / "own.py").write_text(
+        f"from torch import nn\ndef factory(): return nn.Sequential(nn.Flatten(), nn.Linear(3 * {side}**2, 3))"
+    )
+    command = ["attack", photo, "--classifier", f"{tmp_path / 'own.py'}:factory", "--method", "nfgsm", "--size", side]
+    code, stdout, _ = edgefool(*command, "--out", tmp_path / "run")
+    assert code == 0
+    assert "0 errors" in stdout
+
+
+def test_what_is_unusual_is_a_note(tmp_path, photo, edgefool):
+    (tmp_path / "own.py").write_text(
+        "import torch\nclass factory(torch.nn.Module):\n    def forward(self, x): return x.mean((2, 3)).softmax(1)"
+    )
+    command = ["attack", photo, "--out", tmp_path / "run", "--method", "nfgsm", "--size", 32, "--classifier"]
+    code, _, stderr = edgefool(*command, f"{tmp_path / 'own.py'}:factory")
+    assert code == 0
+    assert "own.py:factory gives what looks like probabilities" in stderr
+    assert stderr.count("note: ") == 1
+
+
+def test_a_key_chooses_a_part_of_a_checkpoint(tmp_path, photo, edgefool, refuse):
+    state = package.load_classifier("caltech101-resnet").net.state_dict()
+    torch.save({"model": {f"module.{name}": x for name, x in state.items()}, "ema": state}, tmp_path / "w.pth")
+    command = ["attack", photo, "--out", tmp_path / "run", "--method", "nfgsm", "--classifier", "caltech101-resnet"]
+    refuse(*command, "--weights", tmp_path / "w.pth", because="choose one: ")
+    code, _, stderr = edgefool(*command, "--weights", f"{tmp_path / 'w.pth'}::model")
+    assert code == 0
+    assert f"note: {tmp_path / 'w.pth'}: using its tensors, without the prefix module." in stderr
+    evaluate = ["evaluate", tmp_path / "originals", tmp_path / "images"]
+    for folder in ("originals", "images"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.png").write_bytes(photo.read_bytes())
+    names = [f"one=caltech101-resnet@{tmp_path / 'w.pth'}::ema", "--classifier", "caltech101-alexnet"]
+    code, stdout, _ = edgefool(*evaluate, "--classifier", *names)
+    assert code == 0
+    assert "one" in stdout

@@ -4,6 +4,7 @@ Names are ``torchvision:NAME``, ``timm:NAME`` and, for the networks of `edgefool
 """
 
 import importlib
+import math
 from collections.abc import Callable, Mapping
 from types import ModuleType
 
@@ -15,8 +16,8 @@ from edgefool.classifiers.shipped import shipped_alexnet, shipped_resnet
 from edgefool.classifiers.vision import torchvision
 from edgefool.errors import UsageError, unknown
 
-Builder = Callable[[int], nn.Module]
-"""Takes a number of classes, returns an untrained network."""
+Builder = Callable[..., nn.Module]
+"""Takes a number of classes and perhaps arguments of the network's constructor, returns an untrained network."""
 
 
 def find_builder(architecture: str) -> Builder:
@@ -40,17 +41,24 @@ def find_builder(architecture: str) -> Builder:
         raise unknown("torchvision classifier", network, known)
     # Published weights of the two Inceptions need `transform_input`; their initialisation is slow and not needed.
     inception = {"transform_input": True, "init_weights": False} if network in ("googlenet", "inception_v3") else {}
-    return lambda count: torchvision.models.get_model(network, weights=None, num_classes=count, **inception)
+    return lambda num_classes, **options: torchvision.models.get_model(
+        network, weights=None, num_classes=num_classes, **inception, **options
+    )
 
 
-def published_preprocessing(architecture: str) -> Preprocessing:
-    """Return the preprocessing of a known network of timm or torchvision (of its oldest weights)."""
+def published_preprocessing(architecture: str, net: nn.Module | None = None) -> Preprocessing:
+    """Return the preprocessing of a known network of timm or torchvision.
+
+    That of its oldest weights; if ``net`` takes one size only, as vision transformers do, of the oldest for that size.
+    """
     library, _, network = architecture.partition(":")
     if library == "timm":
         cfg = _import_timm(architecture).get_pretrained_cfg(network)
         return Preprocessing(cfg.input_size[-1], cfg.interpolation, tuple(cfg.mean), tuple(cfg.std))
-    images = next(iter(torchvision.models.get_model_weights(network))).transforms()
-    return Preprocessing(images.crop_size[0], images.interpolation.value, tuple(images.mean), tuple(images.std))
+    recipes = [weights.transforms() for weights in torchvision.models.get_model_weights(network)]
+    size = getattr(net, "image_size", recipes[0].crop_size[0])
+    recipe = next((recipe for recipe in recipes if recipe.crop_size[0] == size), recipes[0])
+    return Preprocessing(size, recipe.interpolation.value, tuple(recipe.mean), tuple(recipe.std))
 
 
 def build_network(build: Builder, num_classes: int) -> nn.Module:
@@ -59,7 +67,16 @@ def build_network(build: Builder, num_classes: int) -> nn.Module:
         return build(num_classes)
 
 
-def count_classes(build: Builder, state: Mapping[str, Tensor]) -> int:
+def build_shapes(build: Builder, num_classes: int = 2) -> nn.Module:
+    """Build a network only for its names and shapes, if possible without memory for its tensors."""
+    try:
+        with torch.device("meta"):
+            return build(num_classes)
+    except NotImplementedError:  # torchvision's RegNets compute with tensors while being built
+        return build_network(build, num_classes)
+
+
+def count_classes(build: Builder, state: Mapping[str, Tensor], name: str = "the network") -> int:
     """Return the number of classes of a checkpoint: the rows of the last tensor whose shape depends on that number.
 
     Parameters
@@ -68,19 +85,27 @@ def count_classes(build: Builder, state: Mapping[str, Tensor]) -> int:
         Builds the network.
     state : mapping of str to Tensor
         The checkpoint. Without that tensor the result is 1000.
+    name : str
+        The network's name, for the error.
+
+    Raises
+    ------
+    UsageError
+        If no tensor depends on it.
     """
-    two, three = _build_shapes(build, 2).state_dict(), _build_shapes(build, 3).state_dict()
-    head = [name for name in two if two[name].shape != three[name].shape][-1]
-    return len(state[head]) if head in state and state[head].ndim else 1000
+    two, three = build_shapes(build, 2).state_dict(), build_shapes(build, 3).state_dict()
+    head = [key for key in two if two[key].shape != three[key].shape]
+    if not head:
+        raise UsageError(f"{name} has no classification head, it gives features: choose a network that gives logits")
+    return len(state[head[-1]]) if head[-1] in state and state[head[-1]].ndim else 1000
 
 
-def _build_shapes(build: Builder, num_classes: int) -> nn.Module:
-    """Build a network only for its shapes, if possible without memory for its tensors."""
-    try:
-        with torch.device("meta"):
-            return build(num_classes)
-    except NotImplementedError:  # torchvision's RegNets compute with tensors while being built
-        return build_network(build, num_classes)
+def image_size(net: nn.Module, state: Mapping[str, Tensor]) -> dict[str, int]:
+    """Return the option ``image_size`` of a vision transformer of torchvision, by the positions in a checkpoint."""
+    positions = state.get("encoder.pos_embedding")
+    if not isinstance(net, torchvision.models.VisionTransformer) or positions is None or positions.ndim != 3:
+        return {}
+    return {"image_size": net.patch_size * math.isqrt(max(positions.shape[1] - 1, 1))}
 
 
 def _import_timm(architecture: str) -> ModuleType:

@@ -1,6 +1,7 @@
 """Names of classes: from a file, else those of the training data, else numbers."""
 
 import json
+import re
 from pathlib import Path
 
 from safetensors import safe_open
@@ -9,6 +10,7 @@ from edgefool.classifiers.catalogue import NUM_CLASSES, TrainingData
 from edgefool.classifiers.vision import torchvision
 from edgefool.errors import UsageError
 from edgefool.storage import local_path
+from edgefool.text import decode
 
 DATA = Path(__file__).parent / "data"
 """Folder of the shipped weights and class names."""
@@ -22,7 +24,7 @@ def class_names(count: int, file: Path | str | None = None, dataset: TrainingDat
     count : int
         Number of classes.
     file : path, optional
-        Text file with one name a line.
+        Text file with one name a line, in UTF-8 or, with a byte order mark, UTF-16. Blank lines do not count.
     dataset : str, optional
         Training data of the classifier. Without it, or if it has another number of classes: the names of ImageNet for
         1000 classes, those of Places365 for 365, else the indices.
@@ -30,13 +32,14 @@ def class_names(count: int, file: Path | str | None = None, dataset: TrainingDat
     Raises
     ------
     UsageError
-        If the file cannot be read or has another number of lines.
+        If the file cannot be read or has another number of names.
     """
     if file is not None:
         try:
-            names = tuple(local_path(file).read_text(encoding="utf-8").splitlines())
+            text = decode(local_path(file).read_bytes())
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"cannot read the class names of {file}: {error}") from error
+        names = tuple(line.strip() for line in re.split(r"[\r\n]+", text) if line.strip())
         if len(names) != count:
             raise UsageError(f"{file} names {len(names)} classes; the classifier has {count}")
         return names

@@ -1,23 +1,27 @@
 """Classifiers from a function in a user's Python file."""
 
 import hashlib
-import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from edgefool.classifiers.class_names import class_names
 from edgefool.classifiers.classifier import Classifier
+from edgefool.classifiers.own_modules import OwnModules
 from edgefool.classifiers.preprocessing import Preprocessing
+from edgefool.classifiers.probe import count_logits, describe
 from edgefool.errors import UsageError, unknown
 from edgefool.storage import local_path
 
 
-def load_factory(name: str, classes: Path | str | None = None) -> Classifier:
+def load_factory(name: str, classes: Path | str | None = None, size: int | None = None) -> Classifier:
     """Return the classifier that a function in a Python file returns. The file is run.
+
+    The fingerprint covers the file, and the modules that it imports from its own folder.
 
     Parameters
     ----------
@@ -26,69 +30,62 @@ def load_factory(name: str, classes: Path | str | None = None) -> Classifier:
         [0, 1] to logits.
     classes : path, optional
         See `class_names`.
+    size : int, optional
+        Side in pixels of the images that it has to classify; see `count_logits`.
 
     Raises
     ------
     UsageError
-        If the file or function does not exist or fails, or its module does not classify 224 x 224 images.
+        If the file or function does not exist, fails, calls ``sys.exit`` or reads the command line, or its module does
+        not give at least two logits for each image.
     """
     file, _, function = name.rpartition(":")
     path = local_path(file)
-    net = _call_factory(path, function)
-    net.eval()
-    try:
-        with torch.no_grad():
-            logits = net(torch.zeros(1, 3, 224, 224))
-    except Exception as error:
-        raise UsageError(f"{name} cannot classify an image of 224 x 224: {_describe(error)}") from error
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 1:
-        got = f"a tensor of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
-        raise UsageError(f"{name} should give one row of logits per image, not {got}")
+    if not path.is_file():
+        raise UsageError(f"no Python file at {path}")
+    modules = OwnModules(path.resolve())
+    with modules.loading():
+        net = _call_factory(modules, path, function)
+        count = count_logits(net.eval(), name, size)
+        hashes = [hashlib.sha256(path.read_bytes()).hexdigest(), modules.sha256()]
     return Classifier(
         net,
         name=f"{path.stem}-{function}",
-        classes=class_names(logits.shape[1], classes),
-        architecture=f"{path.name}:{function} {hashlib.sha256(path.read_bytes()).hexdigest()}",
+        classes=class_names(count, classes),
+        architecture=" ".join([f"{path.name}:{function}", *filter(None, hashes)]),
         preprocessing=Preprocessing(),
     )
 
 
-def _call_factory(path: Path, function: str) -> nn.Module:
-    if not path.is_file():
-        raise UsageError(f"no Python file at {path}")
-    try:
-        module = _import_file(path.resolve())
-    except Exception as error:
-        raise UsageError(f"{path} cannot be imported: {_describe(error)}") from error
+def _call_factory(modules: OwnModules, path: Path, function: str) -> nn.Module:
+    with _user_code(f"{path} cannot be imported", modules):
+        module = modules.import_file()
     factories = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
     if function not in factories:
         raise unknown(f"function in {path}", function, factories)
-    try:
+    with _user_code(f"{path}:{function} failed", modules):
         net = getattr(module, function)()
-    except Exception as error:
-        raise UsageError(f"{path}:{function} failed: {_describe(error)}") from error
     if not isinstance(net, nn.Module):
         raise UsageError(f"{path}:{function} returned a {type(net).__name__}, not an nn.Module")
     return net
 
 
-def _import_file(path: Path) -> ModuleType:
-    """Import a file with its folder on the path, as for a script; relative imports also work."""
-    name = f"edgefool_user_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=[str(path.parent)])
-    if spec is None or spec.loader is None:
-        raise ImportError("not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look up their module
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
+@contextmanager
+def _user_code(failure: str, modules: OwnModules) -> Iterator[None]:
+    """Raise a `UsageError` that begins with ``failure`` if the code fails, exits or reads the command line."""
+    arguments, sys.argv = sys.argv, _NoArguments([__name__])
     try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+        yield
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"{failure}: {describe(error)}".replace(f"{modules.package}.", "")) from error
+    finally:
+        sys.argv = arguments
 
 
-def _describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+class _NoArguments(list[str]):
+    """The command line is EdgeFool's: ``argparse`` in a user's file would take or refuse what is not meant for it."""
+
+    def __getitem__(self, index: Any) -> Any:
+        if index == 0:
+            return super().__getitem__(0)
+        raise RuntimeError("it reads sys.argv, the arguments of another program; move that under `if __name__ == ...`")

@@ -1,16 +1,25 @@
 """Loading classifiers by name."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from edgefool.classifiers.architectures import build_network, count_classes, find_builder, published_preprocessing
+from edgefool.classifiers.architectures import (
+    build_network,
+    build_shapes,
+    count_classes,
+    find_builder,
+    image_size,
+    published_preprocessing,
+)
 from edgefool.classifiers.catalogue import CLASSIFIERS, ClassifierInfo
 from edgefool.classifiers.checkpoints import load_exactly, read_state_dict
 from edgefool.classifiers.class_names import DATA, class_names
 from edgefool.classifiers.classifier import Classifier
 from edgefool.classifiers.downloads import cache_folder, fetch
 from edgefool.classifiers.factory import load_factory
+from edgefool.classifiers.probe import count_logits
 from edgefool.errors import UsageError, unknown
 from edgefool.storage import local_path
 
@@ -23,8 +32,9 @@ def load_classifier(
     device: torch.device | str = "cpu",
     cache: Path | str | None = None,
     progress: bool = True,
+    size: int | None = None,
 ) -> Classifier:
-    """Return a classifier, frozen and in eval mode.
+    """Return a classifier, frozen and in eval mode; warn (`ClassifierWarning`) if its file or its logits are unusual.
 
     Parameters
     ----------
@@ -33,8 +43,9 @@ def load_classifier(
         ``path/to/file.py:function``, a function without arguments that returns an ``nn.Module`` from images in [0, 1]
         to logits, including its normalisation. The file is run, so use only files that you trust.
     weights : path, optional
-        Checkpoint, read by `read_state_dict`. With a name in `CLASSIFIERS`, the architecture and preprocessing of that
-        classifier with these weights, without a download. The checkpoint determines the number of classes.
+        Checkpoint, read by `read_state_dict`; ``FILE::KEY`` chooses a part of it. With a name in `CLASSIFIERS`, the
+        architecture and preprocessing of that classifier with these weights, without a download. The checkpoint
+        determines the number of classes, and the input size of torchvision's vision transformers.
     classes : path, optional
         Text file with one class name per line. By default the names of the classifier's training data; for your own
         classifier those of ImageNet if it has 1000 classes, of Places365 if it has 365, else the indices.
@@ -44,18 +55,22 @@ def load_classifier(
         Folder of downloaded weights; by default ``EDGEFOOL_CACHE``, else the user's cache folder.
     progress : bool
         Show a bar while downloading, if stderr is a terminal.
+    size : int, optional
+        Side in pixels of the images to classify. A network from a Python file is tried with it, and without it with
+        common ones; the others resize images.
 
     Raises
     ------
     UsageError
-        If the name is unknown, or a file is missing, does not fit or raises an error.
+        If the name is unknown, a file is missing, does not fit or raises an error, or the network does not give at
+        least two logits for each image.
     RunError
         If weights cannot be downloaded.
     """
     if ".py:" in name:
         if weights is not None:
             raise UsageError(f"{name} loads its own weights; leave out weights=")
-        return load_factory(name, classes).to(device)
+        return load_factory(name, classes, size).to(device)
     info = CLASSIFIERS.get(name)
     if info is None and not name.startswith(("torchvision:", "timm:")):
         if name.endswith(".py"):
@@ -69,18 +84,25 @@ def load_classifier(
         file = _published_weights(info, cache_folder() if cache is None else local_path(cache), progress)
     else:
         raise UsageError(f"{name} needs a file with its weights (weights=)")
-    state = read_state_dict(file)
-    count = count_classes(build, state)
-    net = build_network(build, count)
+    shapes = build_shapes(build)
+    state = read_state_dict(file, shapes)
+    count = count_classes(build, state, name)
+    if count < 2:
+        raise UsageError(f"{file} has {count} classes; a classifier needs at least two")
+    net = build_network(partial(build, **image_size(shapes, state)), count)
     load_exactly(net, state, file, name)
-    return Classifier(
+    preprocessing = info.preprocessing if info else published_preprocessing(architecture, net)
+    classifier = Classifier(
         net,
         name=name.rpartition(":")[2],
         classes=class_names(count, classes, info.dataset if info else None),
         architecture=architecture,
-        preprocessing=info.preprocessing if info else published_preprocessing(architecture),
+        preprocessing=preprocessing,
         channels_last=torch.device(device).type == "cpu",
-    ).to(device)
+    )
+    if info is None:
+        count_logits(classifier, name, preprocessing.input_size)
+    return classifier.to(device)
 
 
 def _published_weights(info: ClassifierInfo, cache: Path, progress: bool) -> Path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from edgefool.errors import ImageWarning
+from edgefool.errors import EdgeFoolWarning
 from edgefool.text import plain
 
 if TYPE_CHECKING:
@@ -33,11 +33,11 @@ def print_note(text: str) -> None:
 def warnings_as_notes() -> Iterator[None]:
     """Print the warnings of the library as notes, each once."""
     with warnings.catch_warnings():
-        warnings.simplefilter("always", ImageWarning)
+        warnings.simplefilter("always", EdgeFoolWarning)
         show, shown = warnings.showwarning, set[str]()
 
         def show_note(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-            if not issubclass(category, ImageWarning):
+            if not issubclass(category, EdgeFoolWarning):
                 show(message, category, *where, **more)
             elif (text := str(message)) not in shown:
                 shown.add(text)

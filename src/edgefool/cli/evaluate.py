@@ -72,7 +72,7 @@ def evaluate(
         num_classes=num_classes,
     )
     images = ExternalImages(dataset, parse_path(adversarial), side, max_megapixels=max_megapixels)
-    classifiers = load_classifiers(dataset.name, entries, place)
+    classifiers = load_classifiers(dataset.name, entries, place, side)
     distance = load_lpips(LpipsEntry(backbone="squeeze", weights=local_path(lpips)), place) if lpips else None
     for line in unfit_labels(dataset, classifiers):
         print_note(line)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _CLASSIFIER = re.compile(r"(?:([^=@:/\\]*)=)?(.*\.py:\w+|[^@]*)(?:@(.*))?", re.DOTALL)
 CLASSIFIER_FORMS = (
     "[LABEL=]NAME[@CHECKPOINT]: a label for tables; a name of `edgefool list classifiers`, torchvision:NAME,"
-    " timm:NAME or path/to/file.py:factory; your own weights, safetensors or torch."
+    " timm:NAME or path/to/file.py:factory; your own weights, safetensors or torch, FILE or FILE::KEY for a part of it."
 )
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run.")]

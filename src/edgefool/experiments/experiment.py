@@ -17,7 +17,7 @@ from edgefool.experiments.identity import known_names
 from edgefool.experiments.plan import ClassifierEntry, LpipsEntry, Plan
 from edgefool.metrics import Lpips
 from edgefool.runs import Record
-from edgefool.runs.cell import Cell
+from edgefool.runs.cell import Cell, Size
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class Experiment:
 
 def load_all_classifiers(plan: Plan, device: str) -> dict[str, list[Classifier]]:
     """Return the classifiers of each dataset of a plan; raise as `load_classifiers` does."""
-    load = cache(partial(_load, device=device))  # once for all datasets
+    load = cache(partial(_load, device=device, size=plan.size))  # once for all datasets
     classifiers = {}
     for dataset in plan.datasets:
         entries = [e for e in plan.classifiers if e.datasets is None or dataset.name in e.datasets]
@@ -159,19 +159,22 @@ def load_all_classifiers(plan: Plan, device: str) -> dict[str, list[Classifier]]
     return classifiers
 
 
-def load_classifiers(dataset: str, entries: Sequence[ClassifierEntry], device: str) -> list[Classifier]:
-    """Return the classifiers of a dataset, named as their entries say.
+def load_classifiers(
+    dataset: str, entries: Sequence[ClassifierEntry], device: str, size: Size = "native"
+) -> list[Classifier]:
+    """Return the classifiers of a dataset, for images of a size, named as their entries say.
 
     Raises
     ------
     UsageError
         If one cannot be loaded, two are the same or share a name, or there is none.
     """
-    return _check_distinct(dataset, [_load(entry, device) for entry in entries])
+    return _check_distinct(dataset, [_load(entry, device, size) for entry in entries])
 
 
-def _load(entry: ClassifierEntry, device: str) -> Classifier:
-    classifier = load_classifier(entry.name, weights=entry.weights, classes=entry.classes, device=device)
+def _load(entry: ClassifierEntry, device: str, size: Size) -> Classifier:
+    side = None if size == "native" else size
+    classifier = load_classifier(entry.name, weights=entry.weights, classes=entry.classes, device=device, size=side)
     classifier.name = entry.label or classifier.name
     return classifier
 
