@@ -25,8 +25,6 @@ _AUXILIARY = ("AuxLogits", "aux1", "aux2")
 def read_state_dict(path: Path, network: nn.Module | None = None) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint by name, without running code from the file.
 
-    If the file holds more than a plain state_dict, a warning says in one line what was taken.
-
     Parameters
     ----------
     path : Path
@@ -50,6 +48,7 @@ def read_state_dict(path: Path, network: nn.Module | None = None) -> dict[str, T
     Warns
     -----
     ClassifierWarning
+        If the tensors are only part of the file, or under other names.
     """
     file, key = _split(path)
     parts = dict(_parts(read_weights_file(file)))
