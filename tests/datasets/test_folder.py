@@ -7,6 +7,7 @@ import pytest
 
 from edgefool.datasets import Photo, find_photos
 from edgefool.errors import ImageWarning, UsageError
+from edgefool.images import IMAGE_SUFFIXES
 from edgefool.storage import parse_path
 
 
@@ -42,7 +43,8 @@ def found(album: Path, *inputs: str | Path) -> list[str]:
 
 def add_unreadable(album):
     for name in ("IMG_1.HEIC", "b/IMG_2.NEF", "b/IMG_3.dng", "b/deep/IMG_4.cr3", "IMG_5.jxl", ".hidden.nef"):
-        (album / name).touch()
+        if Path(name).suffix.lower() not in IMAGE_SUFFIXES:  # HEIC is read where pillow-heif is installed
+            (album / name).touch()
 
 
 @pytest.mark.parametrize("where", [".", "**/*"])

@@ -74,7 +74,7 @@ class ThreadPool:
         if left is not None:
             self.lives[name] = left = left - len(items)
         poison = any(item.photo and item.photo.name in self.deadly and self._is_meant(item) for item in items)
-        if poison or (left is not None and left < 0 and len(items) > 1):  # not with an isolated item
+        if poison or (left is not None and left < 0 and not items[0].is_isolated):
             self.deaths.append(sorted(item.photo.name if item.photo else "?" for item in items))
             del self.workers[name]
             self.queue.put(WorkerEvent(name, RuntimeError("killed\nand more")))
