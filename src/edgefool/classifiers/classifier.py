@@ -7,7 +7,6 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from edgefool.classifiers.dtypes import at_least_float32, match_dtype
 from edgefool.classifiers.preprocessing import Preprocessing
@@ -97,18 +96,17 @@ class Classifier(nn.Module):
         """
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             raise UsageError(f"images must be (N, 3, H, W) floats, not {images.dtype} of shape {tuple(images.shape)}")
-        return at_least_float32(self.net(match_dtype(self._preprocess(images), self.net)))
+        return self.classify_resized(self.preprocessing.resize(images))
+
+    def classify_resized(self, images: Tensor) -> Tensor:
+        """Return the logits (N, D) of images that `Preprocessing.resize` made."""
+        normalised = (images - self._mean) / self._std
+        normalised = normalised.contiguous(memory_format=self._memory_format)
+        return at_least_float32(self.net(match_dtype(normalised, self.net)))
 
     def train(self, mode: bool = True) -> Self:
         """Stay in eval mode; ``mode`` is ignored."""
         return super().train(False)
-
-    def _preprocess(self, images: Tensor) -> Tensor:
-        size = self.preprocessing.input_size
-        if size is not None and images.shape[2:] != (size, size):
-            # Antialiasing only acts on axes that shrink.
-            images = F.interpolate(images, (size, size), mode=self.preprocessing.interpolation, antialias=True)
-        return ((images - self._mean) / self._std).contiguous(memory_format=self._memory_format)
 
     def _fingerprint(self) -> str:
         # Runs store fingerprints: a new field of `Preprocessing` must not change those of other classifiers.

@@ -107,6 +107,8 @@ def load_classifier(
 
 def _published_weights(info: ClassifierInfo, cache: Path, progress: bool) -> Path:
     """Return the weights file of a classifier, downloading it if necessary."""
+    if info.weights_package is not None:
+        return find_packaged_weights(info.weights_package, str(info.sha256))
     if info.url is None:
         return DATA / f"{info.name.replace('-', '_')}.safetensors"
     return fetch(info.url, info.sha256, cache, validate=read_state_dict, progress=progress)

@@ -10,7 +10,12 @@ from typing import Annotated, Any, cast
 import typer
 from typer.core import TyperCommand
 
+<<<<<<< HEAD
 from edgefool.cli.console import err, out, warnings_as_notes
+=======
+from edgefool.cli.console import err, out
+from edgefool.cli.classify import classify
+>>>>>>> 759aa7c (EfficientNet-Lite offline, and edgefool classify (not tested yet))
 from edgefool.cli.evaluate import evaluate
 from edgefool.cli.listing import show
 from edgefool.cli.report import check, figure, report
@@ -39,7 +44,7 @@ class _Command(TyperCommand):
         return super().invoke(ctx)
 
 
-for command in (attack, run, evaluate, demo, report, figure, check):
+for command in (attack, run, evaluate, classify, demo, report, figure, check):
     app.command(cls=_Command)(command)
 app.command("list", cls=_Command)(show)
 

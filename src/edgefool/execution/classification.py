@@ -1,0 +1,161 @@
+"""What classifiers say of photos: decoded in the background, classified in batches."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from edgefool.classifiers import Classifier
+from edgefool.classifiers.preprocessing import Preprocessing
+from edgefool.datasets import Photo
+from edgefool.errors import ImageError, UsageError
+from edgefool.execution.judge import device_of
+from edgefool.images import read_image
+
+Decoded: TypeAlias = "list[np.ndarray[Any, np.dtype[np.float32]]] | str"
+"""A photo resized for each `Preprocessing`, or why it cannot be read. Not tensors, which need shared memory."""
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What a classifier says of a photo.
+
+    Attributes
+    ----------
+    photo : Photo
+        The photo.
+    classifier : str
+        Name of the classifier.
+    classes : tuple of int
+        The most likely classes, most likely first. Empty if there is an error.
+    names : tuple of str
+        Their names.
+    probabilities : tuple of float
+        Their probabilities (Eq. 2).
+    error : str or None
+        Why the photo has no classes.
+    """
+
+    photo: Photo
+    classifier: str
+    classes: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    error: str | None = None
+
+    def hits(self, top: int) -> bool:
+        """Return whether the photo's true class is among the ``top`` most likely ones."""
+        return self.photo.label in self.classes[:top]
+
+
+def classify(
+    photos: Sequence[Photo],
+    classifiers: Sequence[Classifier],
+    *,
+    top: int = 5,
+    batch_size: int = 32,
+    num_workers: int | None = None,
+) -> Iterator[Classification]:
+    """Classify photos at full size, each as the classifier preprocesses it.
+
+    Parameters
+    ----------
+    photos
+        See `edgefool.datasets.find_photos`.
+    classifiers
+        Several may share a device.
+    top : int
+        Number of classes to return for each photo.
+    batch_size : int
+        Number of photos in memory at a time, and of images in a forward pass.
+    num_workers : int, optional
+        Processes that decode photos; 0: this one. By default one for each CPU core but one, at most 4; none for fewer
+        than 16 photos.
+
+    Yields
+    ------
+    Classification
+        For each photo, in order, one for each classifier, in order.
+
+    Raises
+    ------
+    UsageError
+        If ``top`` or ``batch_size`` is below 1.
+    """
+    if top < 1 or batch_size < 1:
+        raise UsageError(f"top and batch_size must be at least 1, not {top} and {batch_size}")
+    if num_workers is None:
+        num_workers = 0 if len(photos) < 16 else max(1, min(4, (os.cpu_count() or 1) - 1))
+    kinds = list(dict.fromkeys(classifier.preprocessing for classifier in classifiers))
+    # Sampler and collation that change nothing: a batch is the list of its photos.
+    loader = DataLoader(_Decoder(photos, kinds), batch_size, num_workers=num_workers, collate_fn=list)
+    for number, batch in enumerate(loader):
+        group = photos[number * batch_size :][: len(batch)]
+        rows = [_classify_batch(c, kinds.index(c.preprocessing), group, batch, top) for c in classifiers]
+        for answers in zip(*rows, strict=True):
+            yield from answers
+
+
+class _Decoder(Dataset[Decoded]):
+    """Reads and resizes photos, perhaps in another process."""
+
+    def __init__(self, photos: Sequence[Photo], kinds: Sequence[Preprocessing]):
+        self._photos, self._kinds = photos, kinds
+
+    def __len__(self) -> int:
+        return len(self._photos)
+
+    def __getitem__(self, row: int) -> Decoded:
+        try:
+            image = read_image(self._photos[row].path)[None]
+        except ImageError as error:
+            return str(error)
+        return [kind.resize(image)[0].numpy() for kind in self._kinds]
+
+
+def _classify_batch(
+    classifier: Classifier, kind: int, photos: Sequence[Photo], batch: Sequence[Decoded], top: int
+) -> list[Classification]:
+    """Return the answers for a batch, in its order; images of different sizes are classified apart."""
+    by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    answers: dict[int, Classification] = {}
+    for row, decoded in enumerate(batch):
+        if isinstance(decoded, str):
+            answers[row] = Classification(photos[row], classifier.name, error=decoded)
+        else:
+            by_shape[decoded[kind].shape].append(row)
+    for rows in by_shape.values():
+        images = torch.from_numpy(np.stack([batch[row][kind] for row in rows]))  # type: ignore[misc]
+        found = _classify_images(classifier, images, [photos[row] for row in rows], top)
+        answers |= zip(rows, found, strict=True)
+    return [answers[row] for row in range(len(batch))]
+
+
+@torch.no_grad()
+def _classify_images(
+    classifier: Classifier, images: Tensor, photos: Sequence[Photo], top: int
+) -> list[Classification]:
+    try:
+        logits = classifier.classify_resized(images.to(device_of(classifier)))
+    except Exception as error:  # classifiers may be users' code
+        reason = str(error).partition("\n")[0]
+        return [Classification(p, classifier.name, error=f"{classifier.name} cannot take it: {reason}") for p in photos]
+    best = logits.softmax(1).topk(min(top, classifier.num_classes))
+    finite = logits.isfinite().all(1).tolist()
+    answers = []
+    for row, (photo, classes, probabilities) in enumerate(
+        zip(photos, best.indices.tolist(), best.values.tolist(), strict=True)
+    ):
+        if finite[row]:
+            names = tuple(classifier.classes[index] for index in classes)
+            answers.append(Classification(photo, classifier.name, tuple(classes), names, tuple(probabilities)))
+        else:
+            reason = f"the logits of {classifier.name} are not finite numbers"
+            answers.append(Classification(photo, classifier.name, error=reason))
+    return answers
