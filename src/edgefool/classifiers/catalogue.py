@@ -114,7 +114,10 @@ CLASSIFIERS: dict[str, ClassifierInfo] = {
         _places365("resnet18", "scenes, the paper's ResNet-18"),
         _places365("alexnet", "scenes, the paper's AlexNet"),
         _efficientnet_lite(
-            0, 224, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", "small and quick, needs no download"
+            0,
+            224,
+            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            "small and quick, needs no download",
         ),
         _efficientnet_lite(
             1, 240, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850", "small, needs no download"

@@ -18,6 +18,7 @@ from edgefool.classifiers.checkpoints import load_exactly, read_state_dict
 from edgefool.classifiers.class_names import DATA, class_names
 from edgefool.classifiers.classifier import Classifier
 from edgefool.classifiers.downloads import cache_folder, fetch
+from edgefool.classifiers.efficientnet_lite import find_packaged_weights, rename_efficientnet
 from edgefool.classifiers.factory import load_factory
 from edgefool.classifiers.probe import count_logits
 from edgefool.errors import UsageError, unknown
@@ -86,6 +87,8 @@ def load_classifier(
         raise UsageError(f"{name} needs a file with its weights (weights=)")
     shapes = build_shapes(build)
     state = read_state_dict(file, shapes)
+    if "_conv_stem.weight" in state and architecture.startswith("timm:"):
+        state = rename_efficientnet(state, shapes.state_dict())
     count = count_classes(build, state, name)
     if count < 2:
         raise UsageError(f"{file} has {count} classes; a classifier needs at least two")

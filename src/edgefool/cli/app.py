@@ -10,12 +10,8 @@ from typing import Annotated, Any, cast
 import typer
 from typer.core import TyperCommand
 
-<<<<<<< HEAD
-from edgefool.cli.console import err, out, warnings_as_notes
-=======
-from edgefool.cli.console import err, out
 from edgefool.cli.classify import classify
->>>>>>> 759aa7c (EfficientNet-Lite offline, and edgefool classify (not tested yet))
+from edgefool.cli.console import err, out, warnings_as_notes
 from edgefool.cli.evaluate import evaluate
 from edgefool.cli.listing import show
 from edgefool.cli.report import check, figure, report

@@ -54,7 +54,8 @@ def classify(
     )
     photos = dataset.find()
     answers = classify_photos(photos, classifiers, top=max(top, 5), batch_size=batch_size)
-    found = list(track(answers, "classifying", total=len(photos) * len(classifiers), console=err, transient=True))
+    total = len(photos) * len(classifiers)
+    found = list(track(answers, "classifying", total, console=err, transient=True, disable=not err.is_terminal))
     if csv_file:
         parse_path(csv_file).write(_to_csv(found, top).encode())
     if json_file:
@@ -69,7 +70,9 @@ def _print_answers(found: Sequence["Classification"], top: int, num_classifiers:
     table = Table("photo", "classifier", "classes", box=None)
     for answer in found[: SHOWN_PHOTOS * num_classifiers]:
         likely = zip(answer.names[:top], answer.probabilities, strict=False)
-        classes = f"error: {answer.error}" if answer.error else ", ".join(f"{name} {share:.0%}" for name, share in likely)
+        classes = (
+            f"error: {answer.error}" if answer.error else ", ".join(f"{name} {share:.0%}" for name, share in likely)
+        )
         table.add_row(plain(answer.photo.key), plain(answer.classifier), plain(classes))
     table.columns[0].no_wrap = True
     out.print(table)

@@ -131,16 +131,14 @@ def _classify_batch(
         else:
             by_shape[decoded[kind].shape].append(row)
     for rows in by_shape.values():
-        images = torch.from_numpy(np.stack([batch[row][kind] for row in rows]))  # type: ignore[misc]
+        images = torch.from_numpy(np.stack([batch[row][kind] for row in rows]))
         found = _classify_images(classifier, images, [photos[row] for row in rows], top)
         answers |= zip(rows, found, strict=True)
     return [answers[row] for row in range(len(batch))]
 
 
 @torch.no_grad()
-def _classify_images(
-    classifier: Classifier, images: Tensor, photos: Sequence[Photo], top: int
-) -> list[Classification]:
+def _classify_images(classifier: Classifier, images: Tensor, photos: Sequence[Photo], top: int) -> list[Classification]:
     try:
         logits = classifier.classify_resized(images.to(device_of(classifier)))
     except Exception as error:  # classifiers may be users' code
