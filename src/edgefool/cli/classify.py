@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from edgefool.cli.console import err, out, print_note
-from edgefool.cli.options import DeviceName, parse_device
+from edgefool.cli.options import CLASSIFIER_FORMS, DeviceName, MaxMegapixels, parse_classifier, parse_device
 from edgefool.storage import parse_path
 from edgefool.text import plain
 
@@ -25,7 +25,9 @@ SHOWN_PHOTOS = 50
 
 def classify(
     images: Annotated[list[str], typer.Argument(help="Photos: files, folders or quoted patterns; also s3://...")],
-    classifier: Annotated[list[str], typer.Option(help="As for `attack`; can be repeated.")],
+    classifier: Annotated[
+        list[str], typer.Option(metavar="NAME", help=f"{CLASSIFIER_FORMS} Repeat it for each classifier.")
+    ],
     labels: Annotated[
         str | None, typer.Option(metavar="PATH", help="CSV file with the columns file and label (a number from 0).")
     ] = None,
@@ -34,16 +36,17 @@ def classify(
     json_file: Annotated[str | None, typer.Option("--json", metavar="PATH", help="Save the answers as JSON.")] = None,
     device: DeviceName = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Photos classified at a time.")] = 32,
+    max_megapixels: MaxMegapixels = None,
 ) -> int:
     """Show what classifiers say of photos, and how often they are right where labels are known."""
     from rich.progress import track
 
     from edgefool.datasets import Folder
     from edgefool.execution.classification import classify as classify_photos
-    from edgefool.experiments import ClassifierEntry
+    from edgefool.experiments import make_classifier_entry
     from edgefool.experiments.experiment import load_classifiers
 
-    entries = [ClassifierEntry(name=name) for name in classifier]
+    entries = [make_classifier_entry(parse_classifier(name)) for name in classifier]
     classifiers = load_classifiers("photos", entries, parse_device(device))
     most = max(c.num_classes for c in classifiers)
     dataset = Folder(
@@ -53,9 +56,14 @@ def classify(
         num_classes=None if labels is None else most,
     )
     photos = dataset.find()
-    answers = classify_photos(photos, classifiers, top=max(top, 5), batch_size=batch_size)
+    answers = classify_photos(
+        photos, classifiers, top=max(top, 5), batch_size=batch_size, max_megapixels=max_megapixels
+    )
     total = len(photos) * len(classifiers)
     found = list(track(answers, "classifying", total, console=err, transient=True, disable=not err.is_terminal))
+    for answer in found[:: len(classifiers)]:
+        for warning in answer.warnings:
+            print_note(f"{answer.photo.key}: {warning}")
     if csv_file:
         parse_path(csv_file).write(_to_csv(found, top).encode())
     if json_file:

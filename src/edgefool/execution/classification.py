@@ -3,11 +3,12 @@
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -18,8 +19,13 @@ from edgefool.errors import ImageError, UsageError
 from edgefool.execution.judge import device_of
 from edgefool.images import read_image
 
-Decoded: TypeAlias = "list[np.ndarray[Any, np.dtype[np.float32]]] | str"
-"""A photo resized for each `Preprocessing`, or why it cannot be read. Not tensors, which need shared memory."""
+
+class _Decoded(NamedTuple):
+    """A photo resized for each `Preprocessing`, or why it cannot be read. Not tensors, which need shared memory."""
+
+    images: list[NDArray[np.float32]]
+    error: str | None
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Classification:
         Their probabilities (Eq. 2).
     error : str or None
         Why the photo has no classes.
+    warnings : tuple of str
+        What was unusual about the photo's file.
     """
 
     photo: Photo
@@ -48,6 +56,7 @@ class Classification:
     names: tuple[str, ...] = ()
     probabilities: tuple[float, ...] = ()
     error: str | None = None
+    warnings: tuple[str, ...] = ()
 
     def hits(self, top: int) -> bool:
         """Return whether the photo's true class is among the ``top`` most likely ones."""
@@ -61,6 +70,7 @@ def classify(
     top: int = 5,
     batch_size: int = 32,
     num_workers: int | None = None,
+    max_megapixels: float | None = None,
 ) -> Iterator[Classification]:
     """Classify photos at full size, each as the classifier preprocesses it.
 
@@ -77,6 +87,8 @@ def classify(
     num_workers : int, optional
         Processes that decode photos; 0: this one. By default one for each CPU core but one, at most 4; none for fewer
         than 16 photos.
+    max_megapixels : float, optional
+        See `edgefool.images.read_image`.
 
     Yields
     ------
@@ -94,7 +106,7 @@ def classify(
         num_workers = 0 if len(photos) < 16 else max(1, min(4, (os.cpu_count() or 1) - 1))
     kinds = list(dict.fromkeys(classifier.preprocessing for classifier in classifiers))
     # Sampler and collation that change nothing: a batch is the list of its photos.
-    loader = DataLoader(_Decoder(photos, kinds), batch_size, num_workers=num_workers, collate_fn=list)
+    loader = DataLoader(_Decoder(photos, kinds, max_megapixels), batch_size, num_workers=num_workers, collate_fn=list)
     for number, batch in enumerate(loader):
         group = photos[number * batch_size :][: len(batch)]
         rows = [_classify_batch(c, kinds.index(c.preprocessing), group, batch, top) for c in classifiers]
@@ -102,39 +114,41 @@ def classify(
             yield from answers
 
 
-class _Decoder(Dataset[Decoded]):
+class _Decoder(Dataset[_Decoded]):
     """Reads and resizes photos, perhaps in another process."""
 
-    def __init__(self, photos: Sequence[Photo], kinds: Sequence[Preprocessing]):
-        self._photos, self._kinds = photos, kinds
+    def __init__(self, photos: Sequence[Photo], kinds: Sequence[Preprocessing], max_megapixels: float | None):
+        self._photos, self._kinds, self._max_megapixels = photos, kinds, max_megapixels
 
     def __len__(self) -> int:
         return len(self._photos)
 
-    def __getitem__(self, row: int) -> Decoded:
+    def __getitem__(self, row: int) -> _Decoded:
+        found: list[str] = []
+        path = self._photos[row].path
         try:
-            image = read_image(self._photos[row].path)[None]
+            image = read_image(path, max_megapixels=self._max_megapixels, on_warning=found.append)[None]
         except ImageError as error:
-            return str(error)
-        return [kind.resize(image)[0].numpy() for kind in self._kinds]
+            return _Decoded([], str(error), tuple(found))
+        return _Decoded([kind.resize(image)[0].numpy() for kind in self._kinds], None, tuple(found))
 
 
 def _classify_batch(
-    classifier: Classifier, kind: int, photos: Sequence[Photo], batch: Sequence[Decoded], top: int
+    classifier: Classifier, kind: int, photos: Sequence[Photo], batch: Sequence[_Decoded], top: int
 ) -> list[Classification]:
     """Return the answers for a batch, in its order; images of different sizes are classified apart."""
     by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
     answers: dict[int, Classification] = {}
     for row, decoded in enumerate(batch):
-        if isinstance(decoded, str):
-            answers[row] = Classification(photos[row], classifier.name, error=decoded)
+        if decoded.error:
+            answers[row] = Classification(photos[row], classifier.name, error=decoded.error)
         else:
-            by_shape[decoded[kind].shape].append(row)
+            by_shape[decoded.images[kind].shape].append(row)
     for rows in by_shape.values():
-        images = torch.from_numpy(np.stack([batch[row][kind] for row in rows]))
+        images = torch.from_numpy(np.stack([batch[row].images[kind] for row in rows]))
         found = _classify_images(classifier, images, [photos[row] for row in rows], top)
         answers |= zip(rows, found, strict=True)
-    return [answers[row] for row in range(len(batch))]
+    return [replace(answers[row], warnings=decoded.warnings) for row, decoded in enumerate(batch)]
 
 
 @torch.no_grad()
