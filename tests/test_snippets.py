@@ -26,8 +26,8 @@ DOCUMENTS = {
 }
 
 PARSED = {
-    "a download of the default classifier": r"^edgefool attack (?!.*(\.py:|--weights))",
-    "a download of other weights": r"evaluate .*(resnet|alexnet)|(imagenet_mini|paper)\.toml",
+    "minutes of computing": r"^edgefool attack (?!.*(\.py:|--classifier))",
+    "a download of weights": r"(attack|evaluate|classify) .*(resnet|alexnet)|(imagenet_mini|paper)\.toml",
     "a Ray cluster": r"--workers|--executor",
     "an object store": r"s3://",
 }

@@ -130,6 +130,17 @@ def test_run_with_other_settings_is_refused(tmp_path, photo, tiny, attack, refus
     assert (tmp_path / "run/records.jsonl").read_bytes() == before
 
 
+def test_a_run_of_another_classifier_names_the_option_that_continues_it(tmp_path, photo, tiny, edgefool, refuse):
+    """As a run of 0.1.0 with its default classifier."""
+    quick = ["--set", "start=identity", "--set", "max_iterations=3", "--set", "tau=0.01", "--size", 32]
+    command = ["attack", photo, "--out", tmp_path / "run", *quick]
+    assert edgefool(*command, "--classifier", f"{tiny}:factory")[0] == 0
+    before = (tmp_path / "run/records.jsonl").read_bytes()
+    refuse(*command, because=f"was made with another classifier; continue it with --classifier {tiny}:factory, or name")
+    assert (tmp_path / "run/records.jsonl").read_bytes() == before
+    refuse(*command, "--seed", 1, because="was made with other settings")
+
+
 def test_run_among_the_photos_is_refused(tmp_path, make_photo, attack, tiny, refuse):
     """Otherwise the run's own images would be attacked when it is resumed."""
     photos = tmp_path / "photos"

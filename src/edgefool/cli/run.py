@@ -4,7 +4,7 @@ import shlex
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from edgefool.cli import options
 from edgefool.cli.console import err, out, print_left_out, print_note, print_records
 from edgefool.cli.progress import track_run
 from edgefool.cli.report import show_results, write_page
-from edgefool.errors import UsageError
+from edgefool.errors import EdgeFoolError, UsageError
 from edgefool.storage import StorePath, local_path, parse_path
 from edgefool.text import plain
 
@@ -25,13 +25,15 @@ if TYPE_CHECKING:
     from edgefool.runs import RunFolder
 
 DEMO_PLAN = Path(__file__).with_name("demo.toml")
+DEFAULT_CLASSIFIER = "efficientnet-lite0"
+"""Works offline; until 0.1.0 it was ``resnet50``."""
 
 
 def attack(
     images: Annotated[list[str], typer.Argument(help="Photos: files, folders or quoted patterns; also s3://...")],
     out_folder: options.OutFolder,
     method: Annotated[str, typer.Option(help="See `edgefool list methods`.")] = "edgefool",
-    classifier: Annotated[str, typer.Option(metavar="NAME", help=options.CLASSIFIER_FORMS)] = "resnet50",
+    classifier: Annotated[str, typer.Option(metavar="NAME", help=options.CLASSIFIER_FORMS)] = DEFAULT_CLASSIFIER,
     weights: Annotated[str | None, typer.Option(metavar="PATH", help="The same as @CHECKPOINT.")] = None,
     classes: Annotated[str | None, typer.Option(metavar="PATH", help="Your own class names, one per line.")] = None,
     size: Annotated[str, typer.Option(help="Side in pixels to which photos are resized, or `native`.")] = "224",
@@ -65,6 +67,7 @@ def attack(
     }
     experiment = Experiment(make_plan(settings), chosen.device)
     _refuse_overlap(folder, experiment)
+    _refuse_other_classifier(folder, experiment)
     with _open(folder, experiment, alone=True) as opened:
         state = RunState(experiment, opened, retry=retry, predict=False)
         for _ in track_run(state, chosen.run(state), [1.0]):
@@ -176,6 +179,21 @@ def _refuse_overlap(folder: StorePath, experiment: "Experiment") -> None:
     inside = [photo for photos in experiment.photos.values() for photo in photos if photo.path.is_inside(home)]
     if searched or inside:
         raise UsageError(f"--out {folder} is inside a folder of photos, or contains photos; choose another folder")
+
+
+def _refuse_other_classifier(folder: StorePath, experiment: "Experiment") -> None:
+    """Refuse a run that differs in its classifier alone, and name the option that continues it."""
+    from edgefool.experiments.plan import reread_plan
+    from edgefool.runs import RunFolder
+
+    run, (cell,), made = RunFolder(folder), experiment.cells, None
+    with suppress(EdgeFoolError, OSError):  # `open_run` says what is wrong with the run, or repairs it
+        different = [line.partition(":")[0] for other in run.cells().values() for line in other.differences(cell)]
+        if set(different) == {"fingerprint"}:
+            (made,) = reread_plan(run.plan).classifiers
+    if made:
+        option = shlex.join(["--classifier", f"{made.name}@{made.weights}" if made.weights else made.name])
+        raise UsageError(f"{folder} was made with another classifier; continue it with {option}, or name a new folder")
 
 
 @contextmanager
