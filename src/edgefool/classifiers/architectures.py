@@ -32,7 +32,7 @@ def find_builder(architecture: str) -> Builder:
     if library == "shipped":
         return {"resnet": shipped_resnet, "alexnet": shipped_alexnet}[network]
     if library == "timm":
-        timm = _import_timm(architecture)
+        timm = import_timm(architecture)
         if not timm.is_model(network):
             raise unknown("timm classifier", network, timm.list_models())
         return lambda num_classes: timm.create_model(network, pretrained=False, num_classes=num_classes)
@@ -53,7 +53,7 @@ def published_preprocessing(architecture: str, net: nn.Module | None = None) -> 
     """
     library, _, network = architecture.partition(":")
     if library == "timm":
-        cfg = _import_timm(architecture).get_pretrained_cfg(network)
+        cfg = import_timm(architecture).get_pretrained_cfg(network)
         return Preprocessing(cfg.input_size[-1], cfg.interpolation, tuple(cfg.mean), tuple(cfg.std))
     recipes = [weights.transforms() for weights in torchvision.models.get_model_weights(network)]
     size = getattr(net, "image_size", recipes[0].crop_size[0])
@@ -108,7 +108,8 @@ def image_size(net: nn.Module, state: Mapping[str, Tensor]) -> dict[str, int]:
     return {"image_size": net.patch_size * math.isqrt(max(positions.shape[1] - 1, 1))}
 
 
-def _import_timm(architecture: str) -> ModuleType:
+def import_timm(architecture: str) -> ModuleType:
+    """Import timm, which ``architecture`` needs."""
     try:
         return importlib.import_module("timm")
     except ImportError as error:

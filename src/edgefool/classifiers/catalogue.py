@@ -130,3 +130,6 @@ CLASSIFIERS: dict[str, ClassifierInfo] = {
     )
 }
 """Every classifier by its name."""
+
+OFFLINE = tuple(info.name for info in CLASSIFIERS.values() if info.url is None)
+"""Names of the classifiers that need no download."""

@@ -35,11 +35,7 @@ def class_names(count: int, file: Path | str | None = None, dataset: TrainingDat
         If the file cannot be read or has another number of names.
     """
     if file is not None:
-        try:
-            text = decode(local_path(file).read_bytes())
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read the class names of {file}: {error}") from error
-        names = tuple(line.strip() for line in re.split(r"[\r\n]+", text) if line.strip())
+        names = read_class_names(file)
         if len(names) != count:
             raise UsageError(f"{file} names {len(names)} classes; the classifier has {count}")
         return names
@@ -48,6 +44,21 @@ def class_names(count: int, file: Path | str | None = None, dataset: TrainingDat
         if known and NUM_CLASSES[known] == count:
             return _names_of(known)
     return tuple(str(index) for index in range(count))
+
+
+def read_class_names(file: Path | str) -> tuple[str, ...]:
+    """Return the names in a text file, see `class_names`.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read.
+    """
+    try:
+        text = decode(local_path(file).read_bytes())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the class names of {file}: {error}") from error
+    return tuple(line.strip() for line in re.split(r"[\r\n]+", text) if line.strip())
 
 
 def _names_of(dataset: TrainingData) -> tuple[str, ...]:

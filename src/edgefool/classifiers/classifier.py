@@ -29,10 +29,14 @@ class Classifier(nn.Module):
     architecture : str
         Identifies the computation of the logits; part of the fingerprint.
     preprocessing : Preprocessing
-        Resizing and normalisation; `Preprocessing()` if the network does both itself.
+        Resizing, cropping and normalisation; `Preprocessing()` if the network does all of it itself.
     channels_last : bool
         Store images and weights in channels-last order. On a CPU this reduces the time of a convolutional network's
         forward pass and input gradient to 0.67–0.94; networks that call ``view`` on feature maps may reject it.
+    tag : str or None
+        Which published weights these are, by the name that their library gives them.
+    licence : str or None
+        Terms of the weights, if known.
 
     Attributes
     ----------
@@ -62,6 +66,8 @@ class Classifier(nn.Module):
         architecture: str,
         preprocessing: Preprocessing,
         channels_last: bool = False,
+        tag: str | None = None,
+        licence: str | None = None,
     ):
         super().__init__()
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
@@ -71,6 +77,7 @@ class Classifier(nn.Module):
         self.num_classes = len(self.classes)
         self.architecture = architecture
         self.preprocessing = preprocessing
+        self.tag, self.licence = tag, licence
         self.register_buffer("_mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("_std", torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
         self.fingerprint = self._fingerprint()
@@ -111,7 +118,9 @@ class Classifier(nn.Module):
     def _fingerprint(self) -> str:
         # Runs store fingerprints: a new field of `Preprocessing` must not change those of other classifiers.
         before = self.preprocessing
-        facts = [self.architecture, [before.input_size, before.interpolation, before.mean, before.std]]
+        facts: list[object] = [self.architecture, [before.input_size, before.interpolation, before.mean, before.std]]
+        if before.resize_size is not None or before.crop_mode != "squash":
+            facts.append([before.resize_size, before.crop_mode])
         digest = hashlib.sha256(json.dumps(facts).encode())
         tensors = {**dict(self.net.named_parameters()), **dict(self.net.named_buffers())}
         for name, tensor in sorted(tensors.items()):

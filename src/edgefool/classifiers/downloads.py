@@ -22,11 +22,15 @@ from platformdirs import user_cache_path
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
+from edgefool.classifiers.catalogue import OFFLINE
 from edgefool.errors import RunError, UsageError
 from edgefool.storage import parse_path
 
 _CHUNK = 1 << 16  # bytes
 _TIMEOUT = 30  # seconds without a byte
+WORK_OFFLINE = f"use a classifier that works offline: {', '.join(OFFLINE)}"
+"""What to do without a network, for messages."""
+
 _OTHER_CACHE = "set EDGEFOOL_CACHE to a folder that can be written"
 
 
@@ -95,7 +99,7 @@ def fetch(
                 reason = f"the server does not answer: {getattr(error, 'reason', error) or type(error).__name__}"
             raise RunError(
                 f"cannot download {url} ({reason}); try again to resume, or put the file at {target.absolute()},"
-                " or work offline with the classifier caltech101-resnet"
+                f" or {WORK_OFFLINE}"
             ) from error
     try:
         _verify(target, sha256, validate)

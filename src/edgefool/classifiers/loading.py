@@ -1,5 +1,6 @@
 """Loading classifiers by name."""
 
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from edgefool.classifiers.downloads import cache_folder, fetch
 from edgefool.classifiers.efficientnet_lite import find_packaged_weights, rename_efficientnet
 from edgefool.classifiers.factory import load_factory
 from edgefool.classifiers.probe import count_logits
+from edgefool.classifiers.published import load_timm, load_torchvision
+from edgefool.classifiers.zero_shot import load_clip
 from edgefool.errors import UsageError, unknown
 from edgefool.storage import local_path
 
@@ -40,20 +43,24 @@ def load_classifier(
     Parameters
     ----------
     name : str
-        A name in `CLASSIFIERS`; ``torchvision:NAME`` or ``timm:NAME`` (with ``weights``); or
-        ``path/to/file.py:function``, a function without arguments that returns an ``nn.Module`` from images in [0, 1]
-        to logits, including its normalisation. The file is run, so use only files that you trust.
+        A name in `CLASSIFIERS`. ``torchvision:NAME`` or ``timm:NAME`` with ``weights``. A network whose published
+        weights its library downloads: ``torchvision:NAME[.WEIGHTS]``, ``timm:NAME[.TAG]``, ``hf-hub:OWNER/MODEL`` (of
+        timm), or ``clip:MODEL/TAG`` (of open_clip, zero-shot by the names of classes). Or ``path/to/file.py:function``,
+        a function without arguments that returns an ``nn.Module`` from images in [0, 1] to logits, including its
+        normalisation. The file is run, so use only files that you trust.
     weights : path, optional
         Checkpoint, read by `read_state_dict`; ``FILE::KEY`` chooses a part of it. With a name in `CLASSIFIERS`, the
         architecture and preprocessing of that classifier with these weights, without a download. The checkpoint
         determines the number of classes, and the input size of torchvision's vision transformers.
     classes : path, optional
-        Text file with one class name per line. By default the names of the classifier's training data; for your own
-        classifier those of ImageNet if it has 1000 classes, of Places365 if it has 365, else the indices.
+        Text file with one class name per line. By default the names that the library has for published weights, else
+        those of the classifier's training data; for your own classifier those of ImageNet if it has 1000 classes, of
+        Places365 if it has 365, else the indices.
     device : torch.device or str
         Device of the classifier.
     cache : path, optional
-        Folder of downloaded weights; by default ``EDGEFOOL_CACHE``, else the user's cache folder.
+        Folder of downloaded weights. By default, for a name in `CLASSIFIERS`, ``EDGEFOOL_CACHE``, else the user's
+        cache folder; the libraries have caches of their own.
     progress : bool
         Show a bar while downloading, if stderr is a terminal.
     size : int, optional
@@ -72,6 +79,11 @@ def load_classifier(
         if weights is not None:
             raise UsageError(f"{name} loads its own weights; leave out weights=")
         return load_factory(name, classes, size).to(device)
+    library = name.partition(":")[0]
+    if library in ("hf-hub", "clip") or (library in ("torchvision", "timm") and weights is None):
+        if weights is not None:
+            raise UsageError(f"{name} brings its own weights; leave out weights=")
+        return _load_published(name, classes, device, cache, progress and sys.stderr.isatty())
     info = CLASSIFIERS.get(name)
     if info is None and not name.startswith(("torchvision:", "timm:")):
         if name.endswith(".py"):
@@ -81,10 +93,8 @@ def load_classifier(
     build = find_builder(architecture)
     if weights is not None:
         file = local_path(weights)
-    elif info is not None:
-        file = _published_weights(info, cache_folder() if cache is None else local_path(cache), progress)
     else:
-        raise UsageError(f"{name} needs a file with its weights (weights=)")
+        file = _catalogue_weights(CLASSIFIERS[name], cache_folder() if cache is None else local_path(cache), progress)
     shapes = build_shapes(build)
     state = read_state_dict(file, shapes)
     if "_conv_stem.weight" in state and architecture.startswith("timm:"):
@@ -108,7 +118,35 @@ def load_classifier(
     return classifier.to(device)
 
 
-def _published_weights(info: ClassifierInfo, cache: Path, progress: bool) -> Path:
+def _load_published(
+    name: str, classes: Path | str | None, device: torch.device | str, cache: Path | str | None, progress: bool
+) -> Classifier:
+    """Return a classifier with weights that its library downloads."""
+    folder = None if cache is None else local_path(cache)
+    if name.startswith("clip:"):
+        found = load_clip(name, classes, folder, progress)
+    else:
+        load = load_torchvision if name.startswith("torchvision:") else load_timm
+        found = load(name, folder, progress)
+        if classes is not None:
+            found = found._replace(classes=class_names(len(found.classes), classes))
+    short = name.partition(":")[2]
+    classifier = Classifier(
+        found.net,
+        # Names become folders and labels, which hold no slash.
+        name=short.replace("/", "-") if name.startswith("clip:") else short.rpartition("/")[2],
+        classes=found.classes,
+        architecture=found.architecture,
+        preprocessing=found.preprocessing,
+        channels_last=torch.device(device).type == "cpu",
+        tag=found.tag,
+        licence=found.licence,
+    )
+    count_logits(classifier, name, found.preprocessing.input_size)
+    return classifier.to(device)
+
+
+def _catalogue_weights(info: ClassifierInfo, cache: Path, progress: bool) -> Path:
     """Return the weights file of a classifier, downloading it if necessary."""
     if info.weights_package is not None:
         return find_packaged_weights(info.weights_package, str(info.sha256))
