@@ -20,11 +20,11 @@ def downloading(name: str, progress: bool) -> Iterator[None]:
     UsageError
         If there is no such file, or the library cannot use it.
     """
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from huggingface_hub import utils as hub
 
-    silence = not progress and not are_progress_bars_disabled()
+    silence = not progress and not hub.are_progress_bars_disabled()  # type: ignore[attr-defined]
     if silence:
-        disable_progress_bars()
+        hub.disable_progress_bars()  # type: ignore[attr-defined]
     try:
         yield
     except EdgeFoolError:
@@ -33,7 +33,7 @@ def downloading(name: str, progress: bool) -> Iterator[None]:
         raise _explain(name, error) from error
     finally:
         if silence:
-            enable_progress_bars()
+            hub.enable_progress_bars()  # type: ignore[attr-defined]
 
 
 def _explain(name: str, error: Exception) -> EdgeFoolError:
@@ -46,10 +46,10 @@ def _explain(name: str, error: Exception) -> EdgeFoolError:
     if refusal is not None and refusal.response.status_code in (401, 404):
         return UsageError(f"{name}: the hub has no such model or file, or it is private")
     # The innermost error says what happened; those around it only what it was needed for.
-    failures = [cause for cause in causes if isinstance(cause, OSError | HTTPException)]
+    failures: list[BaseException] = [cause for cause in causes if isinstance(cause, OSError | HTTPException)]
     if not failures and "invalid hash value" not in str(error):  # of torch.hub
         return UsageError(f"{name} cannot be loaded: {describe(error)}")
-    reason = describe((failures or [error])[-1])
+    reason = describe(failures[-1] if failures else error)
     return RunError(f"cannot download the weights of {name} ({reason}); try again, or {WORK_OFFLINE}")
 
 

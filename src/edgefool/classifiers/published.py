@@ -147,16 +147,15 @@ def timm_classes(config: Mapping[str, Any]) -> tuple[str, ...]:
         Its ``pretrained_cfg``. Without names, the number of classes tells the subset of ImageNet that it was trained
         on.
     """
-    from timm.data import CustomDatasetInfo, ImageNetInfo, infer_imagenet_subset
-
+    data = import_timm("timm").data
     count = config["num_classes"]
-    subset = infer_imagenet_subset(dict(config))
+    subset = data.infer_imagenet_subset(dict(config))
     if labels := config.get("label_names"):
-        info = CustomDatasetInfo(labels, config.get("label_descriptions"))
+        info = data.CustomDatasetInfo(labels, config.get("label_descriptions"))
         return tuple(info.index_to_description(k) if info.has_label(k) else str(k) for k in range(count))
     if subset is None or count == 1000:  # the names of ImageNet-1k are those of the other classifiers
         return class_names(count)
-    return tuple(ImageNetInfo(subset).label_descriptions())
+    return tuple(data.ImageNetInfo(subset).label_descriptions())
 
 
 def _known_config(name: str) -> tuple[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ Radford et al., Learning transferable visual models from natural language superv
 """
 
 import hashlib
+import importlib
 import json
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +22,7 @@ from edgefool.errors import UsageError, unknown
 _PROMPT = "a photo of a {}."
 _SCALE = 100.0  # of CLIP's own logits
 _CROP_MODES: dict[str, CropMode] = {"shortest": "center", "squash": "squash"}
-"""By open_clip's ``resize_mode``. Its ``longest`` pads with another colour than timm's border, and no weights use it."""
+"""By open_clip's ``resize_mode``. Its ``longest``, unused by its weights, pads with another colour than border."""
 
 
 def load_clip(
@@ -95,7 +96,8 @@ class ZeroShot(nn.Module):
         """Return the logits."""
         features = self.clip.encode_image(images, normalize=True)  # type: ignore[operator]
         self._text = self._text.to(features)
-        return _SCALE * features @ self._text
+        logits: Tensor = _SCALE * features @ self._text
+        return logits
 
 
 def _preprocessing(name: str, config: dict[str, Any]) -> Preprocessing:
@@ -111,7 +113,6 @@ def _preprocessing(name: str, config: dict[str, Any]) -> Preprocessing:
 
 def _import_open_clip(name: str) -> ModuleType:
     try:
-        import open_clip
+        return importlib.import_module("open_clip")
     except ImportError as error:
         raise UsageError(f"{name} needs open_clip: pip install 'edgefool[clip]'") from error
-    return open_clip
