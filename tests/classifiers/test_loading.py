@@ -148,8 +148,6 @@ def test_timm_is_optional(monkeypatch, tmp_path):
         ("torchvision:resnet19", "unknown torchvision classifier 'resnet19'; did you mean"),
         ("torchvision:fcn_resnet50", "unknown torchvision classifier"),
         ("timm:resnet19", "unknown timm classifier 'resnet19'; did you mean"),
-        ("torchvision:resnet18", "needs a file with its weights"),
-        ("timm:resnet18", "needs a file with its weights"),
         ("my.py", r"needs the name of a function in it: my\.py:FUNCTION"),
         ("my.py:net", r"no Python file at .*my\.py"),
     ],

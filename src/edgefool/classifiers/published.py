@@ -180,7 +180,7 @@ def _hub_config(name: str, cache: Path | None, progress: bool) -> tuple[str, dic
             config, network, options = timm.models.load_model_config_from_hf(name.removeprefix("hf-hub:"), cache)
             options = json.dumps(options, sort_keys=True) if options else ""
     except UsageError as error:
-        if isinstance(error.__cause__, KeyError | ValueError | TypeError):
+        if isinstance(error.__cause__, KeyError | json.JSONDecodeError):
             raise UsageError(f"{name} is no model of timm: its config.json names no architecture of timm") from error
         raise
     find_builder(f"timm:{network}")
