@@ -28,8 +28,9 @@ def _show_classifiers() -> None:
     table.columns[0].no_wrap = True
     out.print(table)
     out.print(
-        "\nYour own: torchvision:NAME@CHECKPOINT, timm:NAME@CHECKPOINT, NAME@CHECKPOINT or path/to/file.py:factory"
+        "\nOnline: torchvision:NAME[.WEIGHTS], timm:NAME[.TAG], hf-hub:OWNER/MODEL or clip:MODEL/TAG", markup=False
     )
+    out.print("Your own: torchvision:NAME@CHECKPOINT, timm:NAME@CHECKPOINT, NAME@CHECKPOINT or path/to/file.py:factory")
 
 
 def _show_datasets() -> None:

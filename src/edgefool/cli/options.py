@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 _CLASSIFIER = re.compile(r"(?:([^=@:/\\]*)=)?(.*\.py:\w+|[^@]*)(?:@(.*))?", re.DOTALL)
 CLASSIFIER_FORMS = (
-    "[LABEL=]NAME[@CHECKPOINT]: a label for tables; a name of `edgefool list classifiers`, torchvision:NAME,"
-    " timm:NAME or path/to/file.py:factory; your own weights, safetensors or torch, FILE or FILE::KEY for a part of it."
+    "[LABEL=]NAME[@CHECKPOINT]: a label for tables; a name of `edgefool list classifiers`, torchvision:NAME, timm:NAME,"
+    " hf-hub:OWNER/MODEL, clip:MODEL/TAG or path/to/file.py:factory; your own weights, safetensors or torch, FILE or"
+    " FILE::KEY for a part of it, instead of published ones."
 )
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run.")]

@@ -57,7 +57,8 @@ class ClassifierEntry(_Entry):
     Attributes
     ----------
     name : str
-        A name in the catalogue, ``torchvision:NAME``, ``timm:NAME`` or ``path/to/file.py:factory`` (the file is run).
+        A name in the catalogue, ``torchvision:NAME``, ``timm:NAME``, ``hf-hub:OWNER/MODEL``, ``clip:MODEL/TAG`` or
+        ``path/to/file.py:factory`` (the file is run).
     label : str
         Name in tables; by default the classifier's own.
     weights, classes : path
