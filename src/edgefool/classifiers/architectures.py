@@ -113,4 +113,4 @@ def import_timm(architecture: str) -> ModuleType:
     try:
         return importlib.import_module("timm")
     except ImportError as error:
-        raise UsageError(f"{architecture} needs timm: pip install 'edgefool[timm]'") from error
+        raise UsageError(f"{architecture} needs timm: pip install timm") from error
