@@ -4,10 +4,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from edgefool.classifiers.classifier import Classifier
 from edgefool.classifiers.safe_classifier import SafeClassifier
 from edgefool.errors import UsageError
 
@@ -87,6 +89,16 @@ class SafeEnsemble(Ensemble):
             for member in self._safe_members:
                 stack.enter_context(member.in_use(device))
             yield
+
+
+Victim: TypeAlias = Classifier | Ensemble
+"""What an attack of a run attacks."""
+
+
+def members_of(victim: Victim) -> list[Classifier]:
+    """Return the members of an ensemble, or a single classifier as a list of one."""
+    members = victim.members if isinstance(victim, Ensemble) else [victim]
+    return [member for member in members if isinstance(member, Classifier)]
 
 
 def member_logits(classifier: nn.Module, images: Tensor) -> tuple[Tensor, ...]:

@@ -125,9 +125,9 @@ def load_results(path: StorePath | Path | str) -> Results:
         label_classes={dataset.name: dataset.num_classes for dataset in plan.datasets},
         kinds={dataset.name: dataset.kind for dataset in plan.datasets},
         networks={
-            (dataset.name, entry.label or entry.name.rpartition(":")[2]): entry.name
+            (dataset.name, entry.title): entry.name
             for dataset in plan.datasets
-            for entry in plan.classifiers
+            for entry in plan.networks
             if entry.datasets is None or dataset.name in entry.datasets
         },
         selected=run.selected(),
