@@ -93,12 +93,15 @@ class Plan(StrictEntry):
 
     def members(self, ensemble: EnsembleEntry) -> list[ClassifierEntry]:
         """Return the entries of an ensemble's members; raise `UsageError` if one is unknown or occurs twice."""
-        by_name = {entry.name: entry for entry in self.networks} | {entry.title: entry for entry in self.networks}
+        found = []
         for name in ensemble.members:
-            if name not in by_name:
+            fitting = [entry for entry in self.networks if name in (entry.title, entry.name)]
+            if not fitting:
                 known = [entry.title for entry in self.networks]
                 raise unknown(f"member of the ensemble {ensemble.label}", name, known)
-        found = [by_name[name] for name in ensemble.members]
+            if len(fitting) > 1:
+                raise UsageError(f"two classifiers are called {name}; give them labels")
+            found += fitting
         if len(set(found)) < len(found):
             raise UsageError(f"a member of the ensemble {ensemble.label} occurs twice")
         return found

@@ -62,7 +62,7 @@ class Selection(Line):
 
 
 class MemberDecisions(BaseModel):
-    """What a member of an attacked ensemble says of an image; the names are those of `Record`."""
+    """What a member of an ensemble says of an image; see `Record`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -104,8 +104,8 @@ class Record(Line):
     adversarial_class, adversarial_name, adversarial_probability
         The same for the adversarial image as re-read from its 8-bit PNG; of the last one tried where none succeeded.
     success : bool
-        The criterion is met: by default, the two classes differ (Eq. 1). The PNG is then in ``images``, else in
-        ``failures``. For an ensemble: by the decision of every member.
+        The criterion is met (of an ensemble, by every member): by default, the two classes differ (Eq. 1). The PNG is
+        then in ``images``, else in ``failures``.
     success_float : bool
         It is met before rounding to 8 bits.
     converged : bool
@@ -121,11 +121,11 @@ class Record(Line):
     psnr, ssim : float
         In records of version 0.1.0 only; see `Quality`.
     criterion : "labels", "targeted" or None
-        ``success`` means another class than ``label``, or ``target_class``; None: another than ``original_class``.
+        Success is another class than ``label``, or ``target_class``; None: another than ``original_class``.
     target_class : int
         The target; for an ensemble see ``members``.
     success_before : bool
-        The original meets the criterion: it is classified wrongly, or as the target.
+        The original meets the criterion: its class is wrong, or the target.
     members : tuple of MemberDecisions
         The decisions of the members of an ensemble; None for a single classifier.
     error : str
@@ -178,6 +178,10 @@ class Record(Line):
     def kind(self) -> ImageKind:
         """The folder of the adversarial image."""
         return "images" if self.success else "failures"
+
+    def decisions(self, image: Literal["original", "adversarial"]) -> list[tuple[str | None, float | None]]:
+        """Return the name and the probability of the class of one of the two images, by each member of an ensemble."""
+        return [(getattr(m, f"{image}_name"), getattr(m, f"{image}_probability")) for m in self.members or [self]]
 
     def files(self) -> dict[ImageKind, str]:
         """Return the SHA-256 of each PNG of the image, by its kind."""
