@@ -1,5 +1,7 @@
 """What a plan attacks: classifiers, ensembles and no judges; and criteria that fit."""
 
+import tomllib
+
 import pytest
 
 from edgefool.attacks import FromLabels, Misclassification, Targeted
@@ -47,8 +49,6 @@ def test_judges_are_not_attacked_and_ensembles_are(plan):
 
 def test_a_plan_survives_its_file(plan):
     plan = make_plan(with_method(plan, label="x", target="2"))
-    import tomllib
-
     assert make_plan(tomllib.loads(plan.to_toml())) == plan
 
 
