@@ -1,5 +1,18 @@
-from .attacks import CW, NFGSM, PFGSM, AttackResult, DeepFool, EdgeFool, Enhance, SemanticAdv, SparseFool
-from .classifiers import Classifier, load_classifier
+from .attacks import (
+    CW,
+    NFGSM,
+    PFGSM,
+    AttackResult,
+    DeepFool,
+    EdgeFool,
+    Enhance,
+    FromLabels,
+    Misclassification,
+    SemanticAdv,
+    SparseFool,
+    Targeted,
+)
+from .classifiers import Classifier, Ensemble, load_classifier
 from .images import read_image, resize_image
 from .runs import load_records
 
@@ -14,8 +27,12 @@ __all__ = [
     "DeepFool",
     "EdgeFool",
     "Enhance",
+    "Ensemble",
+    "FromLabels",
+    "Misclassification",
     "SemanticAdv",
     "SparseFool",
+    "Targeted",
     "__version__",
     "load_classifier",
     "load_records",

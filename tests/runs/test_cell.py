@@ -1,13 +1,16 @@
 """A cell is its settings: any other makes it another cell, and nothing else does."""
 
+import hashlib
+import json
 import math
 from dataclasses import asdict
 
 import pytest
 from pydantic import ValidationError
 
-from edgefool.attacks import EdgeFool
-from edgefool.runs.cell import Cell
+from edgefool.attacks import EdgeFool, FromLabels, Misclassification, Targeted
+from edgefool.errors import ImageError
+from edgefool.runs.cell import Cell, CellMember
 
 CELL = Cell(
     dataset="photos",
@@ -27,6 +30,8 @@ OTHERS = {
     "fingerprint": "cd" * 32,
     "size": "native",
     "seed": 3,
+    "criterion": "targeted",
+    "targets": (7,),
 }
 
 
@@ -45,8 +50,23 @@ def test_each_constant_makes_another_cell():
 
 
 def test_names_do_not():
-    assert changed(label="x", classifier="y", num_classes=5).id == CELL.id
-    assert set(OTHERS) | {"label", "classifier", "num_classes"} == set(Cell.model_fields)
+    member = CellMember(classifier="a", fingerprint="ef" * 32, num_classes=3)
+    assert changed(label="x", classifier="y", num_classes=5, members=(member,)).id == CELL.id
+    assert set(OTHERS) | {"label", "classifier", "num_classes", "members"} == set(Cell.model_fields)
+
+
+def test_a_cell_of_0_1_0_is_still_the_same():
+    """As `0.1.0` computed it: the hash of the settings that it knew."""
+    settings = CELL.model_dump(include={"dataset", "method", "constants", "fingerprint", "size", "seed"})
+    assert CELL.id == hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def test_the_criterion_of_a_photo():
+    assert CELL.criterion_for(3) == Misclassification()
+    assert changed(criterion="targeted", targets=(7, 8)).criterion_for(None) == Targeted([[7, 8]])
+    assert changed(criterion="labels").criterion_for(3) == FromLabels(3)
+    with pytest.raises(ImageError, match="has no label"):
+        changed(criterion="labels").criterion_for(None)
 
 
 def test_id_survives_a_file():

@@ -2,6 +2,7 @@
 
 from edgefool.attacks.active_batch import ActiveBatch, Sample
 from edgefool.attacks.attack import AbsentValue, Attack
+from edgefool.attacks.criteria import Criterion, FromLabels, Misclassification, Targeted
 from edgefool.attacks.cw import CW
 from edgefool.attacks.deepfool import DeepFool
 from edgefool.attacks.edgefool import EdgeFool
@@ -22,12 +23,16 @@ __all__ = [
     "ActiveBatch",
     "Attack",
     "AttackResult",
+    "Criterion",
     "DeepFool",
     "EdgeFool",
     "Enhance",
+    "FromLabels",
+    "Misclassification",
     "Sample",
     "SemanticAdv",
     "SparseFool",
+    "Targeted",
     "attack_from_settings",
     "make_attack",
     "settings",

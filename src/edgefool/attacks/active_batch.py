@@ -7,11 +7,12 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from edgefool.attacks.functional import class_changed
+from edgefool.attacks.criteria import BY_DEFAULT, Criterion, Misclassification, Targeted, check_support
+from edgefool.attacks.functional import classes_of
 from edgefool.attacks.result import AttackResult
 from edgefool.attacks.state import State
 from edgefool.attacks.tensor_struct import TensorStruct
-from edgefool.classifiers import SafeClassifier
+from edgefool.classifiers import Ensemble, SafeClassifier, SafeEnsemble, member_logits
 from edgefool.errors import UsageError
 from edgefool.images import check_images, round_to_8_bits
 
@@ -19,11 +20,15 @@ S = TypeVar("S", bound=State)
 
 
 class Sample(NamedTuple):
-    """One image to attack, (3, H, W) in [0, 1], the seed of its own random numbers, and an id for the caller."""
+    """One image to attack, (3, H, W) in [0, 1], the seed of its own random numbers, and an id for the caller.
+
+    The criterion is that of this one image.
+    """
 
     image: Tensor
     seed: int
     id: Any
+    criterion: Criterion = BY_DEFAULT
 
 
 class SteppedAttack(Protocol[S]):
@@ -48,14 +53,15 @@ class ActiveBatch(Generic[S]):
     Parameters
     ----------
     attack, classifier
-        The attack, and the classifier that it attacks, any module from images to logits; see `SafeClassifier`.
+        The attack, and the classifier that it attacks: any module from images to logits (see `SafeClassifier`), or an
+        `Ensemble`.
     batch_size : int or callable
         Maximum number of images, or a function that returns it for a shape (3, H, W).
 
     Raises
     ------
     UsageError
-        If ``batch_size`` is below 1.
+        If ``batch_size`` is below 1, or the attack does not attack ensembles.
 
     Examples
     --------
@@ -73,7 +79,9 @@ class ActiveBatch(Generic[S]):
     ):
         if isinstance(batch_size, int) and batch_size < 1:
             raise UsageError(f"batch_size must be at least 1, not {batch_size}")
-        self._attack, self._classifier, self._batch_size = attack, SafeClassifier(classifier), batch_size
+        check_support(attack, ensemble=isinstance(classifier, Ensemble))
+        safe = SafeEnsemble(classifier) if isinstance(classifier, Ensemble) else SafeClassifier(classifier)
+        self._attack, self._classifier, self._batch_size = attack, safe, batch_size
         self._state: S | None = None  # None without images
         self._ids: list[Any] = []
 
@@ -93,7 +101,7 @@ class ActiveBatch(Generic[S]):
         Raises
         ------
         UsageError
-            If there is no room for them, or they are not images in [0, 1].
+            If there is no room for them, they are not images in [0, 1], or a criterion does not fit.
         """
         if not samples:
             return
@@ -105,7 +113,11 @@ class ActiveBatch(Generic[S]):
         with self._classifier.in_use(samples[0].image.device.type):
             images = torch.stack([sample.image for sample in samples]).detach()
             check_images(images)
+            criteria = [sample.criterion for sample in samples]
+            check_support(self._attack, targeted=any(isinstance(criterion, Targeted) for criterion in criteria))
             state = self._attack.begin(self._classifier, images, [sample.seed for sample in samples])
+            if any(not isinstance(criterion, Misclassification) for criterion in criteria):
+                state.aim(criteria, self._classifier.num_classes)
             state.seconds += (time.perf_counter() - start) / len(samples)
             self._state = state if self._state is None else TensorStruct.join([self._state, state])
         self._ids += [sample.id for sample in samples]
@@ -138,16 +150,17 @@ class ActiveBatch(Generic[S]):
         start = time.perf_counter()
         rounded = round_to_8_bits(state.adversarial)
         with torch.no_grad():
-            logits = self._classifier(torch.cat([state.adversarial, rounded]))
-        success_float, success = class_changed(logits, state.original_class.repeat(2)).chunk(2)
+            both = member_logits(self._classifier, torch.cat([state.adversarial, rounded]))
+        floats, logits = (tuple(half) for half in zip(*(member.chunk(2) for member in both), strict=True))
         seconds = state.seconds + (time.perf_counter() - start) / len(state)
         return AttackResult(
             adversarial=rounded,
             original_class=state.original_class,
-            adversarial_class=logits[len(state) :].argmax(1),
-            logits=logits[len(state) :],
-            success=success,
-            success_float=success_float,
+            adversarial_class=classes_of(self._classifier, logits),
+            logits=logits if isinstance(self._classifier, Ensemble) else logits[0],
+            success=state.goal.is_met(logits),
+            success_float=state.goal.is_met(floats),
+            success_before=state.goal.is_met_by(state.original_class),
             converged=state.converged,
             lost_gradient=state.lost_gradient,
             iterations=state.iterations,

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from edgefool.attacks.active_batch import ActiveBatch, S, Sample
+from edgefool.attacks.criteria import BY_DEFAULT, Criterion
 from edgefool.attacks.result import AttackResult
 from edgefool.attacks.tensor_struct import TensorStruct
 from edgefool.errors import UsageError
@@ -44,11 +45,13 @@ class IterativeAttack(ABC, Generic[S]):
 
     name: ClassVar[str]
     bytes_per_pixel: ClassVar[int]  # approximate memory of one image in the batch
+    takes_ensembles: ClassVar[bool] = False
+    takes_targets: ClassVar[bool] = False  # the criterion `Targeted`
     typical_steps: ClassVar[int]  # of one image at the defaults, to estimate the duration of a run
 
     @abstractmethod
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> S:
-        """Prepare images (N, 3, H, W) for their first step."""
+        """Prepare images (N, 3, H, W) for their first step; `State.aim` sets a criterion other than the default."""
 
     @abstractmethod
     def step(self, classifier: nn.Module, state: S) -> None:
@@ -63,6 +66,7 @@ class IterativeAttack(ABC, Generic[S]):
         classifier: nn.Module,
         images: Tensor,
         *,
+        criterion: Criterion = BY_DEFAULT,
         seeds: Sequence[int] | None = None,
         batch_size: int = 16,
         progress: Callable[[int, int], None] | None = None,
@@ -72,9 +76,11 @@ class IterativeAttack(ABC, Generic[S]):
         Parameters
         ----------
         classifier : nn.Module
-            Maps images in [0, 1] to logits (N, D); see `edgefool.load_classifier`.
+            Maps images in [0, 1] to logits (N, D), see `edgefool.load_classifier`; or an `edgefool.Ensemble`.
         images : Tensor
             (N, 3, H, W), RGB in [0, 1].
+        criterion : Criterion
+            `Misclassification`, `FromLabels` or `Targeted`: when the attack succeeds.
         seeds : sequence of int, optional
             One per image; 0, 1, 2, … by default.
         batch_size : int
@@ -90,13 +96,16 @@ class IterativeAttack(ABC, Generic[S]):
         Raises
         ------
         UsageError
-            If ``images``, ``seeds`` or ``batch_size`` are invalid.
+            If ``images``, ``seeds``, ``criterion`` or ``batch_size`` are invalid, or the attack takes no ensemble or
+            no target.
         """
         check_images(images)
         seeds = range(len(images)) if seeds is None else seeds
         if len(seeds) != len(images):
             raise UsageError(f"there are {len(images)} images and {len(seeds)} seeds")
-        samples = [Sample(image, seed, row) for row, (image, seed) in enumerate(zip(images, seeds, strict=True))]
+        criteria: Sequence[Criterion] = criterion.split(len(images))
+        rows = zip(images, seeds, range(len(images)), criteria, strict=True)
+        samples = [Sample(*row) for row in rows]
         batch = ActiveBatch(self, classifier, batch_size)
         results: dict[int, AttackResult] = {}
         while samples or len(batch):

@@ -13,9 +13,10 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from edgefool.attacks.attack import Count, IterativeAttack, NotNegative, Positive
-from edgefool.attacks.functional import clean_logits, image_gradient, l2_norm, margin, per_image
+from edgefool.attacks.functional import decide, image_gradient, l2_norm, per_image
 from edgefool.attacks.optimisers import Moments, adam
 from edgefool.attacks.state import State
+from edgefool.classifiers import member_logits
 
 _INSIDE = 0.999999  # scales images in [-1, 1], so that their atanh is finite
 _PROGRESS = 0.9999  # the loss must fall below this share of itself within a tenth of the iterations
@@ -57,7 +58,9 @@ class CWState(State):
 class CW(IterativeAttack[CWState]):
     """Minimise ||x - I||_2² + c f(x) over w, where x = (tanh(atanh I + w) + 1) / 2, and search for the smallest c.
 
-    f(x) = max(z_y - max over i ≠ y of z_i, -κ), f_6 of the paper; the adversarial x closest to I is kept.
+    f(x) = max(z_y - max over i ≠ y of z_i, -κ), f_6 of the paper; the adversarial x closest to I is kept. Towards a
+    target t, the margin is max over i ≠ t of z_i - z_t. On an ensemble f is the mean over its members, and x is
+    adversarial where each margin is at most -κ.
     After each search c is multiplied by 10 until one succeeds, then bisected (Sec. VI-A of the paper)::
 
         for each of the binary_search_steps searches:
@@ -98,6 +101,8 @@ class CW(IterativeAttack[CWState]):
 
     name: ClassVar[str] = "cw"
     bytes_per_pixel: ClassVar[int] = 300
+    takes_ensembles: ClassVar[bool] = True
+    takes_targets: ClassVar[bool] = True
     typical_steps: ClassVar[int] = 1250
 
     binary_search_steps: Count = 5
@@ -110,12 +115,12 @@ class CW(IterativeAttack[CWState]):
 
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> CWState:
         """Start each w from 0; nothing is random."""
-        classes = clean_logits(classifier, images).argmax(1)
         origin = ((2 * images - 1) * _INSIDE).atanh()
-        zeros = torch.zeros_like(classes, dtype=torch.float64)
+        counts = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+        zeros = counts.double()
         return CWState.start(
             images,
-            classes,
+            decide(classifier, images),
             origin=origin,
             reference=to_image(origin),
             w=torch.zeros_like(images),
@@ -123,9 +128,9 @@ class CW(IterativeAttack[CWState]):
             c=zeros + self.initial_const,
             lower=zeros,
             upper=zeros + torch.inf,
-            searches=torch.zeros_like(classes),
-            taken=torch.zeros_like(classes),
-            found=torch.zeros_like(classes, dtype=torch.bool),
+            searches=counts,
+            taken=counts.clone(),
+            found=counts.bool(),
             last_loss=zeros + torch.inf,
             best=zeros + torch.inf,
         )
@@ -135,15 +140,15 @@ class CW(IterativeAttack[CWState]):
         w = state.w.detach().requires_grad_()
         images = to_image(state.origin + w)
         distances = (images - state.reference).square().sum((1, 2, 3))
-        margins = margin(classifier(images), state.original_class)
-        losses = distances + state.c.to(w.dtype) * (margins + self.confidence).clamp_min(0)
+        margins = state.goal.margins(member_logits(classifier, images))
+        losses = distances + state.c.to(w.dtype) * (margins + self.confidence).clamp_min(0).mean(1)
         gradient = image_gradient(losses, w)
         state.w = w.detach() - self.learning_rate * adam(gradient.values, state.moments, epsilon=self.adam_epsilon)
         state.note(gradient)
         state.forward_passes += 1
         state.iterations += 1
 
-        fools = (margins < 0) & (margins <= -self.confidence)
+        fools = ((margins < 0) & (margins <= -self.confidence)).all(1)
         better = fools & (distances < state.best)
         state.best = torch.where(better, distances.detach().double(), state.best)
         state.adversarial = torch.where(per_image(better), images.detach(), state.adversarial)

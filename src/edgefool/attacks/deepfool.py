@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from edgefool.attacks.attack import Count, IterativeAttack, NotNegative
-from edgefool.attacks.functional import as_written, class_changed, clean_logits, image_gradient, l2_norm, per_image
+from edgefool.attacks.functional import as_written, clean_logits, image_gradient, l2_norm, per_image
 from edgefool.attacks.state import State
 from edgefool.errors import UsageError
 
@@ -83,7 +83,7 @@ class DeepFool(IterativeAttack[DeepFoolState]):
         x = state.adversarial.detach().requires_grad_()
         logits = classifier(x)
         state.forward_passes += 1
-        state.converged = class_changed(logits, state.original_class)
+        state.converged = state.goal.is_met([logits])
         stop = state.converged | state.stuck | (state.iterations == self.max_iterations)
         state.finished = stop.cpu()  # the only wait for the device
         if state.finished.all():

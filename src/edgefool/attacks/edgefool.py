@@ -12,9 +12,10 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from edgefool.attacks.attack import AboveOne, Count, IterativeAttack, Lightness, Positive
-from edgefool.attacks.functional import class_changed, clean_logits, margin
+from edgefool.attacks.functional import decide
 from edgefool.attacks.learner import Weights, clipped_adam, muon_and_adam
 from edgefool.attacks.state import State
+from edgefool.classifiers import member_logits
 from edgefool.filters import fcnn, guided_filter, identity_parameters, l0_smooth, smoother_parameters
 from edgefool.filters.detail_enhancement import V1, V2, V3, enhance_lab
 from edgefool.filters.l0_smoothing import BETA_MAX, KAPPA, LAMBDA
@@ -43,6 +44,9 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
     For each image a network learns the structure I_s by steps on Eq. 5, α L_s + L_adv, until the detail-enhanced
     image fools the classifier and L_s < τ. The classifier always sees this image rounded to 8 bits, as it is
     saved; the gradient passes straight through the rounding.
+
+    On an ensemble, L_adv is the mean over the members, and the image must fool all of them. Towards a target t, the
+    margin is max over i ≠ t of z_i - z_t.
 
     Parameters
     ----------
@@ -79,6 +83,8 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
 
     name: ClassVar[str] = "edgefool"
     bytes_per_pixel: ClassVar[int] = 2500
+    takes_ensembles: ClassVar[bool] = True
+    takes_targets: ClassVar[bool] = True
     typical_steps: ClassVar[int] = 7
 
     alpha: Positive = 10.0
@@ -107,7 +113,7 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
         """Smooth the images, convert them to Lab and start their networks."""
         return EdgeFoolState.start(
             images,
-            clean_logits(classifier, images).argmax(1),
+            decide(classifier, images),
             lab=rgb_to_lab(images),
             target=l0_smooth(images, self.lam, self.l0_kappa, self.beta_max),
             weights=Weights.start(torch.stack([self._initial_parameters(int(seed)) for seed in seeds]).to(images)),
@@ -135,13 +141,13 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
         smoothing_losses = (structures - state.target).square().mean((1, 2, 3))  # Eq. 6, as the mean to which τ refers
         enhanced = enhance_lab(state.lab, structures, self.v1, self.v2, self.v3, literal=self.literal_sigmoid)
         rounded = enhanced + (round_to_8_bits(enhanced) - enhanced).detach()
-        logits = classifier(rounded)
+        logits = member_logits(classifier, rounded)
         state.forward_passes += 1
 
-        self._keep_the_best(state, enhanced.detach(), structures.detach(), smoothing_losses.detach(), logits.detach())
+        self._keep_the_best(state, enhanced.detach(), structures.detach(), smoothing_losses.detach(), logits)
         active = ~state.finished
         if active.any():
-            adversarial_losses = margin(logits, state.original_class).clamp_min(-self.kappa)
+            adversarial_losses = state.goal.margins(logits).clamp_min(-self.kappa).mean(1)
             losses = self.alpha * smoothing_losses + adversarial_losses  # Eq. 5
             gradients = torch.autograd.grad(losses[active].sum(), list(compress(parameters, active.tolist())))
             with state.weights.subset(active) as weights:
@@ -149,12 +155,12 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
             state.backward_passes += active.to(state.backward_passes.device)
 
     def _keep_the_best(
-        self, state: EdgeFoolState, enhanced: Tensor, structures: Tensor, losses: Tensor, logits: Tensor
+        self, state: EdgeFoolState, enhanced: Tensor, structures: Tensor, losses: Tensor, logits: Sequence[Tensor]
     ) -> None:
         """Keep the converged iterate, else the one of lowest L_s that fools the classifier, else the last."""
         losses = losses.double()
-        valid = logits.isfinite().all(1) & losses.isfinite()
-        fools = valid & class_changed(logits, state.original_class)
+        valid = torch.stack([member.isfinite().all(1) for member in logits]).all(0) & losses.isfinite()
+        fools = valid & state.goal.is_met(logits)
         state.iterations += 1
         state.lost_gradient = ~valid
         state.converged = fools & (losses < self.tau)

@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from edgefool.attacks.attack import AboveOne, IterativeAttack, Lightness, Positive
-from edgefool.attacks.functional import clean_logits
+from edgefool.attacks.functional import decide
 from edgefool.attacks.state import State
 from edgefool.filters.detail_enhancement import V1, V2, V3, enhance_details
 from edgefool.filters.l0_smoothing import BETA_MAX, KAPPA, LAMBDA, l0_smooth
@@ -38,6 +38,7 @@ class Enhance(IterativeAttack[EnhanceState]):
 
     name: ClassVar[str] = "enhance"
     bytes_per_pixel: ClassVar[int] = 500
+    takes_ensembles: ClassVar[bool] = True
     typical_steps: ClassVar[int] = 1
 
     lam: Positive = LAMBDA
@@ -50,7 +51,7 @@ class Enhance(IterativeAttack[EnhanceState]):
 
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> EnhanceState:
         """Smooth the images; nothing is random."""
-        classes = clean_logits(classifier, images).argmax(1)
+        classes = decide(classifier, images)
         structure = l0_smooth(images, self.lam, self.l0_kappa, self.beta_max)
         return EnhanceState.start(images, classes, structure=structure)
 

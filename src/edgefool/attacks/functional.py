@@ -1,13 +1,15 @@
 """Pure functions that attacks share: logits, losses, gradients and projections of batches."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from edgefool.classifiers import Ensemble, member_logits
 from edgefool.errors import UsageError
 
 
@@ -46,18 +48,38 @@ def as_written() -> Iterator[None]:
 
 
 @torch.no_grad()
-def clean_logits(classifier: nn.Module, images: Tensor) -> Tensor:
-    """Return the logits (N, D) of original images; the argmax of each row is the class y (Eq. 3).
+def clean_member_logits(classifier: nn.Module, images: Tensor) -> tuple[Tensor, ...]:
+    """Return the logits (N, D_m) of original images by each member of an ensemble, or by a single classifier.
 
     Raises
     ------
     UsageError
         If a logit is not a finite number.
     """
-    logits: Tensor = classifier(images)
-    if not logits.isfinite().all():
+    logits = member_logits(classifier, images)
+    if not torch.stack([member.isfinite().all() for member in logits]).all():
         raise UsageError("the classifier's logits for the original image are not finite numbers")
     return logits
+
+
+def clean_logits(classifier: nn.Module, images: Tensor) -> Tensor:
+    """Return the logits (N, D) of original images by a single classifier; raise as `clean_member_logits` does.
+
+    The argmax of each row is the class y (Eq. 3).
+    """
+    (logits,) = clean_member_logits(classifier, images)
+    return logits
+
+
+def decide(classifier: nn.Module, images: Tensor) -> Tensor:
+    """Return the classes of original images, as `classes_of` does; raise as `clean_member_logits` does."""
+    return classes_of(classifier, clean_member_logits(classifier, images))
+
+
+def classes_of(classifier: nn.Module, logits: Sequence[Tensor]) -> Tensor:
+    """Return the classes by the logits of each member: (N, M) for an ensemble, (N,) for a single classifier."""
+    classes = torch.stack([member.argmax(1) for member in logits], 1)
+    return classes if isinstance(classifier, Ensemble) else classes[:, 0]
 
 
 def class_changed(logits: Tensor, classes: Tensor) -> Tensor:
@@ -68,6 +90,12 @@ def class_changed(logits: Tensor, classes: Tensor) -> Tensor:
     """
     changed: Tensor = (logits.argmax(1) != classes) & logits.isfinite().all(1)
     return changed
+
+
+def cross_entropies(logits: Sequence[Tensor], classes: Tensor) -> Tensor:
+    """Return the cross-entropy of each of M logits (N, D_m) and its column of classes (N, M): (N, M)."""
+    pairs = zip(logits, classes.unbind(1), strict=True)
+    return torch.stack([F.cross_entropy(z, y, reduction="none") for z, y in pairs], 1)
 
 
 def margin(logits: Tensor, classes: Tensor) -> Tensor:

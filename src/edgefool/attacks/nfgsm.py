@@ -9,11 +9,11 @@ from typing import ClassVar
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from edgefool.attacks.attack import Count, IterativeAttack, Level
-from edgefool.attacks.functional import class_changed, clean_logits, image_gradient, per_image, project
+from edgefool.attacks.functional import decide, image_gradient, per_image, project
 from edgefool.attacks.state import State
+from edgefool.classifiers import member_logits
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class NFGSM(IterativeAttack[State]):
     """Step away from the class by the sign of the gradient, within ε of the image.
 
     x_0 = I, x_{n+1} = clip(x_n + α sign(∇ CE(x_n, y))) to [I - ε, I + ε] and to [0, 1] (Sec. 2.2 of the paper).
+    Towards a target t: -CE(x_n, t) instead of CE(x_n, y). On an ensemble: the mean over its members.
 
     Parameters
     ----------
@@ -31,7 +32,7 @@ class NFGSM(IterativeAttack[State]):
     max_iterations : int
         N; by default the paper's min(ε + 4, 1.25 ε) with ε in levels of 1/255, rounded down.
     early_stop : bool
-        Stop as soon as the class changes. The paper takes all N steps.
+        Stop as soon as the criterion is met. The paper takes all N steps.
 
     Examples
     --------
@@ -41,6 +42,8 @@ class NFGSM(IterativeAttack[State]):
 
     name: ClassVar[str] = "nfgsm"
     bytes_per_pixel: ClassVar[int] = 150
+    takes_ensembles: ClassVar[bool] = True
+    takes_targets: ClassVar[bool] = True
     typical_steps: ClassVar[int] = 10
 
     epsilon: Level = 8 / 255
@@ -57,22 +60,22 @@ class NFGSM(IterativeAttack[State]):
 
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> State:
         """Start from the images themselves; nothing is random."""
-        return State.start(images, clean_logits(classifier, images).argmax(1))
+        return State.start(images, decide(classifier, images))
 
     def step(self, classifier: nn.Module, state: State) -> None:
-        """Take one step with each image; with ``early_stop`` only with those whose class has not changed yet."""
+        """Take one step with each image; with ``early_stop`` only with those that do not meet the criterion yet."""
         x = state.adversarial.detach().requires_grad_()
-        logits = classifier(x)
+        logits = member_logits(classifier, x)
         state.forward_passes += 1
         stop = state.stuck
         if self.early_stop:
-            state.converged = class_changed(logits, state.original_class)
+            state.converged = state.goal.is_met(logits)
             stop = stop | state.converged | (state.iterations == self.max_iterations)
             state.finished = stop.cpu()
             if state.finished.all():
                 return
 
-        gradient = image_gradient(F.cross_entropy(logits, state.original_class, reduction="none"), x)
+        gradient = image_gradient(state.goal.cross_entropies(logits).mean(1), x)
         direction = per_image(~stop) * gradient.values.sign()
         state.adversarial = project(x.detach() + self.alpha * direction, state.images, self.epsilon)
         state.note(gradient, ~stop)

@@ -16,13 +16,16 @@ class AttackResult(TensorStruct):
     adversarial : Tensor
         (N, 3, H, W), RGB on the 8-bit grid k / 255. The last image tried, if the attack never succeeded.
     original_class, adversarial_class : Tensor
-        (N,), int64: the classifier's decision on the original and on ``adversarial`` (Eq. 3).
-    logits : Tensor
-        (N, D), of ``adversarial``.
+        (N,), int64: the classifier's decision on the original and on ``adversarial`` (Eq. 3); (N, M) for an ensemble.
+    logits : Tensor or tuple of Tensor
+        (N, D), of ``adversarial``; for an ensemble those of each member, (N, D_m).
     success : Tensor
-        (N,), bool: the two classes differ (Eq. 1).
+        (N,), bool: ``adversarial`` meets the criterion; by default, the two classes differ (Eq. 1). For an ensemble:
+        by the decision of every member.
     success_float : Tensor
-        (N,), bool: the class had changed before rounding to 8 bits.
+        (N,), bool: the image met it before rounding to 8 bits.
+    success_before : Tensor
+        (N,), bool: the original meets it; never by the default criterion.
     converged : Tensor
         (N,), bool: the attack met its own stopping rule rather than the limit of iterations.
     lost_gradient : Tensor
@@ -38,9 +41,10 @@ class AttackResult(TensorStruct):
     adversarial: Tensor
     original_class: Tensor
     adversarial_class: Tensor
-    logits: Tensor
+    logits: Tensor | tuple[Tensor, ...]
     success: Tensor
     success_float: Tensor
+    success_before: Tensor
     converged: Tensor
     lost_gradient: Tensor
     iterations: Tensor

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from edgefool.attacks.attack import Count, IterativeAttack
-from edgefool.attacks.functional import class_changed, clean_logits
+from edgefool.attacks.functional import decide
 from edgefool.attacks.state import State
+from edgefool.classifiers import member_logits
 
 _MAX_GROUP = 8  # trials of an image at a time; more are no faster on a CPU, and on a GPU many images share a batch
 
@@ -32,10 +33,10 @@ class SemanticAdvState(State):
 
 @dataclass(frozen=True)
 class SemanticAdv(IterativeAttack[SemanticAdvState]):
-    """Shift the hue and the saturation of all pixels by the same random amounts until the class changes.
+    """Shift the hue and the saturation of all pixels by the same random amounts until the criterion is met.
 
     Trial i of n, from 0: H' = H + U(0, 1) turns, S' = S + U(-1, 1) i / n clipped to [0, 1], V' = V. The first trial
-    that changes the class is kept. Several are evaluated at a time, with the same outcome.
+    that does is kept. Several are evaluated at a time, with the same outcome.
 
     Parameters
     ----------
@@ -50,6 +51,7 @@ class SemanticAdv(IterativeAttack[SemanticAdvState]):
 
     name: ClassVar[str] = "semanticadv"
     bytes_per_pixel: ClassVar[int] = 1000
+    takes_ensembles: ClassVar[bool] = True
     typical_steps: ClassVar[int] = 20
 
     trials: Count = 1000
@@ -58,7 +60,7 @@ class SemanticAdv(IterativeAttack[SemanticAdvState]):
         """Draw all trials of each image from its own seed."""
         return SemanticAdvState.start(
             images,
-            clean_logits(classifier, images).argmax(1),
+            decide(classifier, images),
             hsv=rgb_to_hsv(images),
             shifts=torch.stack([self.draw(seed) for seed in seeds]).to(images),
             tried=torch.zeros(len(images), dtype=torch.int64),
@@ -78,10 +80,11 @@ class SemanticAdv(IterativeAttack[SemanticAdvState]):
         ends = state.tried + counts
         ranges = zip(state.tried.tolist(), ends.tolist(), strict=True)
         images = torch.cat([shift(state.hsv[row], state.shifts[row, a:b]) for row, (a, b) in enumerate(ranges)])
-        classes = state.original_class.repeat_interleave(counts.to(images.device), output_size=len(images))
-        changed = class_changed(classifier(images), classes).cpu()  # the only wait for the device
+        rows = torch.arange(len(counts)).repeat_interleave(counts).to(images.device)
+        goals = state.goal.select(rows)
+        met = goals.is_met(member_logits(classifier, images)).cpu()  # the only wait for the device
 
-        found = pad_sequence(list(torch.split(changed, counts.tolist())), batch_first=True)
+        found = pad_sequence(list(torch.split(met, counts.tolist())), batch_first=True)
         converged = found.any(1)
         last = torch.where(converged, found.int().argmax(1), counts - 1)
         state.adversarial = images[counts.cumsum(0) - counts + last]

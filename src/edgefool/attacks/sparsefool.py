@@ -13,8 +13,9 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from edgefool.attacks.attack import Count, IterativeAttack, NotNegative
+from edgefool.attacks.criteria import Criterion
 from edgefool.attacks.deepfool import DeepFool, DeepFoolState
-from edgefool.attacks.functional import class_changed, image_gradient, l2_norm, margin, per_image
+from edgefool.attacks.functional import image_gradient, l2_norm, margin, per_image
 from edgefool.attacks.state import State
 
 _BEYOND = 1e-3  # how far past the plane, as in the authors' code
@@ -25,6 +26,11 @@ class SparseFoolState(State):
     """Images, and the state of DeepFool, whose images are the iterates x_i."""
 
     border: DeepFoolState
+
+    def aim(self, criteria: Sequence[Criterion], num_classes: Sequence[int]) -> None:
+        """Set the goal, also that of the first search for the boundary."""
+        super().aim(criteria, num_classes)
+        self.border.aim(criteria, num_classes)
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ class SparseFool(IterativeAttack[SparseFoolState]):
 
         with torch.no_grad():
             logits, next_logits = classifier(torch.cat([state.adversarial, x])).chunk(2)
-        state.converged = class_changed(logits, state.original_class)
+        state.converged = state.goal.is_met([logits])
         broken = ~next_logits.isfinite().all(1)
         state.forward_passes += border.forward_passes + 3  # the normal, the adversarial image, the next start
         state.backward_passes += border.backward_passes

@@ -1,12 +1,15 @@
 """The state of images under attack."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from edgefool.attacks.criteria import Criterion
 from edgefool.attacks.functional import Gradient
+from edgefool.attacks.goal import Goal
 from edgefool.attacks.tensor_struct import TensorStruct
 
 
@@ -19,7 +22,9 @@ class State(TensorStruct):
     images : Tensor
         (N, 3, H, W), the originals.
     original_class : Tensor
-        (N,), int64: the classifier's decision on them.
+        (N,), int64: the classifier's decision on them; (N, M) for an ensemble of M.
+    goal : Goal
+        What the attack is to do: leave ``original_class``, unless `aim` says otherwise.
     adversarial : Tensor
         (N, 3, H, W), the current result, before rounding to 8 bits; at first the images themselves.
     finished : Tensor
@@ -36,6 +41,7 @@ class State(TensorStruct):
 
     images: Tensor
     original_class: Tensor
+    goal: Goal
     adversarial: Tensor
     finished: Tensor
     converged: Tensor
@@ -48,11 +54,16 @@ class State(TensorStruct):
 
     @classmethod
     def start(cls, images: Tensor, original_class: Tensor, **own: Any) -> Self:
-        """Return the state before the first step, after one forward pass of the originals."""
-        no, zero = torch.zeros_like(original_class, dtype=torch.bool), torch.zeros_like(original_class)
+        """Return the state before the first step, after one forward pass of the originals.
+
+        ``original_class`` is (N,), or (N, M) for an ensemble.
+        """
+        goal = Goal.leave(original_class)
+        no, zero = torch.zeros_like(goal.targeted), torch.zeros_like(goal.classes[:, 0])
         return cls(
             images=images,
             original_class=original_class,
+            goal=goal,
             adversarial=images.clone(),
             finished=torch.zeros(len(images), dtype=torch.bool),
             converged=no,
@@ -67,6 +78,10 @@ class State(TensorStruct):
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def aim(self, criteria: Sequence[Criterion], num_classes: Sequence[int]) -> None:
+        """Set the goal before the first step; see `Goal.of`, which raises."""
+        self.goal = Goal.of(criteria, self.original_class, num_classes)
 
     def note(self, gradient: Gradient, active: Tensor | bool = True) -> None:
         """Count a backward pass of the active images, and note whose gradient was zero or not finite."""

@@ -12,7 +12,7 @@ T = TypeVar("T", bound="TensorStruct")
 
 
 class TensorStruct:
-    """A dataclass whose fields are tensors, structs of tensors or dictionaries of tensors, all with N rows.
+    """A dataclass whose fields are tensors, or structs, dictionaries or tuples of tensors, all with N rows.
 
     Examples
     --------
@@ -58,6 +58,8 @@ def _map(function: Callable[..., Any], first: Any, *others: Any) -> Any:
         return function(first, *others)
     if isinstance(first, dict):
         return {key: _map(function, value, *(other[key] for other in others)) for key, value in first.items()}
+    if isinstance(first, tuple):
+        return tuple(_map(function, *values) for values in zip(first, *others, strict=True))
     names = [field.name for field in fields(first)]
     values = {name: _map(function, getattr(first, name), *(getattr(o, name) for o in others)) for name in names}
     return type(first)(**values)

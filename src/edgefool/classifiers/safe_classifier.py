@@ -41,6 +41,7 @@ class SafeClassifier(nn.Module):
     def __init__(self, classifier: nn.Module | Callable[[Tensor], Tensor]):
         super().__init__()
         self.training, self.classifier = False, classifier
+        self.num_classes: tuple[int, ...] = ()  # known after the first call
         self._all_modules, self._all_parameters = list(self.modules()), list(self.parameters())
         if any(tensor.is_inference() for tensor in (*self._all_parameters, *self.buffers())):
             raise UsageError("the classifier was made in torch.inference_mode; make it outside")
@@ -98,4 +99,5 @@ class SafeClassifier(nn.Module):
         if output.ndim != 2 or len(output) != len(images) or output.shape[1] < 2 or output.is_complex():
             got = f"{output.dtype} of shape {tuple(output.shape)} for {len(images)} images"
             raise UsageError(f"a classifier must return logits (N, D) of at least two classes, not {got}")
+        self.num_classes = (output.shape[1],)
         return at_least_float32(output)

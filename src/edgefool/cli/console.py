@@ -70,8 +70,8 @@ def print_records(records: Sequence["Record"], limit: int = 50) -> None:
             continue
         table.add_row(
             plain(record.image),
-            f"{plain(str(record.original_name))} {record.original_probability:.0%}",
-            f"{plain(str(record.adversarial_name))} {record.adversarial_probability:.0%}",
+            "\n".join(f"{plain(str(name))} {share:.0%}" for name, share in record.decisions("original")),
+            "\n".join(f"{plain(str(name))} {share:.0%}" for name, share in record.decisions("adversarial")),
             "yes" if record.success else "no",
             "yes" if record.converged else "no",
             str(record.iterations),
@@ -98,8 +98,12 @@ _NUMBERS = {
 
 def print_summary(summary: "pd.DataFrame", limit: int = 60) -> None:
     """Print the summary of `edgefool.report.make_tables`; rates are shares of the images."""
+    rest = (
+        {"of the rest": ("misled_rest", ".1%")} if "misled_rest" in summary else {}
+    )  # criteria other than the default
+    numbers = rest | _NUMBERS
     for dataset, rows in summary.head(limit).groupby("dataset", sort=False):
-        table = Table("method", "classifier", "images", "misleading", "95 %", *_NUMBERS, box=None)
+        table = Table("method", "classifier", "images", "misleading", "95 %", *numbers, box=None)
         for row in rows.to_dict("records"):
             table.add_row(
                 plain(row["method"]),
@@ -107,7 +111,7 @@ def print_summary(summary: "pd.DataFrame", limit: int = 60) -> None:
                 str(row["images"]) + (f" + {row['errors']} errors" if row["errors"] else ""),
                 _format(row["misled"], ".1%"),
                 f"{row['misled_low']:.0%} to {row['misled_high']:.0%}" if row["images"] else "",
-                *(_format(row[column], spec) for column, spec in _NUMBERS.values()),
+                *(_format(row[column], spec) for column, spec in numbers.values()),
             )
         out.print(f"\n{plain(str(dataset))}")
         out.print(table)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -58,23 +58,33 @@ def parse_size(text: str) -> int | Literal["native"]:
     return int(text)
 
 
-def parse_classifier(text: str, checkpoint: str | None = None) -> dict[str, str | None]:
+def parse_classifier(text: str, checkpoint: str | None = None, option: str = "--classifier") -> dict[str, str | None]:
     r"""Return the label, name and checkpoint in ``[LABEL=]NAME[@CHECKPOINT]``, as keys of a plan.
 
     A label holds none of ``= @ : / \``, and a name other than ``file.py:factory`` no ``@``, so a checkpoint may hold
     all of them. If the whole text is the factory of a file that exists, it is that one. ``checkpoint`` is the value of
-    `--weights`.
+    `--weights`, and ``option`` the option that has this value.
     """
     path, _, _ = text.rpartition(":")
     if path.endswith(".py") and os.path.isfile(path):
         return {"label": None, "name": text, "weights": checkpoint}
     label, name, weights = _CLASSIFIER.fullmatch(text).groups()  # type: ignore[union-attr]  # it matches every text
     if weights is not None and checkpoint is not None:
-        raise UsageError(f"--classifier {text} has a checkpoint; leave out --weights")
+        raise UsageError(f"{option} {text} has a checkpoint; leave out --weights")
     if not name or weights == "":
-        raise UsageError(f"--classifier {text}: must be [LABEL=]NAME[@CHECKPOINT]")
+        raise UsageError(f"{option} {text}: must be [LABEL=]NAME[@CHECKPOINT]")
     weights = checkpoint if weights is None else os.path.expanduser(weights)
     return {"label": label, "name": os.path.expanduser(name), "weights": weights}
+
+
+def parse_ensemble(texts: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the values of `--ensemble` as entries of a plan: the members, which only judge, and the ensemble."""
+    if len(texts) < 2:
+        raise UsageError("--ensemble: name at least two classifiers, each with an --ensemble of its own")
+    members = [parse_classifier(text, option="--ensemble") for text in texts]
+    names = [member["label"] or str(member["name"]).rpartition(":")[2] for member in members]
+    ensemble = {"label": " + ".join(names)[:60], "members": names}
+    return [*({**member, "role": "judge"} for member in members), ensemble]
 
 
 def parse_constants(texts: list[str]) -> dict[str, str]:

@@ -3,12 +3,12 @@
 import shlex
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,13 +30,25 @@ DEFAULT_CLASSIFIER = "efficientnet-lite0"
 
 
 def attack(
+    context: typer.Context,
     images: Annotated[list[str], typer.Argument(help="Photos: files, folders or quoted patterns; also s3://...")],
     out_folder: options.OutFolder,
     method: Annotated[str, typer.Option(help="See `edgefool list methods`.")] = "edgefool",
     classifier: Annotated[str, typer.Option(metavar="NAME", help=options.CLASSIFIER_FORMS)] = DEFAULT_CLASSIFIER,
+    ensemble: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Attack several classifiers together: repeat it; each as --classifier."),
+    ] = None,
     weights: Annotated[str | None, typer.Option(metavar="PATH", help="The same as @CHECKPOINT.")] = None,
     classes: Annotated[str | None, typer.Option(metavar="PATH", help="Your own class names, one per line.")] = None,
     size: Annotated[str, typer.Option(help="Side in pixels to which photos are resized, or `native`.")] = "224",
+    target: Annotated[
+        str | None, typer.Option(metavar="CLASS", help="Success is this class, by index or name; not for every method.")
+    ] = None,
+    from_labels: Annotated[
+        str | None,
+        typer.Option(metavar="CSV", help="Success is another class than the true one, by the columns file and label."),
+    ] = None,
     constants: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Set a hyper-parameter of the method.")
     ] = None,
@@ -57,10 +69,23 @@ def attack(
 
     side, attacker = options.parse_size(size), make_attack(method, options.parse_constants(constants or []))
     chosen, folder = options.parse_executor(executor, workers, cores, device, batch_size), parse_path(out_folder)
+    if ensemble:
+        for name in ("classifier", "weights", "classes"):
+            if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE":
+                raise UsageError(f"--ensemble and --{name} exclude each other")
+        classifiers = options.parse_ensemble(ensemble)
+    else:
+        classifiers = [{**options.parse_classifier(classifier, weights), "classes": classes}]
+    if target is not None and from_labels is not None:
+        raise UsageError("--target and --from-labels exclude each other")
+    photos: dict[str, Any] = {"kind": "folder", "name": "photos", "path": images}
+    if from_labels is not None:
+        photos |= {"labels": from_labels, "num_classes": _count_classes(classifiers, chosen.device)}
+    criterion = "misclassification" if from_labels is None else "labels"
     settings = {
-        "datasets": [{"kind": "folder", "name": "photos", "path": images}],
-        "classifiers": [{**options.parse_classifier(classifier, weights), "classes": classes}],
-        "methods": [{"name": attacker.name, "constants": asdict(attacker)}],
+        "datasets": [photos],
+        "classifiers": classifiers,
+        "methods": [{"name": attacker.name, "constants": asdict(attacker), "criterion": criterion, "target": target}],
         "size": side,
         "seed": seed,
         "max_megapixels": max_megapixels,
@@ -82,10 +107,19 @@ def attack(
         for field in ("success", "converged", "lost_gradient", "error")
     )
     place = folder / "images" / cell.folder if fooled else folder
+    victim = "all classifiers" if ensemble else "the classifier"
+    reached = f"fool {victim}" if target is None else f"are {plain(target)} for {victim}"
     out.print(
-        f"{fooled} of {len(records)} photos fool the classifier, {converged} of them converged, {errors} errors; "
+        f"{fooled} of {len(records)} photos {reached}, {converged} of them converged, {errors} errors; "
         f"in {plain(str(place))}"
     )
+    if target is not None or from_labels is not None:
+        rest = [record for record in records if not record.error and not record.success_before]
+        before = "wrong" if target is None else "of that class"
+        out.print(
+            f"{len(records) - errors - len(rest)} were {before} before the attack; of the other {len(rest)}, "
+            f"{sum(record.success for record in rest)} {reached}"
+        )
     if (floats := sum(record.success_float for record in records)) > fooled:
         out.print(f"{floats} fooled it before rounding to 8 bits")
     if lost:
@@ -146,6 +180,15 @@ def demo(
             save_figure(intermediate_figure(opened, record), sheets / f"{record.image}.png")
     out.print(f"contact sheets of EdgeFool (Fig. 3): {plain(str(sheets))}")
     return code
+
+
+def _count_classes(classifiers: Sequence[Mapping[str, Any]], device: str) -> int:
+    """Return the number of classes of the first classifier, which the labels must fit."""
+    from edgefool.experiments import make_classifier_entry
+    from edgefool.experiments.experiment import load_classifiers
+
+    (first,) = load_classifiers("photos", [make_classifier_entry(classifiers[0])], device)
+    return first.num_classes
 
 
 def _run(experiment: "Experiment", folder: StorePath, executor: options.Executor, *, retry: bool = False) -> int:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from edgefool.attacks import Attack
+from edgefool.classifiers import member_logits
 
 MAX_BATCH = {"cpu": 4, "cuda": 128}
 """By type of device. Larger batches are no faster: one image keeps the cores of a CPU busy, 128 keep a GPU busy."""
@@ -42,7 +43,7 @@ class BatchSize:
         """Return roughly the bytes that one image (3, H, W) needs, measured by a forward pass of the classifier."""
         image = torch.zeros(1, *shape, device=self._device, requires_grad=True)
         owned = {tensor.untyped_storage().data_ptr() for tensor in self._classifier.state_dict().values()}
-        activations = saved_bytes(lambda: self._classifier(image), owned)
+        activations = saved_bytes(lambda: member_logits(self._classifier, image), owned)
         return int(1.2 * activations) + self._attack.bytes_per_pixel * shape[1] * shape[2]
 
 

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from edgefool.attacks import ActiveBatch, Attack, AttackResult, Sample
-from edgefool.classifiers import Classifier
+from edgefool.attacks import ActiveBatch, Attack, AttackResult, Criterion, Sample
+from edgefool.classifiers import Victim
 from edgefool.datasets import Photo
 from edgefool.errors import AttackError, EdgeFoolError, ImageError, RunError
 from edgefool.execution.batch_size import free_memory
-from edgefool.execution.judge import Decision, decide, device_of, judge
+from edgefool.execution.judge import Decision, decide_all, device_of, judge
 from edgefool.images import encode_png, read_image, resize_image
 from edgefool.runs import Cell, Quality, Record, RunFolder
 from edgefool.runs.records import sha256, source_text
@@ -57,7 +57,8 @@ class PendingImage:
     png: bytes  # of the image as attacked
     image: Tensor
     seed: int
-    decision: Decision  # on the original
+    decisions: tuple[Decision, ...]  # on the original
+    criterion: Criterion
     is_new: bool  # the original is not in the run yet
     warnings: tuple[str, ...]
 
@@ -95,7 +96,7 @@ class CellAttack:
         run: RunFolder,
         folder: str,
         cell: Cell,
-        classifier: Classifier,
+        classifier: Victim,
         attack: Attack,
         batch_size: int | Callable[[torch.Size], int],
         pool: ThreadPoolExecutor,
@@ -168,7 +169,7 @@ class CellAttack:
             if head is None or shape not in (None, head.image.shape):
                 break
             self._reading.popleft()
-            samples.append(Sample(head.image.to(self._device), head.seed, head))
+            samples.append(Sample(head.image.to(self._device), head.seed, head, head.criterion))
             self._shape = shape = head.image.shape
         self._batch.admit(samples)
 
@@ -199,10 +200,11 @@ class CellAttack:
         try:
             digest, png, image = self._known_original(known) if known else self._new_original(photo, lines.append)
             self._check_memory(image)
-            seed, decision = image_seed(self._cell.seed, digest), decide(self._classifier, image)
+            seed, decisions = image_seed(self._cell.seed, digest), decide_all(self._classifier, image)
+            criterion = self._cell.criterion_for(photo.label)
         except (ImageError, OSError) as error:
             return self._fail(photo, str(error))
-        return PendingImage(photo, digest, png, image, seed, decision, known is None, tuple(lines))
+        return PendingImage(photo, digest, png, image, seed, decisions, criterion, known is None, tuple(lines))
 
     def _new_original(self, photo: Photo, warn: Callable[[str], None]) -> tuple[str, bytes, Tensor]:
         """Return the photo's hash, and the image as attacked: as PNG and as a tensor."""
@@ -245,12 +247,14 @@ class CellAttack:
             raise ImageError("the attack diverged: its image has values that are not finite numbers")
         png = encode_png(adversarial)
         read_back = read_image(png, max_megapixels=math.inf)
+        logits = result.logits if isinstance(result.logits, tuple) else (result.logits,)
         judgement = judge(
             image.image,
             read_back,
             self._classifier,
-            original_decision=image.decision,
-            adversarial_logits=result.logits[0] if torch.equal(read_back, adversarial) else None,
+            criterion=image.criterion,
+            original_decisions=image.decisions,
+            adversarial_logits=[member[0] for member in logits] if torch.equal(read_back, adversarial) else None,
         )
         structure = None
         if "structure" in result.details and judgement.success:

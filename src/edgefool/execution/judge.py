@@ -1,15 +1,19 @@
 """Judges an adversarial image: the classes of the image and its original, and the distances between them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from edgefool.classifiers import Classifier
+from edgefool.attacks import Criterion, Misclassification, Targeted
+from edgefool.attacks.criteria import BY_DEFAULT
+from edgefool.attacks.goal import Goal
+from edgefool.classifiers import Classifier, Ensemble, Victim, members_of
 from edgefool.errors import ImageError
 from edgefool.metrics import distances
-from edgefool.runs import Quality, Record
+from edgefool.runs import MemberDecisions, Quality, Record
 
 
 class Decision(NamedTuple):
@@ -26,33 +30,68 @@ class Judgement:
 
     Attributes
     ----------
-    original, adversarial : Decision
-        The classifier's decisions.
+    victim : Classifier or Ensemble
+        The attacked one.
+    originals, adversarials : tuple of Decision
+        The decisions of each member, or of the one classifier.
+    criterion : Criterion
+        The criterion of this image.
     width, height : int
         Size of both images in pixels.
     distances : dict
         By name, as in `edgefool.runs.Quality`.
     """
 
-    original: Decision
-    adversarial: Decision
+    victim: Victim
+    originals: tuple[Decision, ...]
+    adversarials: tuple[Decision, ...]
+    criterion: Criterion
     width: int
     height: int
     distances: dict[str, float]
 
     @property
+    def original(self) -> Decision:
+        """The decision of the classifier, or of the first member, on the original."""
+        return self.originals[0]
+
+    @property
+    def adversarial(self) -> Decision:
+        """Its decision on the adversarial image."""
+        return self.adversarials[0]
+
+    @property
     def success(self) -> bool:
-        """Whether the classes differ (Eq. 1)."""
-        return self.original.predicted != self.adversarial.predicted
+        """Whether the adversarial image meets the criterion; by default, whether the classes differ (Eq. 1)."""
+        return self._is_met(self.adversarials)
+
+    def _is_met(self, decisions: Sequence[Decision]) -> bool:
+        own, classes = (torch.tensor([[d.predicted for d in found]]) for found in (self.originals, decisions))
+        goal = Goal.of([self.criterion], own, [member.num_classes for member in members_of(self.victim)])
+        return bool(goal.is_met_by(classes))
 
     def record_fields(self) -> dict[str, Any]:
-        """Return the fields of `edgefool.runs.Record` that follow from the two images."""
-        decisions = {
-            f"{kind}_{name}": value
-            for kind, decision in (("original", self.original), ("adversarial", self.adversarial))
-            for name, value in zip(("class", "name", "probability"), decision, strict=True)
-        }
-        return {**decisions, "width": self.width, "height": self.height, "success": self.success}
+        """Return the fields of `edgefool.runs.Record` that follow from the two images and the criterion."""
+        fields: dict[str, Any] = {"width": self.width, "height": self.height, "success": self.success}
+        members = members_of(self.victim)
+        targets: Sequence[int | None] = [None] * len(members)
+        if not isinstance(self.criterion, Misclassification):
+            fields["criterion"] = "targeted" if isinstance(self.criterion, Targeted) else "labels"
+            fields["success_before"] = self._is_met(self.originals)
+        if isinstance(self.criterion, Targeted):
+            targets = self.criterion.per_member([member.num_classes for member in members])
+        decisions: list[dict[str, Any]] = [
+            {
+                **dict(zip(("original_class", "original_name", "original_probability"), before, strict=True)),
+                **dict(zip(("adversarial_class", "adversarial_name", "adversarial_probability"), after, strict=True)),
+                "target_class": target,
+            }
+            for before, after, target in zip(self.originals, self.adversarials, targets, strict=True)
+        ]
+        if not isinstance(self.victim, Ensemble):
+            return fields | decisions[0]
+        pairs = zip(members, decisions, strict=True)
+        return fields | {"members": tuple(MemberDecisions(classifier=m.name, **found) for m, found in pairs)}
 
     def quality(self, record: Record) -> Quality:
         """Return the distances as the run's line for the image of a record."""
@@ -62,10 +101,11 @@ class Judgement:
 def judge(
     original: Tensor,
     adversarial: Tensor,
-    classifier: Classifier,
+    victim: Victim,
     *,
-    original_decision: Decision | None = None,
-    adversarial_logits: Tensor | None = None,
+    criterion: Criterion = BY_DEFAULT,
+    original_decisions: tuple[Decision, ...] | None = None,
+    adversarial_logits: Tensor | Sequence[Tensor] | None = None,
 ) -> Judgement:
     """Judge an adversarial image as saved in its file, independently of other images.
 
@@ -73,27 +113,39 @@ def judge(
     ----------
     original, adversarial : Tensor
         (3, H, W), RGB in [0, 1], on the CPU.
-    classifier : Classifier
+    victim : Classifier or Ensemble
         It gives the class names, and the decisions that are not passed.
-    original_decision : Decision, optional
-        The classifier's decision on the original, if it is known.
-    adversarial_logits : Tensor, optional
-        (D,), the classifier's logits for exactly these pixels, if they are known.
+    criterion : Criterion
+        That of this image.
+    original_decisions : tuple of Decision, optional
+        The decisions on the original, if they are known.
+    adversarial_logits : Tensor or sequence of Tensor, optional
+        (D,), the classifier's logits for exactly these pixels, or those of each member, if they are known.
 
     Raises
     ------
     ImageError
         If the classifier fails, or a logit is not a finite number.
     """
-    before = original_decision or decide(classifier, original)
-    logits = _logits(classifier, adversarial) if adversarial_logits is None else adversarial_logits
+    members = members_of(victim)
+    if adversarial_logits is None:
+        adversarial_logits = [_logits(member, adversarial) for member in members]
+    elif isinstance(adversarial_logits, Tensor):
+        adversarial_logits = [adversarial_logits]
     return Judgement(
-        original=before,
-        adversarial=_decision(classifier, logits),
+        victim=victim,
+        originals=original_decisions or decide_all(victim, original),
+        adversarials=tuple(_decision(m, logits) for m, logits in zip(members, adversarial_logits, strict=True)),
+        criterion=criterion,
         width=original.shape[2],
         height=original.shape[1],
         distances={name: float(value) for name, value in distances(adversarial[None], original[None]).items()},
     )
+
+
+def decide_all(victim: Victim, image: Tensor) -> tuple[Decision, ...]:
+    """Return the decision of each member of an ensemble, or of a classifier; raise as `judge` does."""
+    return tuple(decide(member, image) for member in members_of(victim))
 
 
 def decide(classifier: Classifier, image: Tensor) -> Decision:
@@ -101,9 +153,9 @@ def decide(classifier: Classifier, image: Tensor) -> Decision:
     return _decision(classifier, _logits(classifier, image))
 
 
-def device_of(classifier: Classifier) -> torch.device:
-    """Return the device of a classifier."""
-    return next(classifier.buffers()).device
+def device_of(victim: Victim) -> torch.device:
+    """Return the device of a classifier or an ensemble."""
+    return next(victim.buffers()).device
 
 
 @torch.no_grad()

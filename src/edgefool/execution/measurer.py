@@ -138,6 +138,7 @@ class Measurer:
                 predicted=int(classes[row]),
                 probability=float(probabilities[row]),
                 scores=dict(zip(squeezers, scores[row].tolist(), strict=True)),
+                num_classes=classifier.num_classes,
             )
             for row, ref in enumerate(refs)
             if finite[row]

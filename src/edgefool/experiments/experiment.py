@@ -5,27 +5,38 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import combinations
 
 import torch
 
 from edgefool.attacks import Attack, make_attack, settings
-from edgefool.classifiers import CLASSIFIERS, Classifier, cache_folder, fetch, load_classifier, read_state_dict
+from edgefool.classifiers import (
+    CLASSIFIERS,
+    Classifier,
+    Ensemble,
+    Victim,
+    cache_folder,
+    fetch,
+    load_classifier,
+    members_of,
+    read_state_dict,
+)
 from edgefool.datasets import Dataset, Photo
 from edgefool.errors import UsageError
+from edgefool.experiments.entries import ClassifierEntry, LpipsEntry
 from edgefool.experiments.identity import known_names
-from edgefool.experiments.plan import ClassifierEntry, LpipsEntry, Plan
+from edgefool.experiments.plan import Plan
+from edgefool.experiments.victims import check_distinct, check_labels, find_class, find_victims, is_for
 from edgefool.metrics import Lpips
-from edgefool.runs import Record
-from edgefool.runs.cell import Cell, Size
+from edgefool.runs import Cell, CellMember, Record
+from edgefool.runs.cell import Size
 
 
 @dataclass(frozen=True)
 class CellJob:
-    """A cell with its classifier and attack; ``limit`` is its maximum number of photos."""
+    """A cell with its classifier or ensemble, and attack; ``limit`` is its maximum number of photos."""
 
     cell: Cell
-    classifier: Classifier
+    classifier: Victim
     attack: Attack
     limit: int | None
 
@@ -47,7 +58,9 @@ class Experiment:
     photos : dict
         The photos found, by dataset.
     classifiers : dict
-        The classifiers by dataset; each is attacked and evaluated on all adversarial images.
+        The classifiers by dataset; each is evaluated on all adversarial images.
+    victims : dict
+        The classifiers and ensembles by dataset that are attacked.
     jobs : list of CellJob
         The cells with their classifiers and attacks, ordered by dataset and classifier.
     lpips : Lpips or None
@@ -66,26 +79,39 @@ class Experiment:
         self.photos = {dataset.name: dataset.find(allow_missing=allow_missing) for dataset in plan.datasets}
         self._attacks = [make_attack(method.name, method.constants) for method in plan.methods]
         self.classifiers = load_all_classifiers(plan, device)
+        self.victims = find_victims(plan, self.classifiers)
         self.jobs = [
-            CellJob(self._cell(dataset, classifier, k), classifier, self._attacks[k], method.limit)
-            for dataset, classifiers in self.classifiers.items()
-            for classifier in classifiers
+            CellJob(self._cell(dataset, victim, k), victim, self._attacks[k], method.limit)
+            for dataset in plan.datasets
+            for victim in self.victims[dataset.name]
             for k, method in enumerate(plan.methods)
         ]
         _check_cells(self.jobs)
         self.lpips = load_lpips(plan.lpips, device) if plan.lpips else None
 
-    def _cell(self, dataset: str, classifier: Classifier, k: int) -> Cell:
+    def _cell(self, dataset: Dataset, victim: Victim, k: int) -> Cell:
+        method, members = self.plan.methods[k], members_of(victim)
+        counts = {member.num_classes for member in members}
+        if method.criterion == "labels":
+            check_labels(method.label, dataset, members)
+        targets = () if method.target is None else tuple(find_class(m, method.target) for m in members)
         return Cell(
-            dataset=dataset,
+            dataset=dataset.name,
             method=self._attacks[k].name,
             constants=settings(self._attacks[k]),
-            fingerprint=classifier.fingerprint,
+            fingerprint=victim.fingerprint,
             size=self.plan.size,
             seed=self.plan.seed,
-            label=self.plan.methods[k].label,
-            classifier=classifier.name,
-            num_classes=classifier.num_classes,
+            label=method.label,
+            classifier=victim.name,
+            num_classes=counts.pop() if len(counts) == 1 else 0,
+            criterion="labels" if method.criterion == "labels" else "targeted" if targets else None,
+            targets=targets,
+            members=tuple(
+                CellMember(classifier=m.name, fingerprint=m.fingerprint, num_classes=m.num_classes) for m in members
+            )
+            if isinstance(victim, Ensemble)
+            else (),
         )
 
     @property
@@ -154,8 +180,8 @@ def load_all_classifiers(plan: Plan, device: str) -> dict[str, list[Classifier]]
     load = cache(partial(_load, device=device, size=plan.size))  # once for all datasets
     classifiers = {}
     for dataset in plan.datasets:
-        entries = [e for e in plan.classifiers if e.datasets is None or dataset.name in e.datasets]
-        classifiers[dataset.name] = _check_distinct(dataset.name, [load(entry) for entry in entries])
+        entries = [entry for entry in plan.networks if is_for(entry, dataset.name)]
+        classifiers[dataset.name] = check_distinct(dataset.name, [load(entry) for entry in entries])
     return classifiers
 
 
@@ -169,7 +195,7 @@ def load_classifiers(
     UsageError
         If one cannot be loaded, two are the same or share a name, or there is none.
     """
-    return _check_distinct(dataset, [_load(entry, device, size) for entry in entries])
+    return check_distinct(dataset, [_load(entry, device, size) for entry in entries])
 
 
 def _load(entry: ClassifierEntry, device: str, size: Size) -> Classifier:
@@ -177,17 +203,6 @@ def _load(entry: ClassifierEntry, device: str, size: Size) -> Classifier:
     classifier = load_classifier(entry.name, weights=entry.weights, classes=entry.classes, device=device, size=side)
     classifier.name = entry.label or classifier.name
     return classifier
-
-
-def _check_distinct(dataset: str, classifiers: list[Classifier]) -> list[Classifier]:
-    for one, other in combinations(classifiers, 2):
-        if one.fingerprint == other.fingerprint:
-            raise UsageError(f"the classifiers {one.name} and {other.name} are the same")
-        if one.name.casefold() == other.name.casefold():
-            raise UsageError(f"two classifiers are called {other.name}; give one of them another label")
-    if not classifiers:
-        raise UsageError(f"no classifier of the plan is for the dataset {dataset}")
-    return classifiers
 
 
 def unfit_labels(dataset: Dataset, classifiers: Iterable[Classifier]) -> list[str]:

@@ -6,18 +6,19 @@ import tomllib
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from edgefool.attacks import make_attack
+from edgefool.attacks.criteria import check_support
 from edgefool.datasets import DatasetEntry
 from edgefool.errors import RunError, UsageError, unknown
+from edgefool.experiments.entries import ClassifierEntry, EnsembleEntry, Entry, LpipsEntry, MethodEntry, StrictEntry
 from edgefool.metrics import PAPER_SQUEEZERS, SQUEEZERS
-from edgefool.runs.cell import Constants, Size
-from edgefool.storage import StorePath, local_path, parse_path
-from edgefool.storage.fields import LocalPath
+from edgefool.runs.cell import Size
+from edgefool.storage import StorePath, parse_path
 from edgefool.storage.paths import is_address
 
 E = TypeVar("E", bound=BaseModel)
@@ -26,83 +27,13 @@ _CHECK = b"# check: "
 _PATHS = ("path", "weights", "classes", "labels")  # keys whose values are files or folders
 
 
-def _check_label(text: str) -> str:
-    if not text.isprintable() or not re.search(r"\w", text):
-        raise ValueError("a label needs a letter or a digit, and only printable characters")
-    return text
-
-
-Label = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_check_label)]
-
-
 def _check_squeezer(name: str) -> str:
     if name not in SQUEEZERS:
         raise ValueError(str(unknown("squeezer", name, SQUEEZERS)))
     return name
 
 
-def _absolute_factory(name: str) -> str:
-    """Make the path of a factory in a user's file absolute, as other processes may run in other folders."""
-    file, colon, function = name.rpartition(".py:")
-    return f"{local_path(file)}{colon}{function}" if colon else name
-
-
-class _Entry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ClassifierEntry(_Entry):
-    """A classifier: every method attacks it, and it is evaluated on images made for the others.
-
-    Attributes
-    ----------
-    name : str
-        A name in the catalogue, ``torchvision:NAME``, ``timm:NAME``, ``hf-hub:OWNER/MODEL``, ``clip:MODEL/TAG`` or
-        ``path/to/file.py:factory`` (the file is run).
-    label : str
-        Name in tables; by default the classifier's own.
-    weights, classes : path
-        See `edgefool.load_classifier`.
-    datasets : list of str
-        Names of the datasets it is used with; by default all.
-    """
-
-    name: Annotated[str, AfterValidator(_absolute_factory)]
-    label: Label | None = None
-    weights: LocalPath | None = None
-    classes: LocalPath | None = None
-    datasets: tuple[str, ...] | None = None
-
-
-class MethodEntry(_Entry):
-    """An attack and its constants.
-
-    Attributes
-    ----------
-    name : str
-        Name of the attack.
-    label : str
-        Name in tables; by default that of the attack. Two entries of one attack need different labels.
-    constants : dict
-        Values of the attack's fields; the others keep their defaults.
-    limit : int
-        Maximum number of photos of each dataset; the first ones are used.
-    """
-
-    name: str
-    label: Label = Field(default_factory=lambda data: data.get("name", ""))
-    constants: Constants = {}
-    limit: Annotated[int, Field(ge=1)] | None = None
-
-
-class LpipsEntry(_Entry):
-    """The backbone of LPIPS and the file of its weights; those of AlexNet can be downloaded."""
-
-    backbone: Literal["alex", "squeeze", "vgg"] = "alex"
-    weights: LocalPath | None = None
-
-
-class Plan(_Entry):
+class Plan(StrictEntry):
     """What to run.
 
     Attributes
@@ -124,7 +55,7 @@ class Plan(_Entry):
     """
 
     datasets: tuple[DatasetEntry, ...] = Field(min_length=1)
-    classifiers: tuple[ClassifierEntry, ...] = Field(min_length=1)
+    classifiers: tuple[Entry, ...] = Field(min_length=1)
     methods: tuple[MethodEntry, ...] = Field(min_length=1)
     size: Size = 224
     seed: int = 0
@@ -142,10 +73,38 @@ class Plan(_Entry):
         for entry in self.classifiers:
             for name in entry.datasets or ():
                 if name not in names:
-                    raise ValueError(str(unknown(f"dataset of classifier {entry.name}", name, names)))
+                    raise ValueError(str(unknown(f"dataset of classifier {entry.title}", name, names)))
+        for ensemble in self.ensembles:
+            self.members(ensemble)
         for method in self.methods:
-            make_attack(method.name, method.constants)
+            attack = make_attack(method.name, method.constants)
+            check_support(attack, ensemble=bool(self.ensembles), targeted=method.target is not None)
         return self
+
+    @property
+    def networks(self) -> list[ClassifierEntry]:
+        """The classifiers that are no ensembles."""
+        return [entry for entry in self.classifiers if isinstance(entry, ClassifierEntry)]
+
+    @property
+    def ensembles(self) -> list[EnsembleEntry]:
+        """The ensembles."""
+        return [entry for entry in self.classifiers if isinstance(entry, EnsembleEntry)]
+
+    def members(self, ensemble: EnsembleEntry) -> list[ClassifierEntry]:
+        """Return the entries of an ensemble's members; raise `UsageError` if one is unknown or occurs twice."""
+        found = []
+        for name in ensemble.members:
+            fitting = [entry for entry in self.networks if name in (entry.title, entry.name)]
+            if not fitting:
+                known = [entry.title for entry in self.networks]
+                raise unknown(f"member of the ensemble {ensemble.label}", name, known)
+            if len(fitting) > 1:
+                raise UsageError(f"two classifiers are called {name}; give them labels")
+            found += fitting
+        if len(set(found)) < len(found):
+            raise UsageError(f"a member of the ensemble {ensemble.label} occurs twice")
+        return found
 
     def to_toml(self) -> str:
         """Return the plan as TOML with absolute paths, in which ``?`` replaces what is not UTF-8.
@@ -249,7 +208,7 @@ def _absolute(text: str, folder: Path) -> str:
 
 def _describe(error: ValidationError) -> str:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
+    where = ".".join(str(part) for part in first["loc"] if part not in ("one", "ensemble"))  # tags of `Entry`
     message = first["msg"].removeprefix("Value error, ")
     value = first["input"]
     given = f" = {value!r}" if isinstance(value, str | int | float) and not isinstance(value, bool) else ""

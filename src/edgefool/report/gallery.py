@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image
 
@@ -91,8 +91,8 @@ def _item(results: Results, cell: int, record: Record) -> dict[str, Any]:
         "i": record.image,
         "n": PureWindowsPath(record.source).name or record.image,
         "s": int(record.success) + 2 * int(record.success_float),
-        "o": [_class_name(record.original_name), _round(record.original_probability)],
-        "a": [_class_name(record.adversarial_name), _round(record.adversarial_probability)],
+        "o": _decision(record, "original"),
+        "a": _decision(record, "adversarial"),
         "w": [record.width, record.height],
         "x": int(record.structure_png is not None) + 2 * int(_is_large(record)),
         "t": _transfers(results, record),
@@ -111,6 +111,14 @@ def _transfers(results: Results, record: Record) -> str:
         else:
             letters.append("yn"[clean.predicted == adversarial.predicted])
     return "".join(letters)
+
+
+def _decision(record: Record, image: Literal["original", "adversarial"]) -> list[str | float | None]:
+    """Return the class and its probability; of an ensemble those of all members as one text, and None."""
+    (name, probability), *others = record.decisions(image)
+    if others:
+        return [" | ".join(_class_name(name) or "" for name, _ in record.decisions(image)), None]
+    return [_class_name(name), _round(probability)]
 
 
 def _class_name(name: str | None) -> str | None:

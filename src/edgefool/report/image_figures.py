@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Literal
 
 import numpy as np
 from kornia.color import rgb_to_lab
@@ -51,8 +52,8 @@ def intermediate_figure(run: RunFolder, record: Record) -> Figure:
     for axis, (title, panel) in zip(axes, panels.items(), strict=True):
         _show(axis, panel)
         axis.set_title(title, fontsize=11)
-    _caption(axes[0], _decision(record.original_name, record.original_probability))
-    _caption(axes[-1], _decision(record.adversarial_name, record.adversarial_probability))
+    _caption(axes[0], _decisions(record, "original"))
+    _caption(axes[-1], _decisions(record, "adversarial"))
     return figure
 
 
@@ -115,13 +116,13 @@ def comparison_figure(run: RunFolder, rows: Sequence[Mapping[str, Record]]) -> F
     figure, grid = _grid(len(rows), len(titles) + 1, tallest)
     for axes, original, record, row in zip(grid, originals, first, rows, strict=True):
         _show(axes[0], original)
-        _caption(axes[0], _decision(record.original_name, record.original_probability), 9)
+        _caption(axes[0], _decisions(record, "original"), 9)
         for axis, title in zip(axes[1:], titles, strict=True):
             if title not in row:
                 axis.set_axis_off()
                 continue
             _show(axis, _read(run.image_path(row[title].kind, row[title])))
-            _caption(axis, _decision(row[title].adversarial_name, row[title].adversarial_probability), 9)
+            _caption(axis, _decisions(row[title], "adversarial"), 9)
     for axis, title in zip(grid[0], ["original", *titles], strict=True):
         axis.set_title(plain(title), fontsize=11, parse_math=False)
     return figure
@@ -160,6 +161,11 @@ def _caption(axis: Axes, text: str, size: int = 11) -> None:
 def _viewable(lightness: Tensor) -> Tensor:
     """Scale a difference of lightness in [-50, 50] to a grey image, (1, H, W) to (3, H, W)."""
     return (0.5 + lightness / 100).clamp(0, 1).expand(3, *lightness.shape[1:])
+
+
+def _decisions(record: Record, image: Literal["original", "adversarial"]) -> str:
+    """Return the decisions on one of the two images, a line for each member of an ensemble."""
+    return "\n".join(_decision(name, probability) for name, probability in record.decisions(image))
 
 
 def _decision(name: str | None, probability: float | None) -> str:

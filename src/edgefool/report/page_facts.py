@@ -66,16 +66,16 @@ def _classifiers(results: Results) -> list[dict[str, Any]]:
         labels[cell.dataset] |= {record.image: record.label for record in records if record.label is not None}
     classifiers = []
     for dataset, targets in results.targets.items():
-        for cell in targets:
-            answers = results.of_originals(dataset, cell.fingerprint) if results.fits(cell) else {}
+        for target in targets:
+            answers = results.of_originals(dataset, target.fingerprint) if results.fits(target) else {}
             right = [answers[name].predicted == label for name, label in labels[dataset].items() if name in answers]
             classifiers.append(
                 {
-                    "name": cell.classifier,
+                    "name": target.classifier,
                     "dataset": dataset,
-                    "network": plain(Path(results.networks.get((dataset, cell.classifier), "")).name),
-                    "classes": cell.num_classes,
-                    "fingerprint": cell.fingerprint,
+                    "network": plain(Path(results.networks.get((dataset, target.classifier), "")).name),
+                    "classes": target.num_classes,
+                    "fingerprint": target.fingerprint,
                     "accuracy": rate(right) if right else None,
                 }
             )

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from edgefool.experiments.plan import reread_plan
 from edgefool.runs import Cell, Prediction, Quality, Record, read_run
@@ -15,6 +16,15 @@ NULL_METHOD = "enhance"
 """EdgeFool's enhancement without an attack, the baseline of every attack that enhances."""
 
 Answers = Mapping[str, Prediction]  # by image
+
+
+class Target(NamedTuple):
+    """A classifier that judges the images of a dataset: its name in tables, SHA-256 and number of classes."""
+
+    dataset: str
+    classifier: str
+    fingerprint: str
+    num_classes: int
 
 
 @dataclass(frozen=True)
@@ -77,12 +87,19 @@ class Results:
         }
 
     @cached_property
-    def targets(self) -> dict[str, list[Cell]]:
-        """By dataset, a cell of each classifier."""
-        first: dict[str, dict[str, Cell]] = defaultdict(dict)
+    def targets(self) -> dict[str, list[Target]]:
+        """By dataset, the classifiers: those that are attacked, members of ensembles, and judges."""
+        first: dict[str, dict[str, Target]] = {cell.dataset: {} for cell in self.cells.values()}
         for cell in self.cells.values():
-            first[cell.dataset].setdefault(cell.fingerprint, cell)
-        return {dataset: list(cells.values()) for dataset, cells in first.items()}
+            for one in cell.members or [cell]:
+                target = Target(cell.dataset, one.classifier, one.fingerprint, one.num_classes)
+                first[cell.dataset].setdefault(one.fingerprint, target)
+        for (folder, dataset, fingerprint), answers in self._predictions.items():
+            line = next(iter(answers.values()))
+            if folder is None and dataset in first and line.num_classes is not None:
+                target = Target(dataset, line.classifier, fingerprint, line.num_classes)
+                first[dataset].setdefault(fingerprint, target)
+        return {dataset: list(targets.values()) for dataset, targets in first.items()}
 
     def null(self, cell: Cell) -> str | None:
         """Return the folder of the null method's first cell for the dataset and classifier of a cell."""
@@ -90,13 +107,18 @@ class Results:
         found = (name for name, c in self.cells.items() if (c.dataset, c.fingerprint, c.method) == same)
         return next(found, None)
 
-    def others(self, cell: Cell) -> list[Cell]:
-        """Return a cell of each other classifier of the dataset."""
+    def others(self, cell: Cell) -> list[Target]:
+        """Return the other classifiers of the dataset; for an ensemble all of them, as its members judge too."""
         return [target for target in self.targets[cell.dataset] if target.fingerprint != cell.fingerprint]
 
-    def fits(self, cell: Cell) -> bool:
-        """Return whether a cell's classifier has as many classes as the labels of its dataset."""
-        return self.label_classes.get(cell.dataset) == cell.num_classes
+    def unseen(self, cell: Cell) -> list[Target]:
+        """Return the classifiers of the dataset that the attack of a cell did not use."""
+        members = {member.fingerprint for member in cell.members}
+        return [target for target in self.others(cell) if target.fingerprint not in members]
+
+    def fits(self, target: Target) -> bool:
+        """Return whether a classifier has as many classes as the labels of its dataset."""
+        return self.label_classes.get(target.dataset) == target.num_classes
 
 
 def _labels(cell: Cell) -> tuple[str, str, str]:
@@ -125,9 +147,9 @@ def load_results(path: StorePath | Path | str) -> Results:
         label_classes={dataset.name: dataset.num_classes for dataset in plan.datasets},
         kinds={dataset.name: dataset.kind for dataset in plan.datasets},
         networks={
-            (dataset.name, entry.label or entry.name.rpartition(":")[2]): entry.name
+            (dataset.name, entry.title): entry.name
             for dataset in plan.datasets
-            for entry in plan.classifiers
+            for entry in plan.networks
             if entry.datasets is None or dataset.name in entry.datasets
         },
         selected=run.selected(),

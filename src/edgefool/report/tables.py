@@ -12,8 +12,7 @@ import pandas as pd
 
 from edgefool.metrics import Rate, detectability, detection_threshold, mean_rate, rate, transferability
 from edgefool.report.paper import classifier_of_paper, paper_detectability
-from edgefool.report.results import Answers, Results
-from edgefool.runs import Cell
+from edgefool.report.results import Answers, Results, Target
 
 JOINT = "joint"
 """The detector that uses the largest of the squeezers' scores."""
@@ -22,18 +21,23 @@ MEAN = "mean"
 """The mean of the squeezers' shares."""
 
 _KEYS = ["dataset", "method", "classifier"]
+_CRITERION = ["criterion", "target", "success_before"]
 _COSTS = ["forward_passes", "backward_passes", "seconds"]
 _DISTANCES = ["lpips", "ciede2000", "linf", "changed_pixels"]
 
 
 def misleading_table(results: Results) -> pd.DataFrame:
-    """Return the misleading rate of each cell (Eq. 1), and the cost of its images.
+    """Return the share of each cell's images that succeed, by default the misleading rate (Eq. 1), and their cost.
 
     ``misled`` refers to the 8-bit images, ``misled_float`` to those before rounding. ``converged`` is the share of
     images that met the attack's own stopping rule, ``lost_gradient`` a number of images. ``iterations`` is a median;
     passes and seconds are means.
+
+    If a cell has a criterion other than the default, there are more columns: ``criterion`` and ``target``;
+    ``success_before``, the number of images whose originals meet it; and ``misled_rest``, the rate over the others.
     """
     rows: list[dict[str, Any]] = []
+    by_criterion = any(cell.criterion for cell in results.cells.values())
     for folder in results.cells:
         records = results.records.get(folder, [])
         rows.append(
@@ -47,10 +51,21 @@ def misleading_table(results: Results) -> pd.DataFrame:
                 "lost_gradient": sum(record.lost_gradient for record in records),
                 "iterations": _average(np.median, [record.iterations for record in records]),
                 **_means(records, _COSTS),
+                **(_by_criterion(results, folder) if by_criterion else {}),
             }
         )
     numbers = ["images", "errors", *_columns("misled"), *_columns("misled_float"), "converged", "lost_gradient"]
-    return pd.DataFrame(rows, columns=[*_KEYS, *numbers, "iterations", *_COSTS])
+    more = [*_CRITERION, *_columns("misled_rest")] if by_criterion else []
+    return pd.DataFrame(rows, columns=[*_KEYS, *numbers, "iterations", *_COSTS, *more])
+
+
+def _by_criterion(results: Results, folder: str) -> dict[str, Any]:
+    cell, records = results.cells[folder], results.records.get(folder, [])
+    targets = dict.fromkeys(cell.targets)  # often the same for all members of an ensemble
+    before = sum(record.success_before for record in records)
+    rest = rate([record.success for record in records if not record.success_before])
+    values = [cell.criterion or "misclassification", " ".join(map(str, targets)), before]
+    return {**dict(zip(_CRITERION, values, strict=True)), **_rate("misled_rest", rest)}
 
 
 def transferability_table(results: Results) -> pd.DataFrame:
@@ -61,17 +76,21 @@ def transferability_table(results: Results) -> pd.DataFrame:
     original, if both have the same number of classes) and ``truth`` (from the ground truth). On the same images,
     ``null`` is ``changed`` of detail enhancement without an attack, ``gain`` the mean difference between the two, image
     by image, and ``truth_clean`` is ``truth`` of the originals.
+
+    An ensemble has no ``source``, and all classifiers are its targets; if there is one, ``member`` marks those that
+    belong to it.
     """
     rows = [
         _transferability(results, folder, target)
         for folder, cell in results.cells.items()
         for target in results.others(cell)
     ]
+    member = ["member"] if any(cell.members for cell in results.cells.values()) else []
     numbers = [*_columns("changed"), "null", *_columns("gain"), *_columns("source"), *_columns("truth"), "truth_clean"]
-    return pd.DataFrame(rows, columns=[*_KEYS, "target", "images", *numbers])
+    return pd.DataFrame(rows, columns=[*_KEYS, "target", "images", *numbers, *member])
 
 
-def _transferability(results: Results, folder: str, target: Cell) -> dict[str, Any]:
+def _transferability(results: Results, folder: str, target: Target) -> dict[str, Any]:
     cell = results.cells[folder]
     clean = results.of_originals(cell.dataset, target.fingerprint)
     adversarial = results.of_adversarial(folder, target.fingerprint)
@@ -79,10 +98,11 @@ def _transferability(results: Results, folder: str, target: Cell) -> dict[str, A
     before = np.array([clean[r.image].predicted for r in records], dtype=int)
     labels = np.array([np.nan if r.label is None else r.label for r in records], dtype=float)
     labelled = ~np.isnan(labels) & results.fits(target)
+    has_source = not cell.members and cell.num_classes == target.num_classes
     transferred = transferability(
         before,
         np.array([adversarial[r.image].predicted for r in records], dtype=int),
-        np.array([r.original_class for r in records], dtype=int),
+        np.array([r.original_class for r in records], dtype=int) if has_source else before,
         labels if results.fits(target) else None,
     )
     changed, null = _changed(results, folder, target), _changed(results, results.null(cell), target)
@@ -94,9 +114,10 @@ def _transferability(results: Results, folder: str, target: Cell) -> dict[str, A
         **_rate("changed", transferred.changed),
         "null": rate([null[image] for image in both]).value,
         **_rate("gain", mean_rate([changed[image] - null[image] for image in both])),
-        **_rate("source", transferred.source if cell.num_classes == target.num_classes else rate([])),
+        **_rate("source", transferred.source if has_source else rate([])),
         **_rate("truth", transferred.truth or rate([])),
         "truth_clean": rate(before[labelled] != labels[labelled]).value,
+        "member": target.fingerprint in {member.fingerprint for member in cell.members},
     }
 
 
@@ -183,18 +204,19 @@ TABLES: dict[str, Callable[[Results], pd.DataFrame]] = {
 def make_tables(results: Results) -> dict[str, pd.DataFrame]:
     """Return all tables by the names of their files: those of `TABLES`, and their ``summary``.
 
-    The summary has a row per cell. ``transferred``, ``null`` and ``gain`` are means over the other classifiers of
-    ``changed``, ``null`` and ``gain``, for the images that all of them classified. ``detected`` is the mean over the
-    squeezers.
+    The summary has a row per cell. ``transferred``, ``null`` and ``gain`` are means over the other classifiers,
+    without members of an attacked ensemble, of ``changed``, ``null`` and ``gain``, for the images that all of them
+    classified. ``detected`` is the mean over the squeezers.
     """
     tables = {name: make(results) for name, make in TABLES.items()}
     detection = tables["detectability"]
+    by_criterion = [name for name in [*_CRITERION, *_columns("misled_rest")] if name in tables["misleading"]]
     summary = tables["misleading"][[*_KEYS, "images", "errors", *_columns("misled"), "misled_float"]]
     for table, columns in (
         (_mean_transferability(results), [*_columns("transferred"), "null", *_columns("gain")]),
         (detection[detection["squeezer"] == MEAN], _columns("detected")),
         (tables["quality"], ["psnr", "ssim", "lpips"]),
-        (tables["misleading"], ["iterations", "seconds"]),
+        (tables["misleading"], ["iterations", "seconds", *by_criterion]),
     ):
         summary = summary.join(table.set_index(_KEYS)[columns], on=_KEYS)
     return tables | {"summary": summary}
@@ -204,7 +226,7 @@ def _mean_transferability(results: Results) -> pd.DataFrame:
     """Return ``changed``, ``null`` and ``gain`` as means over the targets, a row per cell."""
     rows: list[dict[str, Any]] = []
     for folder, cell in results.cells.items():
-        targets = results.others(cell)
+        targets = results.unseen(cell)
         changed = _complete_means([_changed(results, folder, target) for target in targets])
         null = _complete_means([_changed(results, results.null(cell), target) for target in targets])
         both = [image for image in changed if image in null]
@@ -247,7 +269,7 @@ def _means(lines: Sequence[object], names: Sequence[str]) -> dict[str, float]:
     return {name: _average(np.mean, [getattr(line, name) for line in lines]) for name in names}
 
 
-def _changed(results: Results, folder: str | None, target: Cell) -> dict[str, bool]:
+def _changed(results: Results, folder: str | None, target: Target) -> dict[str, bool]:
     """Return, by image, whether the adversarial images of a cell change the target's class; empty without a cell."""
     clean = results.of_originals(target.dataset, target.fingerprint)
     adversarial = results.of_adversarial(folder, target.fingerprint) if folder else {}

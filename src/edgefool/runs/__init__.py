@@ -1,13 +1,15 @@
 """What was done: run folders, their cells and their records."""
 
-from edgefool.runs.cell import Cell, Size
+from edgefool.runs.cell import Cell, CellMember, Size
 from edgefool.runs.opening import check_run, open_run
-from edgefool.runs.records import Prediction, Quality, Record, Session
+from edgefool.runs.records import MemberDecisions, Prediction, Quality, Record, Session
 from edgefool.runs.run_folder import RunFolder, read_run
 from edgefool.runs.tables import load_records
 
 __all__ = [
     "Cell",
+    "CellMember",
+    "MemberDecisions",
     "Prediction",
     "Quality",
     "Record",

@@ -7,10 +7,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edgefool.attacks import Criterion, FromLabels, Targeted
+from edgefool.attacks.criteria import BY_DEFAULT
+from edgefool.errors import ImageError
 from edgefool.images import MAX_SIDE, MIN_SIDE
 
 Size = Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE)] | Literal["native"]
 Constants = dict[str, bool | int | float | str]
+
+
+class CellMember(BaseModel):
+    """A member of an attacked ensemble: its name in tables, its SHA-256, and its number of classes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    classifier: str
+    fingerprint: str
+    num_classes: int
 
 
 class Cell(BaseModel):
@@ -25,7 +38,7 @@ class Cell(BaseModel):
     constants : dict
         Every field of the attack, including defaults.
     fingerprint : str
-        The classifier's SHA-256.
+        The SHA-256 of the classifier or the ensemble.
     size : int or "native"
         Side in pixels that photos are resized to, or their own size.
     seed : int
@@ -33,7 +46,13 @@ class Cell(BaseModel):
     label, classifier : str
         Labels of the attack and the classifier, which do not affect results.
     num_classes : int
-        The classifier's number of classes.
+        The classifier's number of classes; of an ensemble, its members' if all have the same, else 0.
+    criterion : "labels", "targeted" or None
+        When the attack succeeds; None: by another class than the classifier's own decision.
+    targets : tuple of int
+        The target class for each member of the ensemble, or for the one classifier.
+    members : tuple of CellMember
+        The members of the ensemble; empty for a single classifier.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
@@ -47,11 +66,22 @@ class Cell(BaseModel):
     label: str
     classifier: str
     num_classes: int
+    criterion: Literal["labels", "targeted"] | None = None
+    targets: tuple[int, ...] = ()
+    members: tuple[CellMember, ...] = ()
 
     @cached_property
     def id(self) -> str:
         """SHA-256 of the settings; cells with other settings are other cells."""
         return hashlib.sha256(json.dumps(self._settings(), sort_keys=True).encode()).hexdigest()
+
+    def criterion_for(self, label: int | None) -> Criterion:
+        """Return the criterion of a photo with this label; raise `ImageError` if it needs one that is unknown."""
+        if self.criterion == "labels":
+            if label is None:
+                raise ImageError("it has no label, by which the attack's success is to be judged")
+            return FromLabels(label)
+        return Targeted([self.targets]) if self.criterion == "targeted" else BY_DEFAULT
 
     def differences(self, other: "Cell") -> list[str]:
         """Return a line for each setting in which ``other`` differs: name, its value here, its value there."""
@@ -64,4 +94,6 @@ class Cell(BaseModel):
         ]
 
     def _settings(self) -> dict[str, Any]:
-        return self.model_dump(exclude={"label", "classifier", "num_classes"})
+        settings = self.model_dump(exclude={"label", "classifier", "num_classes", "members"})
+        # Cells of version 0.1.0 had no criterion.
+        return {key: value for key, value in settings.items() if value or key not in ("criterion", "targets")}

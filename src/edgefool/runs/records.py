@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Literal
 from uuid import uuid4
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from edgefool.runs.cell import Cell
 from edgefool.storage import StorePath
@@ -61,6 +61,21 @@ class Selection(Line):
         return self.dataset
 
 
+class MemberDecisions(BaseModel):
+    """What a member of an ensemble says of an image; see `Record`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    classifier: str
+    original_class: int
+    original_name: str
+    original_probability: float
+    adversarial_class: int
+    adversarial_name: str
+    adversarial_probability: float
+    target_class: int | None = None
+
+
 class Record(Line):
     """What happened to one image. Fields are None where the image could not be attacked (``error`` says why).
 
@@ -84,13 +99,15 @@ class Record(Line):
     seed : int
         The image's own.
     original_class, original_name, original_probability
-        The classifier's decision on the original, the name of the class, and its probability (Eqs. 2 and 3).
+        The classifier's decision on the original, the name of the class, and its probability (Eqs. 2 and 3). None for
+        an ensemble, as are the next three; see ``members``.
     adversarial_class, adversarial_name, adversarial_probability
         The same for the adversarial image as re-read from its 8-bit PNG; of the last one tried where none succeeded.
     success : bool
-        The two classes differ (Eq. 1). The PNG is then in ``images``, else in ``failures``.
+        The criterion is met (of an ensemble, by every member): by default, the two classes differ (Eq. 1). The PNG is
+        then in ``images``, else in ``failures``.
     success_float : bool
-        They differ before rounding to 8 bits.
+        It is met before rounding to 8 bits.
     converged : bool
         The attack met its own stopping rule, and the saved file succeeds.
     lost_gradient : bool
@@ -103,6 +120,14 @@ class Record(Line):
         L_s (Eq. 6) of the image kept; EdgeFool only.
     psnr, ssim : float
         In records of version 0.1.0 only; see `Quality`.
+    criterion : "labels", "targeted" or None
+        Success is another class than ``label``, or ``target_class``; None: another than ``original_class``.
+    target_class : int
+        The target; for an ensemble see ``members``.
+    success_before : bool
+        The original meets the criterion: its class is wrong, or the target.
+    members : tuple of MemberDecisions
+        The decisions of the members of an ensemble; None for a single classifier.
     error : str
         The reason why there is no result.
     """
@@ -139,6 +164,10 @@ class Record(Line):
     psnr: float | None = None
     ssim: float | None = None
     error: str | None = None
+    criterion: Literal["labels", "targeted"] | None = None
+    target_class: int | None = None
+    success_before: bool = False
+    members: tuple[MemberDecisions, ...] | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -149,6 +178,10 @@ class Record(Line):
     def kind(self) -> ImageKind:
         """The folder of the adversarial image."""
         return "images" if self.success else "failures"
+
+    def decisions(self, image: Literal["original", "adversarial"]) -> list[tuple[str | None, float | None]]:
+        """Return the name and the probability of the class of one of the two images, by each member of an ensemble."""
+        return [(getattr(m, f"{image}_name"), getattr(m, f"{image}_probability")) for m in self.members or [self]]
 
     def files(self) -> dict[ImageKind, str]:
         """Return the SHA-256 of each PNG of the image, by its kind."""
@@ -169,6 +202,8 @@ class Prediction(Line):
         Which classifier.
     predicted, probability
         The class and its probability (Eqs. 2 and 3).
+    num_classes : int
+        The classifier's number of classes; None in lines of version 0.1.0.
     scores : dict
         By squeezer, the L1 distance in [0, 2] of the probabilities to those of the squeezed image.
     """
@@ -182,6 +217,7 @@ class Prediction(Line):
     predicted: int
     probability: float
     scores: dict[str, float]
+    num_classes: int | None = None
 
     @property
     def key(self) -> tuple[str | None, str, str, str]:

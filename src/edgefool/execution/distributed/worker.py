@@ -20,6 +20,7 @@ from edgefool.execution.distributed.work_queue import WorkItem
 from edgefool.execution.measurer import Measurements, Measurer
 from edgefool.experiments.experiment import load_all_classifiers, load_lpips
 from edgefool.experiments.plan import Plan
+from edgefool.experiments.victims import find_victims
 from edgefool.runs import Cell, RunFolder
 from edgefool.storage import StorePath
 
@@ -104,13 +105,14 @@ class Worker:
         self._memory_share = config.gpus or min(1.0, config.cores / (os.cpu_count() or 1))
         self._check_owner(UsageError(f"{_where()} does not see {config.run}: workers and driver must share it"))
         classifiers = load_all_classifiers(config.plan, config.device)
-        self._classifiers = {c.fingerprint: c for found in classifiers.values() for c in found}
+        victims = find_victims(config.plan, classifiers)
+        self._victims = {victim.fingerprint: victim for found in victims.values() for victim in found}
         for cell in config.cells.values():
-            if cell.fingerprint not in self._classifiers:
+            if cell.fingerprint not in self._victims:
                 raise UsageError(f"{_where()} has other weights or code of {cell.classifier} than the driver")
         self._pool = ThreadPoolExecutor(_THREADS, "edgefool")
         lpips = load_lpips(config.plan.lpips, config.device) if config.plan.lpips else None
-        self._measurer = Measurer(self._run, self._classifiers.values(), self._pool, lpips)
+        self._measurer = Measurer(self._run, [c for found in classifiers.values() for c in found], self._pool, lpips)
         self._items: deque[WorkItem] = deque()
         self._numbers: dict[tuple[str, str], int] = {}  # of items that are being attacked, by cell and image
         self._results: list[tuple[int, Outcome | Measurements]] = []
@@ -167,7 +169,7 @@ class Worker:
     def _attack(self, folder: str) -> None:
         """Attack photos of a cell until another cell or a request is next, or no item is left."""
         cell = self._config.cells[folder]
-        classifier, attack = self._classifiers[cell.fingerprint], attack_from_settings(cell.method, cell.constants)
+        classifier, attack = self._victims[cell.fingerprint], attack_from_settings(cell.method, cell.constants)
         device = torch.device(self._config.device)
         active = CellAttack(
             self._run,

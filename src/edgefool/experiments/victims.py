@@ -1,0 +1,96 @@
+"""What a plan attacks: classifiers that are no judges, and ensembles; and which of their classes it names."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import TypeVar
+
+from edgefool.classifiers import Classifier, Ensemble, Victim
+from edgefool.datasets import Dataset
+from edgefool.errors import UsageError, unknown
+from edgefool.experiments.entries import ClassifierEntry, EnsembleEntry
+from edgefool.experiments.plan import Plan
+
+V = TypeVar("V", Classifier, Victim)
+
+
+def find_victims(plan: Plan, classifiers: Mapping[str, Sequence[Classifier]]) -> dict[str, list[Victim]]:
+    """Return what is attacked of each dataset: the classifiers that are no judges, and the ensembles.
+
+    Parameters
+    ----------
+    plan
+        The plan.
+    classifiers
+        As `load_all_classifiers` returns them.
+
+    Raises
+    ------
+    UsageError
+        If an ensemble is for a dataset that a member is not for, or nothing is attacked on a dataset.
+    """
+    victims: dict[str, list[Victim]] = {}
+    for dataset, found in classifiers.items():
+        loaded = dict(zip([e for e in plan.networks if is_for(e, dataset)], found, strict=True))
+        victims[dataset] = [loaded[entry] for entry in loaded if entry.role is None]
+        for ensemble in plan.ensembles:
+            members = plan.members(ensemble)
+            missing = [member.title for member in members if member not in loaded]
+            if missing and dataset in (ensemble.datasets or ()):
+                raise UsageError(f"the ensemble {ensemble.label} is for {dataset}, but its member {missing[0]} is not")
+            if not missing and is_for(ensemble, dataset):
+                victims[dataset].append(Ensemble([loaded[member] for member in members], name=ensemble.label))
+        everything: list[Victim] = [*found, *(victim for victim in victims[dataset] if isinstance(victim, Ensemble))]
+        check_distinct(dataset, everything)
+        if not victims[dataset]:
+            raise UsageError(f"nothing is attacked on the dataset {dataset}: its classifiers are all judges")
+    return victims
+
+
+def find_class(classifier: Classifier, target: int | str) -> int:
+    """Return the index of a class of a classifier, given by its index or its name, in upper or lower case.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or there are several of that name.
+    """
+    if isinstance(target, str):
+        found = [k for k, name in enumerate(classifier.classes) if name.casefold() == target.casefold()]
+        if len(found) > 1:
+            indices = ", ".join(map(str, found))
+            raise UsageError(f"{classifier.name} has several classes named {target!r}; use an index: {indices}")
+        if found:
+            return found[0]
+        if not target.isdecimal():
+            raise unknown(f"class of {classifier.name}", target, classifier.classes)
+    index = int(target)
+    if index >= classifier.num_classes:
+        raise UsageError(f"{classifier.name} has the classes 0 to {classifier.num_classes - 1}, not {index}")
+    return index
+
+
+def check_labels(method: str, dataset: Dataset, members: Sequence[Classifier]) -> None:
+    """Raise `UsageError` unless a dataset has labels of the classifiers' classes, by which a method is judged."""
+    for member in members:
+        if dataset.num_classes is None:
+            raise UsageError(f"{method} is judged by labels, and {dataset.name} has none")
+        if dataset.num_classes != member.num_classes:
+            labels = f"those of {dataset.name} are of {dataset.num_classes} classes"
+            raise UsageError(f"{method} is judged by labels: {labels}, {member.name} has {member.num_classes}")
+
+
+def is_for(entry: ClassifierEntry | EnsembleEntry, dataset: str) -> bool:
+    """Return whether an entry is used with a dataset."""
+    return entry.datasets is None or dataset in entry.datasets
+
+
+def check_distinct(dataset: str, classifiers: list[V]) -> list[V]:
+    """Return the classifiers of a dataset; raise `UsageError` if two are the same or share a name, or there is none."""
+    for one, other in combinations(classifiers, 2):
+        if one.fingerprint == other.fingerprint:
+            raise UsageError(f"the classifiers {one.name} and {other.name} are the same")
+        if one.name.casefold() == other.name.casefold():
+            raise UsageError(f"two classifiers are called {other.name}; give one of them another label")
+    if not classifiers:
+        raise UsageError(f"no classifier of the plan is for the dataset {dataset}")
+    return classifiers

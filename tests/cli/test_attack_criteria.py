@@ -1,0 +1,98 @@
+"""`edgefool attack` with ensembles, targets and labels."""
+
+import pytest
+
+from edgefool.runs import RunFolder, load_records
+
+STRONG = ["--method", "nfgsm", "--size", 32, "--set", "epsilon=0.2", "--set", "alpha=0.02"]
+
+
+@pytest.fixture
+def photos(tmp_path, make_photo):
+    folder = tmp_path / "photos"
+    for seed in range(6):
+        make_photo(folder / f"{seed}.png", seed)
+    return folder
+
+
+def test_an_ensemble_of_classifiers_with_other_classes(tmp_path, tiny, photos, edgefool):
+    members = ["--ensemble", f"one={tiny}:factory", "--ensemble", f"{tiny}:three"]
+    command = ["attack", photos, "--out", tmp_path / "run", *members, *STRONG]
+    code, stdout, _ = edgefool(*command)
+    assert code == 0
+    records = RunFolder(tmp_path / "run").records()
+    fooled = [all(m.original_class != m.adversarial_class for m in record.members) for record in records]
+    assert [record.success for record in records] == fooled
+    assert f"{sum(fooled)} of 6 photos fool all classifiers" in stdout
+    assert {record.classifier for record in records} == {"one + three"}
+    before = (tmp_path / "run/records.jsonl").read_bytes()
+    assert edgefool(*command)[0] == 0  # resumed
+    assert (tmp_path / "run/records.jsonl").read_bytes() == before
+
+
+def test_a_target_by_index(tmp_path, tiny, photos, edgefool):
+    options = ["--classifier", f"{tiny}:factory", "--target", 2]
+    code, stdout, _ = edgefool("attack", photos, "--out", tmp_path / "run", *options, *STRONG)
+    assert code == 0
+    records = load_records(tmp_path / "run")
+    assert records["success"].tolist() == (records["adversarial_class"] == 2).tolist()
+    assert records["success"].any()
+    assert (records["target_class"] == 2).all()
+    assert f"{records['success'].sum()} of 6 photos are 2 for the classifier" in stdout
+
+
+def test_labels(tmp_path, tiny, photos, edgefool):
+    (tmp_path / "labels.csv").write_text("file,label\n" + "".join(f"{k}.png,{k % 5}\n" for k in range(6)))
+    options = ["--classifier", f"{tiny}:factory", "--from-labels", tmp_path / "labels.csv"]
+    code, stdout, _ = edgefool("attack", photos, "--out", tmp_path / "run", *options, *STRONG)
+    assert code == 0
+    records = load_records(tmp_path / "run")
+    wrong = records["original_class"] != records["label"]
+    assert 0 < wrong.sum() < 6, "the test needs both"
+    assert records["success_before"].tolist() == wrong.tolist()
+    assert records["success"].tolist() == (records["adversarial_class"] != records["label"]).tolist()
+    right = records[~wrong]["success"]
+    assert f"{wrong.sum()} were wrong before the attack; of the other {len(right)}, {right.sum()} fool" in stdout
+
+
+WRONG = {
+    "one member": (["--ensemble", "{tiny}:three"], "--ensemble: name at least two classifiers"),
+    "beside a classifier": (
+        ["--classifier", "resnet18", "--ensemble", "{tiny}:three", "--ensemble", "{tiny}:other"],
+        "--ensemble and --classifier exclude each other",
+    ),
+    "beside weights": (
+        ["--weights", "a.pt", "--ensemble", "{tiny}:three", "--ensemble", "{tiny}:other"],
+        "--ensemble and --weights exclude each other",
+    ),
+    "the form": (["--ensemble", "{tiny}:three", "--ensemble", "a=@b"], "--ensemble a=@b: must be [LABEL=]NAME"),
+    "one name twice": (
+        ["--ensemble", "{tiny}:three", "--ensemble", "three={tiny}:other"],
+        "two classifiers are called three; give them labels",
+    ),
+    "deepfool": (
+        ["--method", "deepfool", "--ensemble", "{tiny}:three", "--ensemble", "{tiny}:other"],
+        "deepfool attacks one classifier, not an ensemble",
+    ),
+    "sparsefool": (
+        ["--method", "sparsefool", "--ensemble", "{tiny}:three", "--ensemble", "{tiny}:other"],
+        "sparsefool attacks one classifier, not an ensemble",
+    ),
+    "targeted deepfool": (
+        ["--method", "deepfool", "--classifier", "{tiny}:three", "--target", "1"],
+        "deepfool cannot be targeted",
+    ),
+    "no such class": (["--classifier", "{tiny}:three", "--target", "7"], "classes 0 to 2, not 7"),
+    "two criteria": (
+        ["--classifier", "{tiny}:three", "--target", "1", "--from-labels", "a.csv"],
+        "--target and --from-labels exclude each other",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_usage_is_one_line(tmp_path, tiny, photos, refuse, case):
+    options, message = WRONG[case]
+    options = [option.format(tiny=tiny) for option in options]
+    refuse("attack", photos, "--out", tmp_path / "run", "--size", 32, "--method", "nfgsm", *options, because=message)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,140 @@
+"""Runs with ensembles, judges and criteria: what is recorded is what the classifiers say of the files."""
+
+import pytest
+import torch
+
+from edgefool.images import read_image
+from edgefool.report import load_results, make_tables
+from edgefool.runs import load_records, read_run
+
+STRONG = {"epsilon": 0.2, "alpha": 0.02, "max_iterations": 20}
+
+
+@pytest.fixture
+def plan(settings, tiny, tmp_path):
+    """Return a plan that attacks one classifier and an ensemble; a judge belongs to no ensemble."""
+    lines = ["file,label", *(f"{k}.png,{k % 5}" for k in range(6))]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    first, other = settings["classifiers"]
+    return settings | {
+        "datasets": [settings["datasets"][0] | {"labels": str(tmp_path / "labels.csv"), "num_classes": 5}],
+        "classifiers": [
+            first,
+            other | {"role": "judge"},
+            {"name": f"{tiny}:three", "label": "three", "role": "judge"},
+            {"label": "both", "members": ["first", "other"]},
+        ],
+        "methods": [
+            {"name": "enhance"},
+            {"name": "nfgsm", "constants": STRONG},
+            {"name": "nfgsm", "label": "labelled", "constants": STRONG, "criterion": "labels"},
+            {"name": "nfgsm", "label": "targeted", "constants": STRONG, "target": 2},
+        ],
+    }
+
+
+@pytest.fixture
+def done(tmp_path, plan, carry_out_in):
+    return carry_out_in(tmp_path / "run", plan)
+
+
+def test_records_say_what_each_classifier_says_of_the_files(tmp_path, done):
+    experiment = done.state.experiment
+    by_name = {classifier.name: classifier for classifier in experiment.classifiers["pics"]}
+    cells = {cell.folder: cell for cell in done.state.cells}
+    records = done.run.records()
+    assert len(records) == 2 * 4 * 6
+    seen = set()
+    for record in records:
+        members = ["first", "other"] if record.classifier == "both" else ["first"]
+        before, after = (
+            [int(by_name[m](read_image(done.run.image_path(kind, record))[None]).argmax()) for m in members]
+            for kind in ("originals", record.kind)
+        )
+        if record.classifier == "both":
+            assert record.original_class is None
+            assert record.adversarial_name is None
+            assert [member.classifier for member in record.members] == members
+            assert [member.original_class for member in record.members] == before
+            assert [member.adversarial_class for member in record.members] == after
+        else:
+            assert record.members is None
+            assert [record.original_class] == before
+            assert [record.adversarial_class] == after
+        if record.method == "labelled":
+            assert record.criterion == "labels"
+            met = [all(k != record.label for k in classes) for classes in (before, after)]
+        elif record.method == "targeted":
+            assert record.criterion == "targeted"
+            met = [all(k == 2 for k in classes) for classes in (before, after)]
+        else:
+            assert record.criterion is None
+            met = [False, all(a != b for a, b in zip(after, before, strict=True))]
+        assert [record.success_before, record.success] == met
+        seen.add((record.classifier, record.method, record.success))
+    assert {("both", "nfgsm", True), ("first", "labelled", True), ("first", "targeted", True)} <= seen
+    assert cells["pics/nfgsm/both"].job.cell.members[1].classifier == "other"
+
+
+def test_a_second_time_nothing_is_left_to_do(tmp_path, plan, done, carry_out_in):
+    before = {name: (tmp_path / "run" / name).read_bytes() for name in ("records.jsonl", "predictions.jsonl")}
+    again = carry_out_in(tmp_path / "run", plan)
+    assert again.steps == []
+    assert {name: (tmp_path / "run" / name).read_bytes() for name in before} == before
+    assert len(load_records(tmp_path / "run")) == 48
+
+
+def test_an_ensemble_is_a_source_and_its_members_and_judges_are_targets(tmp_path, done):
+    tables = make_tables(load_results(tmp_path / "run"))
+    transfer = tables["transferability"].set_index(["method", "classifier", "target"])
+    pairs = {(source, target) for _, source, target in transfer.index}
+    judges = ("first", "other", "three")
+    assert pairs == {("both", judge) for judge in judges} | {("first", "other"), ("first", "three")}
+    assert transfer.loc["nfgsm", "both"]["member"].to_dict() == {"first": True, "other": True, "three": False}
+    assert transfer.loc["nfgsm", "both"]["source"].isna().all()
+    decided = {
+        (line.cell, line.image, line.classifier): line.predicted for line in read_run(tmp_path / "run").predictions()
+    }
+    for (method, source, target), row in transfer.iterrows():
+        changed = [
+            decided[f"pics/{method}/{source}", str(k), target] != decided[None, str(k), target] for k in range(6)
+        ]
+        assert row["changed"] == pytest.approx(sum(changed) / 6)
+    summary = tables["summary"].set_index(["method", "classifier"])
+    # Members are not among those to which the attack of an ensemble transfers.
+    assert summary.loc[("nfgsm", "both"), "transferred"] == transfer.loc[("nfgsm", "both", "three"), "changed"]
+
+
+def test_rates_are_over_all_images_and_over_those_that_were_right(tmp_path, done):
+    table = make_tables(load_results(tmp_path / "run"))["misleading"].set_index(["method", "classifier"])
+    records = load_records(tmp_path / "run")
+    for (method, classifier), row in table.iterrows():
+        mine = records[(records["method"] == method) & (records["classifier"] == classifier)]
+        assert row["misled"] == pytest.approx(mine["success"].mean())
+        assert row["success_before"] == mine["success_before"].sum()
+        rest = mine[~mine["success_before"]]["success"]
+        assert row["misled_rest"] == pytest.approx(rest.mean(), nan_ok=True)
+    assert table.loc[("labelled", "first"), "success_before"] > 0
+    assert table.loc[("targeted", "first"), ["criterion", "target"]].tolist() == ["targeted", "2"]
+    assert table.loc[("nfgsm", "both"), ["criterion", "target"]].tolist() == ["misclassification", ""]
+
+
+def test_a_photo_without_label_is_an_error(tmp_path, plan, carry_out_in):
+    (tmp_path / "labels.csv").write_text("file,label\n0.png,1\n")
+    labelled = plan | {"classifiers": plan["classifiers"][:1], "methods": plan["methods"][2:3]}
+    done = carry_out_in(tmp_path / "run", labelled)
+    errors = {record.image: record.error for record in done.run.records()}
+    assert errors.pop("0") is None
+    assert len(errors) == 5
+    assert all("has no label" in error for error in errors.values())
+
+
+def test_the_classes_of_members_are_judged_once_by_argmax(done):
+    """The judge's probabilities are those of each member's own logits."""
+    record = next(r for r in done.run.records() if r.members)
+    by_name = {c.name: c for c in done.state.experiment.classifiers["pics"]}
+    image = read_image(done.run.image_path(record.kind, record))[None]
+    for member in record.members:
+        probabilities = by_name[member.classifier](image).softmax(1)[0]
+        torch.testing.assert_close(torch.tensor(member.adversarial_probability), probabilities.max(), rtol=1e-5, atol=0)
+        assert member.adversarial_name == by_name[member.classifier].classes[int(probabilities.argmax())]
