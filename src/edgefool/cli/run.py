@@ -161,7 +161,7 @@ def run(
 
 def demo(
     out_folder: options.OutFolder = "edgefool-demo",
-    everything: Annotated[bool, typer.Option("--all/--three", help="All seven photos or three.")] = True,
+    everything: Annotated[bool, typer.Option("--all/--three", help="All four photos or three.")] = True,
 ) -> int:
     """Compare all methods offline, on photos that come with scikit-image and scikit-learn, and write a report."""
     from edgefool.experiments import Experiment, make_plan
@@ -170,13 +170,13 @@ def demo(
 
     folder, settings = parse_path(out_folder), tomllib.loads(DEMO_PLAN.read_text(encoding="utf-8"))
     if not everything:
-        settings["datasets"][0]["names"] = ["cat", "coffee", "astronaut"]
+        settings["datasets"][0]["names"] = ["cat", "coffee", "motorcycle"]
     experiment = Experiment(make_plan(settings))
     _refuse_overlap(folder, experiment)
     code = _run(experiment, folder, options.Executor())
     opened, sheets = RunFolder(folder), folder / "contact_sheets"
     for record in opened.records():
-        if record.success and record.cell == "demo/edgefool/caltech101-resnet":
+        if record.success and record.cell == f"demo/edgefool/{DEFAULT_CLASSIFIER}":
             save_figure(intermediate_figure(opened, record), sheets / f"{record.image}.png")
     out.print(f"contact sheets of EdgeFool (Fig. 3): {plain(str(sheets))}")
     return code
@@ -226,17 +226,22 @@ def _refuse_overlap(folder: StorePath, experiment: "Experiment") -> None:
 
 def _refuse_other_classifier(folder: StorePath, experiment: "Experiment") -> None:
     """Refuse a run that differs in its classifier alone, and name the option that continues it."""
+    from edgefool.experiments import ClassifierEntry
     from edgefool.experiments.plan import reread_plan
     from edgefool.runs import RunFolder
 
-    run, (cell,), made = RunFolder(folder), experiment.cells, None
+    run, (cell,), entries = RunFolder(folder), experiment.cells, []
     with suppress(EdgeFoolError, OSError):  # `open_run` says what is wrong with the run, or repairs it
         different = [line.partition(":")[0] for other in run.cells().values() for line in other.differences(cell)]
         if set(different) == {"fingerprint"}:
-            (made,) = reread_plan(run.plan).classifiers
-    if made:
-        option = shlex.join(["--classifier", f"{made.name}@{made.weights}" if made.weights else made.name])
-        raise UsageError(f"{folder} was made with another classifier; continue it with {option}, or name a new folder")
+            entries = [entry for entry in reread_plan(run.plan).classifiers if isinstance(entry, ClassifierEntry)]
+    if entries:
+        option = "--classifier" if len(entries) == 1 else "--ensemble"
+        names = [f"{entry.name}@{entry.weights}" if entry.weights else entry.name for entry in entries]
+        continued = shlex.join([word for name in names for word in (option, name)])
+        raise UsageError(
+            f"{folder} was made with another classifier; continue it with {continued}, or name a new folder"
+        )
 
 
 @contextmanager
