@@ -55,6 +55,13 @@ def test_labels(tmp_path, tiny, photos, edgefool):
     assert f"{wrong.sum()} were wrong before the attack; of the other {len(right)}, {right.sum()} fool" in stdout
 
 
+def test_a_run_with_another_ensemble_names_the_options_that_continue_it(tmp_path, tiny, photos, edgefool, refuse):
+    command = ["attack", photos, "--out", tmp_path / "run", *STRONG]
+    members = ["--ensemble", f"{tiny}:factory", "--ensemble", f"{tiny}:three"]
+    assert edgefool(*command, *members)[0] == 0
+    refuse(*command, "--classifier", f"{tiny}:factory", because=f"continue it with {' '.join(members)}, or name")
+
+
 WRONG = {
     "one member": (["--ensemble", "{tiny}:three"], "--ensemble: name at least two classifiers"),
     "beside a classifier": (

@@ -86,7 +86,7 @@ def test_a_second_time_nothing_is_left_to_do(tmp_path, plan, done, carry_out_in)
 
 def test_an_ensemble_is_a_source_and_its_members_and_judges_are_targets(tmp_path, done):
     tables = make_tables(load_results(tmp_path / "run"))
-    transfer = tables["transferability"].set_index(["method", "classifier", "target"])
+    transfer = tables["transferability"].set_index(["method", "classifier", "target"]).sort_index()
     pairs = {(source, target) for _, source, target in transfer.index}
     judges = ("first", "other", "three")
     assert pairs == {("both", judge) for judge in judges} | {("first", "other"), ("first", "three")}
@@ -100,13 +100,13 @@ def test_an_ensemble_is_a_source_and_its_members_and_judges_are_targets(tmp_path
             decided[f"pics/{method}/{source}", str(k), target] != decided[None, str(k), target] for k in range(6)
         ]
         assert row["changed"] == pytest.approx(sum(changed) / 6)
-    summary = tables["summary"].set_index(["method", "classifier"])
+    summary = tables["summary"].set_index(["method", "classifier"]).sort_index()
     # Members are not among those to which the attack of an ensemble transfers.
     assert summary.loc[("nfgsm", "both"), "transferred"] == transfer.loc[("nfgsm", "both", "three"), "changed"]
 
 
 def test_rates_are_over_all_images_and_over_those_that_were_right(tmp_path, done):
-    table = make_tables(load_results(tmp_path / "run"))["misleading"].set_index(["method", "classifier"])
+    table = make_tables(load_results(tmp_path / "run"))["misleading"].set_index(["method", "classifier"]).sort_index()
     records = load_records(tmp_path / "run")
     for (method, classifier), row in table.iterrows():
         mine = records[(records["method"] == method) & (records["classifier"] == classifier)]

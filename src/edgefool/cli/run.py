@@ -22,7 +22,7 @@ from edgefool.text import plain
 
 if TYPE_CHECKING:
     from edgefool.experiments import Experiment
-    from edgefool.runs import RunFolder
+    from edgefool.runs import RunFolder, Size
 
 DEMO_PLAN = Path(__file__).with_name("demo.toml")
 DEFAULT_CLASSIFIER = "efficientnet-lite0"
@@ -80,7 +80,7 @@ def attack(
         raise UsageError("--target and --from-labels exclude each other")
     photos: dict[str, Any] = {"kind": "folder", "name": "photos", "path": images}
     if from_labels is not None:
-        photos |= {"labels": from_labels, "num_classes": _count_classes(classifiers, chosen.device)}
+        photos |= {"labels": from_labels, "num_classes": _count_classes(classifiers[0], chosen.device, side)}
     criterion = "misclassification" if from_labels is None else "labels"
     settings = {
         "datasets": [photos],
@@ -182,13 +182,13 @@ def demo(
     return code
 
 
-def _count_classes(classifiers: Sequence[Mapping[str, Any]], device: str) -> int:
-    """Return the number of classes of the first classifier, which the labels must fit."""
+def _count_classes(entry: Mapping[str, Any], device: str, size: "Size") -> int:
+    """Return the number of classes of a classifier, which the labels must fit."""
     from edgefool.experiments import make_classifier_entry
     from edgefool.experiments.experiment import load_classifiers
 
-    (first,) = load_classifiers("photos", [make_classifier_entry(classifiers[0])], device)
-    return first.num_classes
+    (classifier,) = load_classifiers("photos", [make_classifier_entry(entry)], device, size)
+    return classifier.num_classes
 
 
 def _run(experiment: "Experiment", folder: StorePath, executor: options.Executor, *, retry: bool = False) -> int:
@@ -226,22 +226,19 @@ def _refuse_overlap(folder: StorePath, experiment: "Experiment") -> None:
 
 def _refuse_other_classifier(folder: StorePath, experiment: "Experiment") -> None:
     """Refuse a run that differs in its classifier alone, and name the option that continues it."""
-    from edgefool.experiments import ClassifierEntry
     from edgefool.experiments.plan import reread_plan
     from edgefool.runs import RunFolder
 
-    run, (cell,), entries = RunFolder(folder), experiment.cells, []
+    run, (cell,), made = RunFolder(folder), experiment.cells, None
     with suppress(EdgeFoolError, OSError):  # `open_run` says what is wrong with the run, or repairs it
         different = [line.partition(":")[0] for other in run.cells().values() for line in other.differences(cell)]
         if set(different) == {"fingerprint"}:
-            entries = [entry for entry in reread_plan(run.plan).classifiers if isinstance(entry, ClassifierEntry)]
-    if entries:
-        option = "--classifier" if len(entries) == 1 else "--ensemble"
-        names = [f"{entry.name}@{entry.weights}" if entry.weights else entry.name for entry in entries]
-        continued = shlex.join([word for name in names for word in (option, name)])
-        raise UsageError(
-            f"{folder} was made with another classifier; continue it with {continued}, or name a new folder"
-        )
+            made = reread_plan(run.plan)
+    if made:
+        option = "--ensemble" if made.ensembles else "--classifier"
+        names = [f"{entry.name}@{entry.weights}" if entry.weights else entry.name for entry in made.networks]
+        command = shlex.join(word for name in names for word in (option, name))
+        raise UsageError(f"{folder} was made with another classifier; continue it with {command}, or name a new folder")
 
 
 @contextmanager
