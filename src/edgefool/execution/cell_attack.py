@@ -1,6 +1,5 @@
 """Attacks the photos of a cell: reads, attacks, judges and saves them."""
 
-import hashlib
 import math
 import os
 import time
@@ -9,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,9 +19,10 @@ from edgefool.datasets import Photo
 from edgefool.errors import AttackError, EdgeFoolError, ImageError, RunError
 from edgefool.execution.batch_size import free_memory
 from edgefool.execution.judge import Decision, decide_all, device_of, judge
+from edgefool.execution.photo_records import error_record, image_seed, photo_fields
 from edgefool.images import encode_png, read_image, resize_image
 from edgefool.runs import Cell, Quality, Record, RunFolder
-from edgefool.runs.records import sha256, source_text
+from edgefool.runs.records import sha256
 from edgefool.storage import StorePath
 
 THREADS = min(os.cpu_count() or 1, 8)
@@ -289,27 +289,3 @@ def read_png(path: StorePath) -> bytes:
         return path.read()
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror or error}; repeat the command") from error
-
-
-def error_record(folder: str, cell: Cell, photo: Photo, reason: str, sha256: str | None = None) -> Record:
-    """Return the record of a photo that could not be attacked."""
-    return Record(**photo_fields(folder, cell, photo), sha256=sha256, error=reason)
-
-
-def photo_fields(folder: str, cell: Cell, photo: Photo) -> dict[str, Any]:
-    """Return the fields of a record that follow from its cell and its photo."""
-    return {
-        "cell": folder,
-        "dataset": cell.dataset,
-        "image": photo.name,
-        "source": source_text(photo.key),
-        "label": photo.label,
-        "method": cell.label,
-        "classifier": cell.classifier,
-    }
-
-
-def image_seed(seed: int, sha256: str) -> int:
-    """Return an image's own seed, in [0, 2^63), from the run's seed and the SHA-256 of the photo's bytes."""
-    digest = hashlib.sha256(f"{seed}:{sha256}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from edgefool.classifiers import Classifier
 from edgefool.datasets import Folder, Photo, find_photos
 from edgefool.errors import ImageError, UsageError
-from edgefool.execution.cell_attack import THREADS, photo_fields
+from edgefool.execution.cell_attack import THREADS
 from edgefool.execution.evaluation import Evaluation
 from edgefool.execution.judge import judge
 from edgefool.execution.measurer import Measurements, Measurer
+from edgefool.execution.photo_records import photo_fields
 from edgefool.images import encode_png, read_image, resize_image
 from edgefool.runs import Cell, Record, RunFolder, Size
 from edgefool.runs.records import sha256, source_text

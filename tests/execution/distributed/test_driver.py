@@ -14,10 +14,11 @@ import pytest
 from edgefool.attacks import NFGSM, DeepFool
 from edgefool.errors import AttackError, RunError, UsageError
 from edgefool.execution import Step, run_distributed
-from edgefool.execution.cell_attack import Outcome, error_record
+from edgefool.execution.cell_attack import Outcome
 from edgefool.execution.distributed.driver import WorkerEvent
 from edgefool.execution.distributed.worker import Worker, WorkerReady, WorkerReport
 from edgefool.execution.measurer import Measurer
+from edgefool.execution.photo_records import error_record
 from edgefool.runs import RunFolder
 from edgefool.storage import local_path, parse_path
 

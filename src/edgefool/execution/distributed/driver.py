@@ -8,11 +8,12 @@ from itertools import count
 from typing import Any, NamedTuple, Protocol, Self
 
 from edgefool.errors import EdgeFoolError, RunError
-from edgefool.execution.cell_attack import Outcome, error_record
+from edgefool.execution.cell_attack import Outcome
 from edgefool.execution.distributed.stall_detector import STALL_WINDOW, StallDetector
 from edgefool.execution.distributed.work_queue import MAX_DEATHS, WorkItem, WorkQueue
 from edgefool.execution.distributed.worker import WorkerReady, WorkerReport
 from edgefool.execution.measurer import Measurements
+from edgefool.execution.photo_records import error_record
 from edgefool.execution.state import CellProgress, RunState, Step
 
 _MAX_FAILURES = 10  # poison items in a row, without any result in between
