@@ -292,12 +292,13 @@ def test_weights_of_ones_own_for_what_brings_its_weights(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["torchvision:squeezenet1_1", "timm:resnet10t", "hf-hub:some/model"])
-def test_without_a_network(no_network, monkeypatch, name):
+def test_without_a_network(no_network, monkeypatch, caplog, name):
     url = "http://127.0.0.1:9/net-01234567.pth"
     monkeypatch.setattr(torchvision.models.SqueezeNet1_1_Weights.DEFAULT.value, "url", url)
     with pytest.raises(RunError, match=f"cannot download the weights of {name} .*refused.*try again") as error:
         load_classifier(name, progress=False)
     assert str(error.value).endswith(", ".join(OFFLINE))
+    assert not caplog.records
     assert "\n" not in str(error.value)
 
 

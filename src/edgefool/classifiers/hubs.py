@@ -22,6 +22,8 @@ def downloading(name: str, progress: bool) -> Iterator[None]:
     """
     from huggingface_hub import utils as hub
 
+    verbosity = hub.logging.get_verbosity()
+    hub.logging.set_verbosity_error()  # the hub's client logs each of its retries
     silence = not progress and not hub.are_progress_bars_disabled()  # type: ignore[attr-defined]
     if silence:
         hub.disable_progress_bars()  # type: ignore[attr-defined]
@@ -32,6 +34,7 @@ def downloading(name: str, progress: bool) -> Iterator[None]:
     except Exception as error:  # each library has its own, and wraps those of others
         raise _explain(name, error) from error
     finally:
+        hub.logging.set_verbosity(verbosity)
         if silence:
             hub.enable_progress_bars()  # type: ignore[attr-defined]
 
