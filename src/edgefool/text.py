@@ -1,6 +1,7 @@
 """Text from files and classifiers, which may contain anything."""
 
 import codecs
+import re
 import unicodedata
 
 
@@ -30,3 +31,12 @@ def plain(text: str) -> str:
     'cat?[31m'
     """
     return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def slug(name: str) -> str:
+    """Return a name that can be the name of a folder.
+
+    >>> slug("models.py:mobilenet_v2")
+    'models.py-mobilenet_v2'
+    """
+    return re.sub(r"[^\w.+-]+", "-", name).strip(".-") or "unnamed"

@@ -5,7 +5,8 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgefool.runs.records import slug, source_text
+from edgefool.runs.records import source_text
+from edgefool.text import slug
 
 
 @given(st.text())

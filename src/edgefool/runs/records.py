@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 from typing import Annotated, Literal
 from uuid import uuid4
 
@@ -280,15 +279,6 @@ class FileStamp(Line):
     def key(self) -> str:
         """Its path in the run."""
         return self.path
-
-
-def slug(name: str) -> str:
-    """Return a name that can be the name of a folder.
-
-    >>> slug("models.py:mobilenet_v2")
-    'models.py-mobilenet_v2'
-    """
-    return re.sub(r"[^\w.+-]+", "-", name).strip(".-") or "unnamed"
 
 
 def source_text(path: StorePath | str) -> str:

@@ -18,11 +18,11 @@ from edgefool.runs.records import (
     Record,
     Selection,
     Session,
-    slug,
 )
 from edgefool.storage import RunLock, StorePath, parse_path
 from edgefool.storage.keyed_log import KeyedLog, Line
 from edgefool.storage.run_lock import read_owner
+from edgefool.text import slug
 
 L = TypeVar("L", bound=Line)
 
