@@ -1,5 +1,6 @@
 """Downloads by torchvision, timm and open_clip from their servers: progress bars, and errors in one line."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
@@ -23,7 +24,7 @@ def downloading(name: str, progress: bool) -> Iterator[None]:
     from huggingface_hub import utils as hub
 
     verbosity = hub.logging.get_verbosity()
-    hub.logging.set_verbosity_error()  # the hub's client logs each of its retries
+    hub.logging.set_verbosity(logging.ERROR)  # the hub's client logs each of its retries
     silence = not progress and not hub.are_progress_bars_disabled()  # type: ignore[attr-defined]
     if silence:
         hub.disable_progress_bars()  # type: ignore[attr-defined]
