@@ -107,9 +107,9 @@ def _shipped(network: str, about: str) -> ClassifierInfo:
 CLASSIFIERS: dict[str, ClassifierInfo] = {
     info.name: info
     for info in (
-        _imagenet("resnet50", "resnet50-0676ba61.pth", "the paper's ResNet-50; top-1 76.1 %"),
-        _imagenet("resnet18", "resnet18-f37072fd.pth", "the paper's ResNet-18; top-1 69.8 %"),
-        _imagenet("alexnet", "alexnet-owt-7be5be79.pth", "the paper's AlexNet; top-1 56.5 %"),
+        _imagenet("resnet50", "resnet50-0676ba61.pth", "the paper's ResNet-50"),
+        _imagenet("resnet18", "resnet18-f37072fd.pth", "the paper's ResNet-18"),
+        _imagenet("alexnet", "alexnet-owt-7be5be79.pth", "the paper's AlexNet"),
         _places365("resnet50", "scenes, the paper's ResNet-50"),
         _places365("resnet18", "scenes, the paper's ResNet-18"),
         _places365("alexnet", "scenes, the paper's AlexNet"),
