@@ -27,7 +27,8 @@ DOCUMENTS = {
 
 PARSED = {
     "minutes of computing": r"^edgefool attack (?!.*(\.py:|--classifier))",
-    "a download of weights": r"attack (?!.*@).*(resnet|alexnet|torchvision:|timm:|hf-hub:|clip:)|(evaluate|classify) .*resnet",
+    "a download of weights": r"attack (?!.*@).*(resnet|alexnet|torchvision:|timm:|hf-hub:|clip:)",
+    "other weights": r"(evaluate|classify) .*resnet",
     "downloads and days": r"(imagenet_mini|paper)\.toml",
     "a Ray cluster": r"--workers|--executor",
     "an object store": r"s3://",
