@@ -81,7 +81,8 @@ def _draw_panel(axis: Axes, misleading: pd.DataFrame, transfer: pd.DataFrame, ti
     names = [plain(titles.get(method, method)).replace(" ", "\n") for method in methods]
     axis.set_xticks(list(centres.values()), names, parse_math=False)
     axis.tick_params(axis="x", length=0)
-    if max(len(word) for name in names for word in name.split("\n")) > 3.7 * (len(classifiers) + 1):  # crowded
+    inches = axis.figure.bbox.width / axis.figure.dpi - 1.2
+    if 0.09 * max(len(word) for name in names for word in name.split("\n")) > inches / len(methods):  # crowded
         axis.tick_params(axis="x", rotation=30)
         for label in axis.get_xticklabels():
             label.set_horizontalalignment("right")
@@ -124,6 +125,17 @@ def _draw_legend(axis: Axes, looks: Mapping[str, tuple[str, str]], *, has_transf
         keys.append(Line2D([], [], color=_GREY, marker="o", mfc="none", ls="", ms=6, label="transferred to"))
     if has_null:
         keys.append(Line2D([], [], color=_GREY, lw=1.6, label="enhancement only"))
-    legend = axis.legend(handles=keys, ncols=8, fontsize=8, frameon=False, loc="lower right", bbox_to_anchor=(1, 1))
+    longest = max(len(str(key.get_label())) for key in keys)
+    columns = int(
+        axis.figure.bbox.width / axis.figure.dpi / (0.07 * longest + 0.5)
+    )  # inches: letters, and the mark with its margin
+    legend = axis.legend(
+        handles=keys,
+        ncols=max(1, min(8, columns)),
+        fontsize=8,
+        frameon=False,
+        loc="lower right",
+        bbox_to_anchor=(1, 1.08),  # above the title
+    )
     for text in legend.get_texts():
         text.set_parse_math(False)
