@@ -31,7 +31,6 @@ def test_every_number_of_classes_is_read_from_the_head():
 def test_published_preprocessing():
     assert published_preprocessing("torchvision:resnet18") == IMAGENET
     half = (0.5, 0.5, 0.5)
-    pytest.importorskip("timm")
     assert published_preprocessing("timm:vit_base_patch16_224.augreg_in21k") == Preprocessing(
         224, "bicubic", half, half
     )
@@ -80,7 +79,8 @@ def test_recipes_of_vision_transformers_fit_them():
 @pytest.mark.parametrize("network", ["mobilenetv5_300m_enc", "deepseek_vit_412m_enc"])
 def test_networks_without_a_head(network):
     """Kind 12: they give features for a language model."""
-    timm = pytest.importorskip("timm")
+    import timm
+
     if not timm.is_model(network):
         pytest.skip("this timm does not have it")
     with pytest.raises(UsageError, match=rf"timm:{network} has no classification head") as error:

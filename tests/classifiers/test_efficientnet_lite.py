@@ -35,15 +35,15 @@ def test_it_works_without_a_network(monkeypatch):
     assert classifier(torch.rand(2, 3, 60, 80)).shape == (2, 1000)
 
 
-@pytest.mark.parametrize(("number", "top1"), [(0, 0.92), (1, 0.93), (2, 0.92)])
-def test_top1_on_real_photos(shared, number, top1):
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_top1_on_real_photos(shared, number):
     classifier = load_classifier(f"efficientnet-lite{number}")
     with (shared / "images/nips2017/labels.csv").open() as file:
-        rows = list(csv.DictReader(file))[:40]
+        rows = list(csv.DictReader(file))
     images = torch.stack([read_image(shared / "images/nips2017" / row["file"]) for row in rows])
     with torch.no_grad():
         classes = classifier(images).argmax(1)
-    assert (classes == torch.tensor([int(row["label"]) for row in rows])).float().mean() >= top1 - 0.05
+    assert (classes == torch.tensor([int(row["label"]) for row in rows])).float().mean() >= 0.93
 
 
 def test_a_package_that_is_missing_or_damaged_is_named(monkeypatch, tmp_path):

@@ -123,7 +123,8 @@ def test_checkpoint_with_missing_extra_and_misshapen_tensors(tmp_path):
 
 
 def test_timm_by_name_and_file(tmp_path):
-    timm = pytest.importorskip("timm")
+    import timm
+
     net = timm.create_model("resnet10t.c3_in1k", pretrained=False, num_classes=6).eval()
     save_file(net.state_dict(), tmp_path / "w.safetensors")
     classifier = load_classifier("timm:resnet10t.c3_in1k", weights=tmp_path / "w.safetensors")
@@ -132,12 +133,6 @@ def test_timm_by_name_and_file(tmp_path):
     expected = Preprocessing(176, published["interpolation"], published["mean"], published["std"])
     assert classifier.preprocessing == expected
     assert classifier(IMAGES).shape == (2, 6)
-
-
-def test_timm_is_optional(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(UsageError, match=r"needs timm: pip install"):
-        load_classifier("timm:resnet18", weights=tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize(
@@ -187,7 +182,8 @@ def test_inceptions_without_auxiliary_heads(tmp_path, network, wrap):
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "model."])
 def test_networks_whose_own_names_have_module_in_them(tmp_path, prefix):
     """Kind 11: nine networks of timm have."""
-    timm = pytest.importorskip("timm")
+    import timm
+
     if not timm.is_model("iformer_t"):
         pytest.skip("this timm does not have them")
     torch.manual_seed(0)
@@ -212,7 +208,8 @@ def test_checkpoints_with_too_few_classes(tmp_path, name, classes):
 
 def test_a_checkpoint_without_the_head(tmp_path):
     """Kind 12: names of features, as DINO's, take a checkpoint with a head; one without is refused in one line."""
-    timm = pytest.importorskip("timm")
+    import timm
+
     name = "vit_tiny_patch16_224"
     torch.save(timm.create_model(name, num_classes=0).state_dict(), tmp_path / "w.pth")
     with pytest.raises(UsageError, match=rf"does not fit timm:{name}: 2 missing \(head\.weight, head\.bias\)$"):

@@ -125,14 +125,12 @@ def test_modules_that_others_have_imported_are_left_alone(tmp_path, monkeypatch)
 @pytest.mark.parametrize("name", ["random", "statistics", "torch", "timm"])
 def test_a_file_with_the_name_of_a_library(tmp_path, name):
     """It imports the library and not itself."""
-    pytest.importorskip(name)
     file = tmp_path / f"{name}.py"
     file.write_text(f"import {name}\nassert {name}.__file__ != __file__\n" + MODULE.format(value=1))
     torch.testing.assert_close(load_classifier(f"{file}:make")(IMAGES), IMAGES.mean((2, 3)) + 1)
 
 
 def test_a_folder_of_data_with_the_name_of_a_library(tmp_path):
-    pytest.importorskip("timm")
     (tmp_path / "timm").mkdir()
     (tmp_path / "clf.py").write_text("import timm\ntimm.create_model\n" + MODULE.format(value=1))
     load_classifier(f"{tmp_path / 'clf.py'}:make")

@@ -18,8 +18,7 @@ from edgefool.classifiers.published import timm_classes
 from edgefool.classifiers.vision import torchvision
 from edgefool.errors import RunError, UsageError
 
-timm = import_timm("timm")
-
+timm = import_timm()
 IMAGES = torch.rand(2, 3, 50, 70, generator=torch.Generator().manual_seed(0))
 OFFLINE = [info.name for info in CLASSIFIERS.values() if info.url is None]
 

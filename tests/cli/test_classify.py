@@ -42,3 +42,12 @@ def test_labels_beyond_the_classes_are_not_compared(tmp_path, tiny, album, edgef
     assert code == 0
     assert "note: classifier-three has 3 classes, and there is a label 4" in stderr
     assert not [line for line in stdout.splitlines() if line.lstrip().startswith("classifier-three ")]
+
+
+def test_a_file_without_any_known_label(tmp_path, tiny, album, edgefool):
+    (tmp_path / "labels.csv").write_text("file,label\n0.png,\n")
+    code, stdout, stderr = edgefool(
+        "classify", album, "--classifier", f"{tiny}:factory", "--labels", tmp_path / "labels.csv"
+    )
+    assert (code, stderr) == (0, "")
+    assert stdout.splitlines()[-1].split()[:2] == ["classifier-factory", "0"]

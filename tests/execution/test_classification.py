@@ -54,3 +54,14 @@ def test_a_classifier_that_fails_at_some_photos_answers_for_the_others(tmp_path,
 def test_sizes_below_one_are_refused(classifiers):
     with pytest.raises(UsageError, match="top and batch_size must be at least 1, not 0 and 32"):
         next(classify([], classifiers, top=0))
+
+
+def test_the_class_is_the_argmax_of_the_logits_also_where_probabilities_tie(tmp_path, make_photo):
+    (tmp_path / "model.py").write_text(
+        "import torch\n\nclass Sure(torch.nn.Module):\n    def forward(self, x):\n"
+        "        return torch.tensor([[-300.0, -200.0, 50.0, -100.0]]).repeat(len(x), 1)\n"
+    )
+    classifier = load_classifier(f"{tmp_path / 'model.py'}:Sure")
+    (answer,) = classify(find_photos([make_photo(tmp_path / "a.png")]), [classifier], top=4)
+    assert answer.classes == (2, 3, 1, 0)
+    assert answer.probabilities == (1, 0, 0, 0)

@@ -6,7 +6,7 @@ Names are ``torchvision:NAME``, ``timm:NAME`` and, for the networks of `edgefool
 import importlib
 import math
 from collections.abc import Callable, Mapping
-from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,13 +26,13 @@ def find_builder(architecture: str) -> Builder:
     Raises
     ------
     UsageError
-        If the name is unknown, or timm is needed but not installed.
+        If the name is unknown.
     """
     library, _, network = architecture.partition(":")
     if library == "shipped":
         return {"resnet": shipped_resnet, "alexnet": shipped_alexnet}[network]
     if library == "timm":
-        timm = import_timm(architecture)
+        timm = import_timm()
         if not timm.is_model(network):
             raise unknown("timm classifier", network, timm.list_models())
         return lambda num_classes: timm.create_model(network, pretrained=False, num_classes=num_classes)
@@ -53,7 +53,7 @@ def published_preprocessing(architecture: str, net: nn.Module | None = None) -> 
     """
     library, _, network = architecture.partition(":")
     if library == "timm":
-        cfg = import_timm(architecture).get_pretrained_cfg(network)
+        cfg = import_timm().get_pretrained_cfg(network)
         return Preprocessing(cfg.input_size[-1], cfg.interpolation, tuple(cfg.mean), tuple(cfg.std))
     recipes = [weights.transforms() for weights in torchvision.models.get_model_weights(network)]
     size = getattr(net, "image_size", recipes[0].crop_size[0])
@@ -108,9 +108,6 @@ def image_size(net: nn.Module, state: Mapping[str, Tensor]) -> dict[str, int]:
     return {"image_size": net.patch_size * math.isqrt(max(positions.shape[1] - 1, 1))}
 
 
-def import_timm(architecture: str) -> ModuleType:
-    """Import timm, which ``architecture`` needs."""
-    try:
-        return importlib.import_module("timm")
-    except ImportError as error:
-        raise UsageError(f"{architecture} needs timm: pip install timm") from error
+def import_timm() -> Any:
+    """Return timm: imported late, as that takes seconds, and untyped, as its annotations are incomplete."""
+    return importlib.import_module("timm")

@@ -98,7 +98,7 @@ def load_timm(name: str, cache: Path | None = None, progress: bool = True) -> Pu
     RunError
         If they cannot be downloaded.
     """
-    timm = import_timm(name)
+    timm = import_timm()
     if name.startswith("hf-hub:"):
         architecture, config = _hub_config(name, cache, progress)
     else:
@@ -147,7 +147,7 @@ def timm_classes(config: Mapping[str, Any]) -> tuple[str, ...]:
         Its ``pretrained_cfg``. Without names, the number of classes tells the subset of ImageNet that it was trained
         on.
     """
-    data = import_timm("timm").data
+    data = import_timm().data
     count = config["num_classes"]
     subset = data.infer_imagenet_subset(dict(config))
     if labels := config.get("label_names"):
@@ -161,7 +161,7 @@ def timm_classes(config: Mapping[str, Any]) -> tuple[str, ...]:
 def _known_config(name: str) -> tuple[str, dict[str, Any]]:
     """Return the architecture of ``timm:NAME[.TAG]`` and timm's description of its weights."""
     find_builder(name)
-    timm = import_timm(name)
+    timm = import_timm()
     network, tag = timm.models.split_model_name_tag(name.removeprefix("timm:"))
     tags = {found.partition(".")[2] for found in timm.list_pretrained(f"{network}.*")}
     if tag and tag not in tags:
@@ -174,7 +174,7 @@ def _known_config(name: str) -> tuple[str, dict[str, Any]]:
 
 def _hub_config(name: str, cache: Path | None, progress: bool) -> tuple[str, dict[str, Any]]:
     """Return the architecture of ``hf-hub:OWNER/MODEL`` and the description of its weights."""
-    timm = import_timm(name)
+    timm = import_timm()
     try:
         with downloading(name, progress):
             config, network, options = timm.models.load_model_config_from_hf(name.removeprefix("hf-hub:"), cache)

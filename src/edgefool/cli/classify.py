@@ -1,9 +1,6 @@
 """`edgefool classify`."""
 
-import csv
-import io
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,17 +89,14 @@ def _print_accuracy(found: Sequence["Classification"], classifiers: Sequence["Cl
     """Print top-1 and top-5 accuracy; a photo that a classifier cannot take counts as wrong."""
     from edgefool.metrics import rate
 
-    by_classifier: dict[str, list[Classification]] = defaultdict(list)
-    for answer in found:
-        if answer.photo.label is not None:
-            by_classifier[answer.classifier].append(answer)
+    labelled = [answer for answer in found if answer.photo.label is not None]
+    largest = max((answer.photo.label or 0 for answer in labelled), default=0)
     table = Table("classifier", "labelled photos", "top-1", "top-5", "95 % interval of top-1", box=None)
-    largest = max(answer.photo.label for answer in found if answer.photo.label is not None)
     for classifier in classifiers:
         if classifier.num_classes <= largest:
             print_note(f"{classifier.name} has {classifier.num_classes} classes, and there is a label {largest}")
             continue
-        answers = by_classifier[classifier.name]
+        answers = [answer for answer in labelled if answer.classifier == classifier.name]
         first, five = (rate([answer.hits(top) for answer in answers]) for top in (1, 5))
         interval = f"{first.low:.3f} to {first.high:.3f}"
         table.add_row(plain(classifier.name), str(len(answers)), f"{first.value:.3f}", f"{five.value:.3f}", interval)
@@ -111,18 +105,18 @@ def _print_accuracy(found: Sequence["Classification"], classifiers: Sequence["Cl
 
 
 def _to_csv(found: Iterable["Classification"], top: int) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["file", "label", "classifier", "rank", "class", "name", "probability", "error"])
+    import pandas as pd
+
+    columns = ["file", "label", "classifier", "rank", "class", "name", "probability", "error"]
+    rows: list[tuple[object, ...]] = []
     for answer in found:
-        label = "" if answer.photo.label is None else answer.photo.label
-        start = [answer.photo.key, label, answer.classifier]
+        start = answer.photo.key, answer.photo.label, answer.classifier
         if answer.error:
-            writer.writerow([*start, "", "", "", "", answer.error])
+            rows.append((*start, None, None, None, None, answer.error))
         likely = zip(answer.classes[:top], answer.names, answer.probabilities, strict=False)
-        for rank, (index, name, share) in enumerate(likely, 1):
-            writer.writerow([*start, rank, index, name, f"{share:.6g}", ""])
-    return text.getvalue()
+        rows += [(*start, rank, *row, None) for rank, row in enumerate(likely, 1)]
+    table: str = pd.DataFrame(rows, columns=columns, dtype=object).to_csv(index=False)  # as objects, integers stay
+    return table
 
 
 def _to_json(found: Iterable["Classification"], top: int) -> str:

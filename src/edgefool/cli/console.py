@@ -98,9 +98,8 @@ _NUMBERS = {
 
 def print_summary(summary: "pd.DataFrame", limit: int = 60) -> None:
     """Print the summary of `edgefool.report.make_tables`; rates are shares of the images."""
-    rest = (
-        {"of the rest": ("misled_rest", ".1%")} if "misled_rest" in summary else {}
-    )  # criteria other than the default
+    # Only criteria other than the default have it.
+    rest = {"of the rest": ("misled_rest", ".1%")} if "misled_rest" in summary else {}
     numbers = rest | _NUMBERS
     for dataset, rows in summary.head(limit).groupby("dataset", sort=False):
         table = Table("method", "classifier", "images", "misleading", "95 %", *numbers, box=None)

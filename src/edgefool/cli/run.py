@@ -163,7 +163,7 @@ def demo(
     out_folder: options.OutFolder = "edgefool-demo",
     everything: Annotated[bool, typer.Option("--all/--three", help="All four photos or three.")] = True,
 ) -> int:
-    """Compare all methods offline, on photos that come with scikit-image and scikit-learn, and write a report."""
+    """Compare methods offline, on photos that come with scikit-image and scikit-learn, and write a report."""
     from edgefool.experiments import Experiment, make_plan
     from edgefool.report import intermediate_figure, save_figure
     from edgefool.runs import RunFolder

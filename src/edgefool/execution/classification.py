@@ -105,7 +105,7 @@ def classify(
     if num_workers is None:
         num_workers = 0 if len(photos) < 16 else max(1, min(4, (os.cpu_count() or 1) - 1))
     kinds = list(dict.fromkeys(classifier.preprocessing for classifier in classifiers))
-    # Sampler and collation that change nothing: a batch is the list of its photos.
+    # A batch is a list, as its photos may differ in size.
     loader = DataLoader(_Decoder(photos, kinds, max_megapixels), batch_size, num_workers=num_workers, collate_fn=list)
     for number, batch in enumerate(loader):
         group = photos[number * batch_size :][: len(batch)]
@@ -158,13 +158,12 @@ def _classify_images(classifier: Classifier, images: Tensor, photos: Sequence[Ph
     except Exception as error:  # classifiers may be users' code
         reason = str(error).partition("\n")[0]
         return [Classification(p, classifier.name, error=f"{classifier.name} cannot take it: {reason}") for p in photos]
-    best = logits.softmax(1).topk(min(top, classifier.num_classes))
-    finite = logits.isfinite().all(1).tolist()
+    # By logits, as the argmax, since probabilities may tie.
+    best = logits.argsort(dim=1, descending=True, stable=True)[:, :top]
+    likely = best.tolist(), logits.softmax(1).gather(1, best).tolist(), logits.isfinite().all(1).tolist()
     answers = []
-    for row, (photo, classes, probabilities) in enumerate(
-        zip(photos, best.indices.tolist(), best.values.tolist(), strict=True)
-    ):
-        if finite[row]:
+    for photo, classes, probabilities, is_finite in zip(photos, *likely, strict=True):
+        if is_finite:
             names = tuple(classifier.classes[index] for index in classes)
             answers.append(Classification(photo, classifier.name, tuple(classes), names, tuple(probabilities)))
         else:
