@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from edgefool.report import rates_figure
+from edgefool.report.figures import encode_figure
 
 
 def make(methods=("cw", "enhance"), classifiers=("a", "b", "c"), datasets=("things", "scenes"), transfer=True):
@@ -85,3 +86,12 @@ def test_no_cells():
     figure = rates_figure(empty)
     assert figure.axes == []
     assert [text.get_text() for text in figure.texts] == ["no cells"]
+
+
+@pytest.mark.parametrize("classifiers", [["a"], ["a", "b", "c"]])
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_a_file_does_not_depend_on_what_was_written_before(kind, classifiers):
+    tables = make(classifiers=classifiers, datasets=["x"])
+    figure = rates_figure(tables)
+    encode_figure(figure, "svg")
+    assert encode_figure(figure, kind) == encode_figure(rates_figure(tables), kind)

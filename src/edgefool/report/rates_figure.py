@@ -135,7 +135,8 @@ def _draw_legend(axis: Axes, looks: Mapping[str, tuple[str, str]], *, has_transf
         fontsize=8,
         frameon=False,
         loc="lower right",
-        bbox_to_anchor=(1, 1.08),  # above the title
+        bbox_to_anchor=(1, 1),
+        borderaxespad=2.4,  # above the title: in points, for a share of the axes moves with each drawing's layout
     )
     for text in legend.get_texts():
         text.set_parse_math(False)
