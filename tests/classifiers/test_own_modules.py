@@ -3,6 +3,7 @@
 import hashlib
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,18 @@ def test_the_fingerprint_covers_the_modules(tmp_path, how):
     edited = load_classifier(f"{file}:factory")
     torch.testing.assert_close(edited(IMAGES), IMAGES.mean((2, 3)) + 3)
     assert edited.fingerprint != first.fingerprint
+
+
+def test_files_are_loaded_in_several_threads(tmp_path):
+    how = IMPORTS["by importlib from a package"]
+    files = [write(tmp_path / str(value), how + "\nimport time\ntime.sleep(0.02)", value) for value in range(8)]
+    before, path = set(sys.modules), list(sys.path)
+    with ThreadPoolExecutor(8) as pool:
+        classifiers = list(pool.map(load_classifier, [f"{file}:factory" for file in files]))
+    for value, classifier in enumerate(classifiers):
+        torch.testing.assert_close(classifier(IMAGES), IMAGES.mean((2, 3)) + value)
+    assert sys.path == path
+    assert "nets" not in set(sys.modules) - before
 
 
 def test_a_file_without_such_imports_keeps_its_fingerprint(tmp_path):

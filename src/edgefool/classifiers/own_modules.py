@@ -27,10 +27,12 @@ from importlib.machinery import (
 )
 from itertools import count
 from pathlib import Path
+from threading import RLock
 from types import CodeType, ModuleType
 from typing import Any
 
 _NUMBERS = count(1)
+_one_at_a_time = RLock()
 
 
 class OwnModules(MetaPathFinder):
@@ -61,9 +63,16 @@ class OwnModules(MetaPathFinder):
 
     @contextmanager
     def loading(self) -> Iterator[None]:
-        """Let all code of this process find the modules under their plain names, until the block ends."""
+        """Let all code of this process find the modules under their plain names, until the block ends.
+
+        Other threads wait for the end, as these names are theirs too.
+        """
+        with _one_at_a_time:
+            yield from self._load()
+
+    def _load(self) -> Iterator[None]:
         self._common, self._loading = list(sys.path), True
-        loaded = {name: module for name, module in sys.modules.items() if name != "__main__"}
+        loaded = {name: module for name, module in sys.modules.copy().items() if name != "__main__"}
         hidden = {
             name: sys.modules.pop(name) for name in loaded if not _is_installed(loaded[name]) and self._owns(name)
         }
@@ -72,7 +81,7 @@ class OwnModules(MetaPathFinder):
             yield
         except BaseException:
             sys.meta_path.remove(self)
-            self._aliases += [name for name in sys.modules if name.partition(".")[0] == self.package]
+            self._aliases += [name for name in sys.modules.copy() if name.partition(".")[0] == self.package]
             raise
         finally:
             self._added, self._loading = self._new_folders(), False
@@ -96,7 +105,7 @@ class OwnModules(MetaPathFinder):
 
     def sha256(self) -> str | None:
         """Return the SHA-256 over the names and files of the modules imported so far; None without such modules."""
-        modules = sorted(name for name in sys.modules if name.startswith(f"{self.package}."))
+        modules = sorted(name for name in sys.modules.copy() if name.startswith(f"{self.package}."))
         files = {
             name.removeprefix(f"{self.package}."): getattr(sys.modules[name], "__file__", None) for name in modules
         }

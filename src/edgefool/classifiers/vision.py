@@ -17,7 +17,7 @@ except RuntimeError as error:
     for _name in ("nms", "qnms"):
         _schema = f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
         _OPERATORS.define(_schema)  # type: ignore[no-untyped-call]
-    for _module in [module for module in sys.modules if module.split(".")[0] == "torchvision"]:
+    for _module in [module for module in sys.modules.copy() if module.split(".")[0] == "torchvision"]:
         del sys.modules[_module]  # partly imported
     import torchvision
 

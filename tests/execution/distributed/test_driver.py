@@ -192,7 +192,7 @@ def test_what_dead_workers_had_is_done_by_others(steady, distribute, carry_out, 
     agree(run, carry_out(steady, "local").run)
     assert Counter(step.record.key for step in steps if step.record) == Counter(r.key for r in run.records())
     assert len(run.record_lines.path.read().splitlines()) == 24, "each was recorded once"
-    assert sum("died; its" in line for line in state.warnings) == len(pool.deaths)
+    assert sum("died; its" in line for line in state.warnings) == len(pool.deaths), state.warnings
 
 
 def leave_half(config):
