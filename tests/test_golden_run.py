@@ -8,6 +8,8 @@ import pytest
 
 from edgefool.runs import check_run, load_records
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 DATA = Path(__file__).parent / "data" / "run-0.1.0"
 
 

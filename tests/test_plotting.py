@@ -34,7 +34,6 @@ HOSTILE = {
 @pytest.mark.parametrize(
     ("module", "backend"),
     [
-        ("edgefool.report", "module://nowhere.inline"),
         ("edgefool.report", "x"),
         ("edgefool.metrics", "module://nowhere"),
     ],
@@ -59,10 +58,16 @@ def test_a_backend_that_is_there_stays_the_users(backend, kept):
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "MPLBACKEND": backend}, check=True)
 
 
-@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
-@pytest.mark.parametrize("number", [4, 5, 6])
-def test_figures_under_other_settings(steady, carry_out, number, kind):
-    run = read_run(carry_out(steady).run.path)
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory, make_settings, carry_out_in):
+    """Return the folder of a run."""
+    folder = tmp_path_factory.mktemp("planned")
+    return carry_out_in(folder / "run", make_settings(folder)).run.path
+
+
+@pytest.mark.parametrize(("number", "kind"), [(4, "png"), (5, "svg"), (6, "pdf")])
+def test_figures_under_other_settings(planned, number, kind):
+    run = read_run(planned)
     results = load_results(run.path)
     before = encode_figure(draw_figure(number, run, results), kind)
     with mpl.rc_context(HOSTILE):

@@ -16,11 +16,12 @@ from edgefool.classifiers.preprocessing import IMAGENET, Preprocessing
 from edgefool.classifiers.published import timm_preprocessing, torchvision_preprocessing
 from edgefool.classifiers.vision import torchvision
 
-WEIGHTS = [
-    weights
+WEIGHTS = {
+    repr(weights.transforms()): weights
     for network in torchvision.models.list_models(module=torchvision.models)
     for weights in torchvision.models.get_model_weights(network)
-]
+}
+"""One of the weights of torchvision for each recipe."""
 
 
 def photo(height, width, contrast=1.0):
@@ -53,8 +54,8 @@ def as_tensor(pixels):
     return torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
 
 
-@pytest.mark.parametrize("weights", WEIGHTS, ids=str)
-def test_every_weight_of_torchvision(weights):
+@pytest.mark.parametrize("weights", WEIGHTS.values(), ids=str)
+def test_every_recipe_of_torchvision(weights):
     found, recipe = torchvision_preprocessing(weights), weights.transforms()
     for shape in ((375, 500), (333, 250), (97, 61)):
         images = as_tensor(photo(*shape))
@@ -63,23 +64,22 @@ def test_every_weight_of_torchvision(weights):
 
 
 def timm_configs():
-    """Yield the name and the data configuration of one published classifier for each file and each recipe of timm."""
+    """Yield the name and the data configuration of one published classifier for each recipe of timm."""
     seen = set()
-    for module in timm.list_modules():
-        for name in timm.list_models(module=module, pretrained=True, include_tags=True):
-            published = timm.get_pretrained_cfg(name)
-            config = resolve_data_config(pretrained_cfg=published.to_dict())
-            recipe = (config["input_size"], config["crop_pct"], config["crop_mode"], config["interpolation"])
-            if published.num_classes >= 2 and not {module, recipe} <= seen:
-                seen |= {module, recipe}
-                yield module, name, config
+    for name in timm.list_models(pretrained=True, include_tags=True):
+        published = timm.get_pretrained_cfg(name)
+        config = resolve_data_config(pretrained_cfg=published.to_dict())
+        recipe = (config["input_size"], config["crop_pct"], config["crop_mode"], config["interpolation"])
+        if published.num_classes >= 2 and recipe not in seen:
+            seen.add(recipe)
+            yield name, config
 
 
-def test_recipes_of_every_family_of_timm():
+def test_every_recipe_of_timm():
     found = list(timm_configs())
-    assert len({module for module, _, _ in found}) >= 40
-    assert {config["crop_mode"] for _, _, config in found} == {"center", "squash"}
-    for _, name, config in found:
+    assert len(found) >= 40
+    assert {config["crop_mode"] for _, config in found} == {"center", "squash"}
+    for name, config in found:
         preprocessing, recipe = timm_preprocessing(config), create_transform(**config)
         for shape in ((375, 500), (97, 61)):
             images = as_tensor(photo(*shape))

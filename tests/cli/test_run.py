@@ -21,6 +21,8 @@ from edgefool.datasets import paper_subset
 from edgefool.experiments import Experiment, read_plan
 from edgefool.runs import load_records
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 
 def count_records(run: Path) -> int:
     return len((run / "records.jsonl").read_bytes().splitlines())

@@ -10,18 +10,24 @@ from edgefool.runs import load_records, read_run
 STRONG = {"epsilon": 0.2, "alpha": 0.02, "max_iterations": 20}
 
 
-@pytest.fixture
-def plan(settings, tiny, tmp_path):
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("ensembles")
+
+
+@pytest.fixture(scope="module")
+def plan(home, make_settings):
     """Return a plan that attacks one classifier and an ensemble; a judge belongs to no ensemble."""
+    settings = make_settings(home)
     lines = ["file,label", *(f"{k}.png,{k % 5}" for k in range(6))]
-    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    (home / "labels.csv").write_text("\n".join(lines))
     first, other = settings["classifiers"]
     return settings | {
-        "datasets": [settings["datasets"][0] | {"labels": str(tmp_path / "labels.csv"), "num_classes": 5}],
+        "datasets": [settings["datasets"][0] | {"labels": str(home / "labels.csv"), "num_classes": 5}],
         "classifiers": [
             first,
             other | {"role": "judge"},
-            {"name": f"{tiny}:three", "label": "three", "role": "judge"},
+            {"name": f"{home / 'classifier.py'}:three", "label": "three", "role": "judge"},
             {"label": "both", "members": ["first", "other"]},
         ],
         "methods": [
@@ -33,12 +39,12 @@ def plan(settings, tiny, tmp_path):
     }
 
 
-@pytest.fixture
-def done(tmp_path, plan, carry_out_in):
-    return carry_out_in(tmp_path / "run", plan)
+@pytest.fixture(scope="module")
+def done(home, plan, carry_out_in):
+    return carry_out_in(home / "run", plan)
 
 
-def test_records_say_what_each_classifier_says_of_the_files(tmp_path, done):
+def test_records_say_what_each_classifier_says_of_the_files(done):
     experiment = done.state.experiment
     by_name = {classifier.name: classifier for classifier in experiment.classifiers["pics"]}
     cells = {cell.folder: cell for cell in done.state.cells}
@@ -76,16 +82,16 @@ def test_records_say_what_each_classifier_says_of_the_files(tmp_path, done):
     assert cells["pics/nfgsm/both"].job.cell.members[1].classifier == "other"
 
 
-def test_a_second_time_nothing_is_left_to_do(tmp_path, plan, done, carry_out_in):
-    before = {name: (tmp_path / "run" / name).read_bytes() for name in ("records.jsonl", "predictions.jsonl")}
-    again = carry_out_in(tmp_path / "run", plan)
+def test_a_second_time_nothing_is_left_to_do(plan, done, carry_out_in):
+    before = {name: (done.run.path / name).read() for name in ("records.jsonl", "predictions.jsonl")}
+    again = carry_out_in(done.run.path, plan)
     assert again.steps == []
-    assert {name: (tmp_path / "run" / name).read_bytes() for name in before} == before
-    assert len(load_records(tmp_path / "run")) == 48
+    assert {name: (done.run.path / name).read() for name in before} == before
+    assert len(load_records(done.run.path)) == 48
 
 
-def test_an_ensemble_is_a_source_and_its_members_and_judges_are_targets(tmp_path, done):
-    tables = make_tables(load_results(tmp_path / "run"))
+def test_an_ensemble_is_a_source_and_its_members_and_judges_are_targets(done):
+    tables = make_tables(load_results(done.run.path))
     transfer = tables["transferability"].set_index(["method", "classifier", "target"]).sort_index()
     pairs = {(source, target) for _, source, target in transfer.index}
     judges = ("first", "other", "three")
@@ -93,7 +99,7 @@ def test_an_ensemble_is_a_source_and_its_members_and_judges_are_targets(tmp_path
     assert transfer.loc["nfgsm", "both"]["member"].to_dict() == {"first": True, "other": True, "three": False}
     assert transfer.loc["nfgsm", "both"]["source"].isna().all()
     decided = {
-        (line.cell, line.image, line.classifier): line.predicted for line in read_run(tmp_path / "run").predictions()
+        (line.cell, line.image, line.classifier): line.predicted for line in read_run(done.run.path).predictions()
     }
     for (method, source, target), row in transfer.iterrows():
         changed = [
@@ -105,9 +111,9 @@ def test_an_ensemble_is_a_source_and_its_members_and_judges_are_targets(tmp_path
     assert summary.loc[("nfgsm", "both"), "transferred"] == transfer.loc[("nfgsm", "both", "three"), "changed"]
 
 
-def test_rates_are_over_all_images_and_over_those_that_were_right(tmp_path, done):
-    table = make_tables(load_results(tmp_path / "run"))["misleading"].set_index(["method", "classifier"]).sort_index()
-    records = load_records(tmp_path / "run")
+def test_rates_are_over_all_images_and_over_those_that_were_right(done):
+    table = make_tables(load_results(done.run.path))["misleading"].set_index(["method", "classifier"]).sort_index()
+    records = load_records(done.run.path)
     for (method, classifier), row in table.iterrows():
         mine = records[(records["method"] == method) & (records["classifier"] == classifier)]
         assert row["misled"] == pytest.approx(mine["success"].mean())
@@ -121,7 +127,12 @@ def test_rates_are_over_all_images_and_over_those_that_were_right(tmp_path, done
 
 def test_a_photo_without_label_is_an_error(tmp_path, plan, carry_out_in):
     (tmp_path / "labels.csv").write_text("file,label\n0.png,1\n")
-    labelled = plan | {"classifiers": plan["classifiers"][:1], "methods": plan["methods"][2:3]}
+    dataset = plan["datasets"][0] | {"labels": str(tmp_path / "labels.csv")}
+    labelled = plan | {
+        "datasets": [dataset],
+        "classifiers": plan["classifiers"][:1],
+        "methods": plan["methods"][2:3],
+    }
     done = carry_out_in(tmp_path / "run", labelled)
     errors = {record.image: record.error for record in done.run.records()}
     assert errors.pop("0") is None

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from edgefool.classifiers.preprocessing import Preprocessing
 from edgefool.classifiers.shipped import shipped_alexnet, shipped_resnet
-from edgefool.classifiers.vision import torchvision
 from edgefool.errors import UsageError, unknown
 
 Builder = Callable[..., nn.Module]
@@ -36,6 +35,7 @@ def find_builder(architecture: str) -> Builder:
         if not timm.is_model(network):
             raise unknown("timm classifier", network, timm.list_models())
         return lambda num_classes: timm.create_model(network, pretrained=False, num_classes=num_classes)
+    torchvision = import_torchvision()
     known = torchvision.models.list_models(module=torchvision.models)
     if network not in known:
         raise unknown("torchvision classifier", network, known)
@@ -55,7 +55,7 @@ def published_preprocessing(architecture: str, net: nn.Module | None = None) -> 
     if library == "timm":
         cfg = import_timm().get_pretrained_cfg(network)
         return Preprocessing(cfg.input_size[-1], cfg.interpolation, tuple(cfg.mean), tuple(cfg.std))
-    recipes = [weights.transforms() for weights in torchvision.models.get_model_weights(network)]
+    recipes = [weights.transforms() for weights in import_torchvision().models.get_model_weights(network)]
     size = getattr(net, "image_size", recipes[0].crop_size[0])
     recipe = next((recipe for recipe in recipes if recipe.crop_size[0] == size), recipes[0])
     return Preprocessing(size, recipe.interpolation.value, tuple(recipe.mean), tuple(recipe.std))
@@ -103,9 +103,14 @@ def count_classes(build: Builder, state: Mapping[str, Tensor], name: str = "the 
 def image_size(net: nn.Module, state: Mapping[str, Tensor]) -> dict[str, int]:
     """Return the option ``image_size`` of a vision transformer of torchvision, by the positions in a checkpoint."""
     positions = state.get("encoder.pos_embedding")
-    if not isinstance(net, torchvision.models.VisionTransformer) or positions is None or positions.ndim != 3:
+    if positions is None or positions.ndim != 3 or not isinstance(net, import_torchvision().models.VisionTransformer):
         return {}
     return {"image_size": net.patch_size * math.isqrt(max(positions.shape[1] - 1, 1))}
+
+
+def import_torchvision() -> Any:
+    """Return torchvision: imported late, as that takes seconds."""
+    return importlib.import_module("edgefool.classifiers.vision").torchvision
 
 
 def import_timm() -> Any:

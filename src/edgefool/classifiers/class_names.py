@@ -7,7 +7,6 @@ from pathlib import Path
 from safetensors import safe_open
 
 from edgefool.classifiers.catalogue import NUM_CLASSES, TrainingData
-from edgefool.classifiers.vision import torchvision
 from edgefool.errors import UsageError
 from edgefool.storage import local_path
 from edgefool.text import decode
@@ -63,6 +62,8 @@ def read_class_names(file: Path | str) -> tuple[str, ...]:
 
 def _names_of(dataset: TrainingData) -> tuple[str, ...]:
     if dataset == "ImageNet":
+        from edgefool.classifiers.vision import torchvision  # its import takes seconds
+
         return tuple(torchvision.models.ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
     if dataset == "Places365":
         return tuple((DATA / "places365_classes.txt").read_text(encoding="utf-8").splitlines())

@@ -2,18 +2,22 @@
 
 import math
 from collections.abc import Iterator
-from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parameters_to_vector, skip_init
+from torch.nn.utils import parameters_to_vector
 
 MAPS = 24
 DILATIONS = (1, 2, 4, 8, 16, 32, 1)  # of the 3x3 convolutions; a 1x1 convolution follows
 SLOPE = 0.2  # of the leaky ReLU
 EPSILON = 1e-3  # of the normalisation
 
-_convolution = partial(skip_init, nn.Conv2d)  # `FCNN` initialises them, from its own generator
+
+class _Convolution(nn.Conv2d):
+    """A convolution that `FCNN` initialises, from its own generator; `skip_init` would import sympy, which is slow."""
+
+    def reset_parameters(self) -> None:
+        """Leave torch's random numbers alone."""
 
 
 class AdaptiveNorm(nn.Module):
@@ -56,10 +60,10 @@ class FCNN(nn.Sequential):
         layers: list[nn.Module] = []
         for index, dilation in enumerate(DILATIONS):
             channels = 3 if index == 0 else MAPS
-            convolution = _convolution(channels, MAPS, 3, padding=dilation, dilation=dilation, bias=False)
+            convolution = _Convolution(channels, MAPS, 3, padding=dilation, dilation=dilation, bias=False)
             nn.init.dirac_(convolution.weight)
             layers += [convolution, AdaptiveNorm(), nn.LeakyReLU(SLOPE)]
-        last = _convolution(MAPS, 3, 1)
+        last = _Convolution(MAPS, 3, 1)
         nn.init.xavier_uniform_(last.weight, generator=torch.Generator().manual_seed(seed))
         nn.init.zeros_(last.bias)
         super().__init__(*layers, last)

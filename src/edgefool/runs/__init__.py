@@ -1,23 +1,5 @@
-"""What was done: run folders, their cells and their records."""
+"""What was done: run folders, their cells and their records. Imported as needed: records as tables need pandas."""
 
-from edgefool.runs.cell import Cell, CellMember, Size
-from edgefool.runs.opening import check_run, open_run
-from edgefool.runs.records import MemberDecisions, Prediction, Quality, Record, Session
-from edgefool.runs.run_folder import RunFolder, read_run
-from edgefool.runs.tables import load_records
+import lazy_loader
 
-__all__ = [
-    "Cell",
-    "CellMember",
-    "MemberDecisions",
-    "Prediction",
-    "Quality",
-    "Record",
-    "RunFolder",
-    "Session",
-    "Size",
-    "check_run",
-    "load_records",
-    "open_run",
-    "read_run",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

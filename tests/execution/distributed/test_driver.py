@@ -243,6 +243,15 @@ def test_an_attack_that_fails_at_everything_ends_the_run(steady, distribute, mon
         distribute(steady)
 
 
+def test_an_error_of_the_classifier_before_the_attack_is_the_photos(settings, distribute, carry_out, tiny, make_photo):
+    make_photo(tiny.parent / "album" / "tall.png", 7, height=40)
+    choosy = {"name": f"{tiny}:choosy", "label": "net"}
+    plan = {**settings, "classifiers": [choosy], "methods": [{"name": "nfgsm"}], "size": "native"}
+    local, spread = (carry(plan, carry.__name__)[0].records() for carry in (carry_out, distribute))
+    assert {record.image: record.error for record in spread} == {record.image: record.error for record in local}
+    assert sum(record.error is not None for record in local) == 1
+
+
 def test_a_deadly_request_is_a_problem(steady, distribute, monkeypatch):
     def fail(*_):
         raise MemoryError("no memory left")
