@@ -6,16 +6,20 @@ FAST := -m "not slow and not faults and not registry"
 # A process for each core, and a thread for each process; Ray's tests stay together.
 PARALLEL := -n logical --maxprocesses 4 --dist loadgroup
 
-.PHONY: demo test test-slow faults cover wheel lowest bench lint pins clean
+.PHONY: demo test fast test-slow faults cover wheel lowest bench lint pins clean
 
 demo: .venv/installed
 	$(BIN)/edgefool demo
 
-test: .venv/installed-dev lint
+# mypy has one process: beside the tests it costs half the time.
+test: .venv/installed-dev
+	$(MAKE) --no-print-directory --jobs 2 lint fast
+
+fast: .venv/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(FAST) $(PARALLEL)
 
 test-slow: .venv/installed-dev
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow or hypothesis" --hypothesis-profile thorough
 
 faults: .venv/installed-dev
 	$(BIN)/python -m pytest -m "faults or kills" --faults-table faults.md tests

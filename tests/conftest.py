@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import count
@@ -12,16 +13,18 @@ import hypothesis
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from edgefool.execution import RunState, Step, run_local
 from edgefool.experiments import Experiment, make_plan
 from edgefool.images import read_image
 from edgefool.runs import RunFolder, load_records, open_run
-from edgefool.storage import StorePath, object_store, parse_path
+from edgefool.storage import StorePath, local_path, object_store, parse_path
 
 # Time limits for single examples fail at random on a busy machine.
-hypothesis.settings.register_profile("edgefool", deadline=None)
+hypothesis.settings.register_profile("edgefool", deadline=None, max_examples=30)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=300)
 hypothesis.settings.load_profile("edgefool")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -280,11 +283,15 @@ def album(settings: dict[str, Any]) -> Path:
     return Path(settings["datasets"][0]["path"])
 
 
+def make_steady(settings: dict[str, Any]) -> dict[str, Any]:
+    quick = {"name": "nfgsm", "constants": {"epsilon": 0.02, "max_iterations": 2}}
+    return {**settings, "methods": [quick, settings["methods"][1]]}
+
+
 @pytest.fixture
 def steady(settings: dict[str, Any]) -> dict[str, Any]:
     """Return a plan without `enhance`, whose L0 filter makes a grey level of the round-off between other batches."""
-    quick = {"name": "nfgsm", "constants": {"epsilon": 0.02, "max_iterations": 2}}
-    return {**settings, "methods": [quick, settings["methods"][1]]}
+    return make_steady(settings)
 
 
 @pytest.fixture(scope="session")
@@ -301,6 +308,26 @@ def carry_out_in() -> Callable[..., Done]:
     return carry_out_in
 
 
+@pytest.fixture(scope="session")
+def done(tmp_path_factory: pytest.TempPathFactory, make_settings: Callable[..., Any], carry_out_in: Any) -> Done:
+    """Return the plan `settings` as carried out by nothing but one local run; copy the run before you change it."""
+    folder = tmp_path_factory.mktemp("settings")
+    return carry_out_in(folder / "run", make_settings(folder))
+
+
+@pytest.fixture(scope="session")
+def steady_done(tmp_path_factory: pytest.TempPathFactory, make_settings: Callable[..., Any], carry_out_in: Any) -> Done:
+    """Return the plan `steady`, likewise."""
+    folder = tmp_path_factory.mktemp("steady")
+    return carry_out_in(folder / "run", make_steady(make_settings(folder)))
+
+
+@pytest.fixture
+def copied_run(tmp_path: Path, done: Done) -> Path:
+    """Return a copy of the run of the plan `settings`, in the folder in which `carry_out` goes on with it."""
+    return Path(shutil.copytree(local_path(done.run.path), tmp_path / "run"))
+
+
 @pytest.fixture
 def carry_out(tmp_path: Path, carry_out_in: Callable[..., Done]) -> Callable[..., Done]:
     """Return what carries out a plan in a folder of ``tmp_path``, or at an address."""
@@ -309,6 +336,15 @@ def carry_out(tmp_path: Path, carry_out_in: Callable[..., Done]) -> Callable[...
         return carry_out_in(tmp_path / folder if isinstance(folder, str) else folder, settings, **options)
 
     return carry_out
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Let torch compute with one thread, as workers and other processes of tests do: sums round as theirs."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

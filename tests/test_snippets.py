@@ -1,7 +1,8 @@
 """What README, CONTRIBUTING and docs show in code blocks, run in a folder with a few photos.
 
 A block with a file name (```` ```python my.py ````) is that file. Other Python blocks run, with those files importable.
-In shell blocks each `edgefool` command runs in this process; of those in `PARSED` only the options are checked.
+In shell blocks each `edgefool` command runs in this process; of those in `PARSED` only the options are checked. Photos
+are attacked at 64 pixels, not 224, which would take minutes.
 """
 
 import re
@@ -76,7 +77,7 @@ def reader(folder, edgefool):
     (folder / "cat.jpg").symlink_to("photos/cat.png")
     for name in ("resnet18.safetensors", "mine.safetensors"):
         write_undecided_resnet(folder / name, folder / "cat.jpg")
-    limit = 1.02 * resize_image(read_image(folder / "cat.jpg"), 224).diff(dim=2).abs().mean().item()
+    limit = 1.02 * resize_image(read_image(folder / "cat.jpg"), 64).diff(dim=2).abs().mean().item()
     for name, text in {"path/to/file.py": CLASSIFIER.format(limit=limit), "plans/demo.toml": DEMO}.items():
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_text(text)
@@ -90,7 +91,7 @@ def write_undecided_resnet(file, photo):
     torch.manual_seed(0)
     weights = torchvision.models.resnet18().state_dict()
     save_file(weights, file)
-    logits = load_classifier("resnet18", weights=file)(resize_image(read_image(photo), 224)[None])
+    logits = load_classifier("resnet18", weights=file)(resize_image(read_image(photo), 64)[None])
     weights["fc.bias"] -= logits[0]
     save_file(weights, file)
 
@@ -101,7 +102,7 @@ def run_blocks(blocks, folder, edgefool):
         if name:
             (folder / name).write_text(code)
         elif language == "python":
-            exec(compile(code, "snippet", "exec"), names)
+            exec(compile(code.replace("224", "64"), "snippet", "exec"), names)
         elif language in ("", "sh"):
             for line in code.splitlines():
                 run_command(shlex.split(line, comments=True), edgefool)
@@ -111,11 +112,12 @@ def run_command(words, edgefool):
     if words[:1] == ["edgefool"]:
         command = shlex.join(words)
         is_parsed_only = any(re.search(pattern, command) for pattern in PARSED.values())
-        exit_code, _, stderr = edgefool(*words[1:], *(["--help"] if is_parsed_only else []))
+        size = ["--size", "64"] if words[1] == "attack" and "--size" not in words else []
+        exit_code, _, stderr = edgefool(*words[1:], *size, *(["--help"] if is_parsed_only else []))
         assert exit_code == 0, f"{command}\n{stderr}"
 
 
-@pytest.mark.usefixtures("reader")
+@pytest.mark.usefixtures("reader", "no_figures")
 def test_readme(folder, edgefool):
     run_blocks(DOCUMENTS["README.md"], folder, edgefool)
 

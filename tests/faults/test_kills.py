@@ -28,11 +28,11 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("module", "function", "code", "counts"), FAULTS, ids=[fault[1] for fault in FAULTS])
-def test_run_survives_every_failing_write(tmp_path, monkeypatch, make_photo, attack, module, function, code, counts):
+def test_run_survives_failing_writes(tmp_path, monkeypatch, make_photo, attack, module, function, code, counts):
     photo = make_photo(tmp_path / "cat.png")
     assert attack(photo, "--out", tmp_path / "good")[0] == 0
     genuine = getattr(module, function)
-    for number in range(100):
+    for number in range(0, 100, 3):  # `test_disk` tries each
         out, left = tmp_path / f"run{number}", [number]
 
         def fail(*arguments, left=left, **keywords):
@@ -90,20 +90,20 @@ def test_damage_at_random_places_is_repaired(tmp_path, make_photo, attack):
     assert attack(*command, tmp_path / "good")[0] == 0
     attack(*command, tmp_path / "run")
     places, repaired = random.Random(0), 0
-    for _ in range(25):
+    for _ in range(10):  # `test_damage` goes on
         damage(tmp_path / "run", places)
         code, _, stderr = attack(*command, tmp_path / "run")
         assert code == 0
         repaired += "repaired" in stderr
         assert_same_run(tmp_path / "run", tmp_path / "good", is_damaged=True)
-    assert repaired >= 15, "the damage was too small to mean anything"
+    assert repaired >= 6, "the damage was too small to mean anything"
 
 
 def test_damage_to_many_cells_is_repaired(tmp_path, settings, carry_out, agree):
     good = carry_out(settings, "good", batch_size=1).run
     carry_out(settings, "run", batch_size=1)
     places, repaired = random.Random(0), 0
-    for _ in range(12):
+    for _ in range(5):
         for _ in range(places.randint(1, 5)):
             damage(tmp_path / "run", places)
         run = carry_out(settings, "run", batch_size=1).run
@@ -112,7 +112,7 @@ def test_damage_to_many_cells_is_repaired(tmp_path, settings, carry_out, agree):
         assert run.cells() == good.cells()
         agree(run, good)
         assert carry_out(settings, "run").steps == []
-    assert repaired >= 9, "the damage was too small to mean anything"
+    assert repaired >= 4, "the damage was too small to mean anything"
 
 
 def damage(run: Path, places: random.Random) -> None:
@@ -165,8 +165,9 @@ def arguments(photos: Path, out: Path, tiny: Path) -> list[str]:
     ]
 
 
+@pytest.mark.parametrize("most", [6, pytest.param(20, marks=pytest.mark.faults)])
 @pytest.mark.kills
-def test_killed_twenty_times_at_random_moments(tmp_path, tiny, make_photo, child, tally):
+def test_killed_at_random_moments(tmp_path, tiny, make_photo, child, tally, most):
     tally.fault = "killed (SIGKILL) at random moments, until the run is done"
     for seed in range(8):
         make_photo(tmp_path / "photos" / f"{seed}.png", seed)
@@ -177,10 +178,10 @@ def test_killed_twenty_times_at_random_moments(tmp_path, tiny, make_photo, child
     whole = time.perf_counter() - start
 
     moments, kills, runs, in_the_middle = random.Random(0), 0, 0, 0
-    while kills < 20:
+    while kills < most:
         runs += 1
         command = arguments(tmp_path / "photos", tmp_path / f"run{runs}", tiny)
-        while kills < 20:
+        while kills < most:
             code = child(cli.main, command, wait=moments.uniform(0, whole)).exitcode
             assert code in (0, -9)
             if code == 0:
@@ -191,7 +192,7 @@ def test_killed_twenty_times_at_random_moments(tmp_path, tiny, make_photo, child
         assert child(cli.main, command).exitcode == 0
         assert_same_run(tmp_path / f"run{runs}", good)
         assert_true(tmp_path / f"run{runs}", tiny)
-    assert in_the_middle >= 3, "the kills came too early or too late to mean anything"
+    assert in_the_middle >= most // 6, "the kills came too early or too late to mean anything"
 
 
 @pytest.mark.kills

@@ -120,9 +120,9 @@ def distribute(open_state):
 
 
 @pytest.mark.parametrize("size", [1, 3])
-def test_the_records_are_those_of_a_local_run(steady, distribute, carry_out, agree, size):
+def test_the_records_are_those_of_a_local_run(steady, distribute, steady_done, agree, size):
     run, state, steps, pool = distribute(steady, size=size)
-    local = carry_out(steady, "local")
+    local = steady_done
     agree(run, local.run)
     assert Counter(step.record.key for step in steps if step.record) == Counter(r.key for r in run.records())
     assert sum(step.measured for step in steps) == sum(step.measured for step in local.steps)
@@ -135,9 +135,9 @@ def test_the_records_are_those_of_a_local_run(steady, distribute, carry_out, agr
     assert len(numbers) == len(set(numbers))
 
 
-def test_workers_share_a_store(steady, distribute, carry_out, agree, store):
+def test_workers_share_a_store(steady, distribute, steady_done, agree, store):
     run, *_ = distribute(steady, store / "run", size=2)
-    agree(run, carry_out(steady, "local").run)
+    agree(run, steady_done.run)
     _, _, steps, pool = distribute(steady, store / "run", size=2)
     assert steps == pool.submitted == []
 
@@ -164,32 +164,32 @@ def test_what_is_done_is_not_done_again(steady, distribute, carry_out):
     assert steps == pool.submitted == []
 
 
-def test_a_local_run_goes_on_where_workers_stopped(steady, open_state, carry_out, agree):
+def test_a_local_run_goes_on_where_workers_stopped(steady, open_state, carry_out, agree, steady_done):
     with open_state(steady, "spread") as (state, config):
         steps = run_distributed(state, ThreadPool(config))
         assert next(steps).record
         steps.close()
     done = carry_out(steady, "spread")
     assert 0 < sum(step.record is not None for step in done.steps) < 24
-    agree(done.run, carry_out(steady, "local").run)
+    agree(done.run, steady_done.run)
 
 
-def test_only_measures_missing(steady, distribute, carry_out, agree):
+def test_only_measures_missing(steady, distribute, steady_done, agree):
     distribute(steady, predict=False)
     run, _, steps, _ = distribute(steady)
     assert all(step.record is None for step in steps)
     assert sum(step.measured for step in steps) == 30
-    agree(run, carry_out(steady, "local").run)
+    agree(run, steady_done.run)
 
 
 # Deaths
 
 
-def test_what_dead_workers_had_is_done_by_others(steady, distribute, carry_out, agree):
+def test_what_dead_workers_had_is_done_by_others(steady, distribute, steady_done, agree):
     run, state, steps, pool = distribute(steady, change=leave_half, last=[1, 5, 3, 9, 2])
     assert pool.deaths
     assert not [name for name in run.path.find() if name.endswith(".partial")]
-    agree(run, carry_out(steady, "local").run)
+    agree(run, steady_done.run)
     assert Counter(step.record.key for step in steps if step.record) == Counter(r.key for r in run.records())
     assert len(run.record_lines.path.read().splitlines()) == 24, "each was recorded once"
     assert sum("died; its" in line for line in state.warnings) == len(pool.deaths), state.warnings
@@ -203,7 +203,7 @@ def leave_half(config):
     return config
 
 
-def test_an_image_that_kills_three_workers_becomes_an_error_record(steady, distribute, carry_out, agree):
+def test_an_image_that_kills_three_workers_becomes_an_error_record(steady, distribute, steady_done, agree):
     run, _, steps, pool = distribute(steady, deadly={"3"}, methods=("deepfool",))
     assert all("3" in death for death in pool.deaths)
     assert 4 <= len(pool.deaths) <= 6, "three for each classifier, but for those that had both in hand"
@@ -214,7 +214,7 @@ def test_an_image_that_kills_three_workers_becomes_an_error_record(steady, distr
     assert sum(step.record is not None for step in steps) == 24
     # With retry and workers that survive, nothing is left of it.
     run, *_ = distribute(steady, retry=True)
-    agree(run, carry_out(steady, "local").run)
+    agree(run, steady_done.run)
 
 
 def test_some_deadly_images_in_a_row_become_error_records(steady, distribute):
@@ -274,7 +274,7 @@ def test_a_worker_that_does_not_fit_ends_the_run(steady, distribute, tmp_path):
         distribute(steady, change=lambda config: replace(config, run=parse_path(tmp_path / "elsewhere")))
 
 
-def test_images_that_cannot_be_written_end_the_run(steady, distribute, carry_out, agree, tmp_path):
+def test_images_that_cannot_be_written_end_the_run(steady, distribute, steady_done, agree, tmp_path):
     def block(config):
         (config.run / "originals").write(b"in the way")
         return config
@@ -283,7 +283,7 @@ def test_images_that_cannot_be_written_end_the_run(steady, distribute, carry_out
         distribute(steady, change=block)
     (tmp_path / "spread/originals").unlink()
     run, *_ = distribute(steady)
-    agree(run, carry_out(steady, "local").run)
+    agree(run, steady_done.run)
 
 
 # How work is shared out

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-import torch
 
 from edgefool.errors import AttackError, RunError, UsageError
 from edgefool.execution import RayWorkerPool, RunState, make_ray_pool, run_distributed
@@ -64,6 +63,7 @@ def test_there_is_no_cluster_at_that_address():
         pass
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_the_records_are_those_of_a_local_run_on_a_shipped_classifier(distribute, carry_out, alike):
     settings = {
         "datasets": [{"kind": "demo", "names": ["cat", "coffee", "astronaut"]}],
@@ -75,18 +75,12 @@ def test_the_records_are_those_of_a_local_run_on_a_shipped_classifier(distribute
         "size": 64,
     }
     run, state = distribute(settings)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the workers
-    try:
-        local = carry_out(settings, "local").run
-    finally:
-        torch.set_num_threads(threads)
-    alike(run, local)
+    alike(run, carry_out(settings, "local").run)
     assert len(state.rates) == 2
     assert [line for line in state.warnings if "is there room?" not in line] == []  # a busy machine starts them slowly
 
 
-def test_a_worker_that_is_killed_loses_nothing(tmp_path, steady, distribute, carry_out, agree, monkeypatch):
+def test_a_worker_that_is_killed_loses_nothing(tmp_path, steady, distribute, steady_done, agree, monkeypatch):
     """With paths that count from the driver's folder: the workers are in another one."""
     monkeypatch.chdir(tmp_path)
     names = [entry | {"name": Path(entry["name"]).name} for entry in steady["classifiers"]]
@@ -102,7 +96,7 @@ def test_a_worker_that_is_killed_loses_nothing(tmp_path, steady, distribute, car
     assert len(killed) == 2
     assert sum("died; its" in line for line in state.warnings) >= 1
     assert len(run.record_lines.path.read().splitlines()) == 24, "each was recorded once"
-    agree(run, carry_out(steady, "local").run)
+    agree(run, steady_done.run)
 
 
 def test_an_image_that_kills_three_workers_becomes_an_error_record(settings, distribute, tiny, make_photo, album):
