@@ -309,7 +309,7 @@ def carry_out_in() -> Callable[..., Done]:
 
 
 @pytest.fixture(scope="session")
-def done(tmp_path_factory: pytest.TempPathFactory, make_settings: Callable[..., Any], carry_out_in: Any) -> Done:
+def plan_done(tmp_path_factory: pytest.TempPathFactory, make_settings: Callable[..., Any], carry_out_in: Any) -> Done:
     """Return the plan `settings` as carried out by nothing but one local run; copy the run before you change it."""
     folder = tmp_path_factory.mktemp("settings")
     return carry_out_in(folder / "run", make_settings(folder))
@@ -323,9 +323,9 @@ def steady_done(tmp_path_factory: pytest.TempPathFactory, make_settings: Callabl
 
 
 @pytest.fixture
-def copied_run(tmp_path: Path, done: Done) -> Path:
+def copied_run(tmp_path: Path, plan_done: Done) -> Path:
     """Return a copy of the run of the plan `settings`, in the folder in which `carry_out` goes on with it."""
-    return Path(shutil.copytree(local_path(done.run.path), tmp_path / "run"))
+    return Path(shutil.copytree(local_path(plan_done.run.path), tmp_path / "run"))
 
 
 @pytest.fixture

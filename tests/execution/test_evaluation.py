@@ -45,10 +45,9 @@ class Touchy(nn.Module):
 
 
 @pytest.fixture
-def done(settings, carry_out):
+def done(copied_run, plan_done):
     """Return a run with two cells of one classifier and two of another, and these classifiers."""
-    run, state, _ = carry_out(settings)
-    return run, [cell.job.classifier for cell in state.cells[::2]]
+    return RunFolder(copied_run), [cell.job.classifier for cell in plan_done.state.cells[::2]]
 
 
 def measure(run: RunFolder, classifiers, squeezers=SQUEEZED, lpips=None, batch_size=16) -> tuple[Evaluation, int]:

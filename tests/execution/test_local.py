@@ -88,13 +88,13 @@ def test_without_predictions_only_distances_are_measured(tmp_path, settings):
     assert len(run.qualities()) == 24
 
 
-def test_the_batch_size_changes_nothing(settings, carry_out, done, agree):
+def test_the_batch_size_changes_nothing(settings, carry_out, plan_done, agree):
     """Of 1, and of all six that fit."""
-    agree(carry_out(settings, batch_size=1).run, done.run)
+    agree(carry_out(settings, batch_size=1).run, plan_done.run)
 
 
-def test_a_store_holds_the_same_as_a_disk(settings, carry_out, done, agree, store):
-    disk = done.run
+def test_a_store_holds_the_same_as_a_disk(settings, carry_out, plan_done, agree, store):
+    disk = plan_done.run
     address = store / "run"
     run = carry_out(upload(settings, store / "album"), address).run
     agree(run, disk)
@@ -148,7 +148,7 @@ GROWTH = {
 
 
 @pytest.mark.parametrize("what", GROWTH)
-def test_what_is_added_is_done_and_nothing_else(tmp_path, settings, carry_out, done, agree, what):
+def test_what_is_added_is_done_and_nothing_else(tmp_path, settings, carry_out, plan_done, agree, what):
     shrink, grown = GROWTH[what]
     if what == "dataset":
         shutil.copytree(tmp_path / "album", tmp_path / "more")
@@ -158,7 +158,7 @@ def test_what_is_added_is_done_and_nothing_else(tmp_path, settings, carry_out, d
     run, _, steps = carry_out(settings)
     assert growth(tmp_path / "run", before) == grown
     assert sum(step.record is not None for step in steps) == grown[1]
-    agree(run, carry_out(settings, "at once").run if what == "dataset" else done.run)
+    agree(run, carry_out(settings, "at once").run if what == "dataset" else plan_done.run)
 
 
 def test_another_constant_is_another_cell(tmp_path, settings, carry_out, copied_run, frames):
@@ -197,12 +197,12 @@ def test_a_new_label_is_no_new_cell(tmp_path, settings, carry_out, copied_run):
     assert {cell.label for cell in run.cells().values()} == {"enhance", "DF"}
 
 
-def test_a_squeezer_more_is_measured_without_attacks(tmp_path, settings, carry_out, done, agree, forbid):
+def test_a_squeezer_more_is_measured_without_attacks(tmp_path, settings, carry_out, plan_done, agree, forbid):
     fewer = carry_out(settings | {"squeezers": ["bits4"]}).run
     assert {name for line in fewer.prediction_lines.read() for name in line.scores} == {"bits4"}
     records = lines(tmp_path / "run")["records.jsonl"]
     forbid()
-    agree(carry_out(settings).run, done.run)
+    agree(carry_out(settings).run, plan_done.run)
     assert lines(tmp_path / "run")["records.jsonl"] == records
 
 
@@ -222,7 +222,9 @@ def test_what_the_plan_no_longer_names_stays(tmp_path, settings, carry_out):
 # Measures from the files
 
 
-def test_measures_are_computed_again_from_the_images(tmp_path, settings, carry_out, done, copied_run, agree, forbid):
+def test_measures_are_computed_again_from_the_images(
+    tmp_path, settings, carry_out, plan_done, copied_run, agree, forbid
+):
     before = (tmp_path / "run/records.jsonl").read_bytes()
     for name in ("predictions.jsonl", "quality.jsonl"):
         (tmp_path / "run" / name).unlink()
@@ -230,14 +232,14 @@ def test_measures_are_computed_again_from_the_images(tmp_path, settings, carry_o
     run, _, steps = carry_out(settings)
     assert not [step for step in steps if step.record]
     assert (tmp_path / "run/records.jsonl").read_bytes() == before
-    agree(run, done.run)
+    agree(run, plan_done.run)
 
 
 # Interruptions
 
 
 @pytest.mark.parametrize("when", [1, 4, 9])
-def test_interrupted_attack_goes_on(settings, carry_out, done, agree, monkeypatch, when):
+def test_interrupted_attack_goes_on(settings, carry_out, plan_done, agree, monkeypatch, when):
     calls, step = [], DeepFool.step
 
     def interrupt(self, classifier, active):
@@ -254,10 +256,10 @@ def test_interrupted_attack_goes_on(settings, carry_out, done, agree, monkeypatc
     run, _, steps = carry_out(settings)
     kept = 24 - sum(step.record is not None for step in steps)
     assert 6 <= kept < 24  # those of the first cell at least
-    agree(run, done.run)
+    agree(run, plan_done.run)
 
 
-def test_interrupted_measuring_goes_on(tmp_path, settings, carry_out, done, agree, monkeypatch):
+def test_interrupted_measuring_goes_on(tmp_path, settings, carry_out, plan_done, agree, monkeypatch):
     calls, measure = [], measuring.squeezing_scores
 
     def interrupt(*arguments):
@@ -272,7 +274,7 @@ def test_interrupted_measuring_goes_on(tmp_path, settings, carry_out, done, agre
             carry_out(settings)
     assert len(calls) == 6
     assert 0 < len(lines(tmp_path / "run")["predictions.jsonl"]) < 60
-    agree(carry_out(settings).run, done.run)
+    agree(carry_out(settings).run, plan_done.run)
 
 
 # Damage by hand
@@ -315,14 +317,14 @@ def pngs(folder):
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damage_is_reported_and_done_again(settings, carry_out, done, copied_run, agree, damage):
+def test_damage_is_reported_and_done_again(settings, carry_out, plan_done, copied_run, agree, damage):
     name, harm, report = DAMAGE[damage]
     before = pngs(copied_run)
     harm(copied_run / name)
     run, _, steps = carry_out(settings)
     assert any(report in line for line in run.repaired)
     assert steps
-    agree(run, done.run)
+    agree(run, plan_done.run)
     assert pngs(copied_run) == before
     assert carry_out(settings).steps == []
 
@@ -368,7 +370,7 @@ def test_photos_keep_their_names(album, settings, carry_out, copied_run, make_ph
 
 
 def test_an_original_of_the_run_that_cannot_be_read_is_no_error_of_its_photo(
-    settings, carry_out, done, agree, monkeypatch
+    settings, carry_out, plan_done, agree, monkeypatch
 ):
     genuine = LocalStore.read
 
@@ -383,7 +385,7 @@ def test_an_original_of_the_run_that_cannot_be_read_is_no_error_of_its_photo(
             carry_out(settings)
     run = carry_out(settings).run
     assert {record.error for record in run.records()} == {None}
-    agree(run, done.run)
+    agree(run, plan_done.run)
 
 
 @pytest.mark.parametrize(("size", "problem"), [(40, "cannot take 40 x 40 pixels: no 40, please"), (48, "not finite")])

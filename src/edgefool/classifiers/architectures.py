@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from edgefool.classifiers import vision
 from edgefool.classifiers.preprocessing import Preprocessing
 from edgefool.classifiers.shipped import shipped_alexnet, shipped_resnet
 from edgefool.errors import UsageError, unknown
@@ -35,13 +36,12 @@ def find_builder(architecture: str) -> Builder:
         if not timm.is_model(network):
             raise unknown("timm classifier", network, timm.list_models())
         return lambda num_classes: timm.create_model(network, pretrained=False, num_classes=num_classes)
-    torchvision = import_torchvision()
-    known = torchvision.models.list_models(module=torchvision.models)
+    known = vision.torchvision.models.list_models(module=vision.torchvision.models)
     if network not in known:
         raise unknown("torchvision classifier", network, known)
     # Published weights of the two Inceptions need `transform_input`; their initialisation is slow and not needed.
     inception = {"transform_input": True, "init_weights": False} if network in ("googlenet", "inception_v3") else {}
-    return lambda num_classes, **options: torchvision.models.get_model(
+    return lambda num_classes, **options: vision.torchvision.models.get_model(
         network, weights=None, num_classes=num_classes, **inception, **options
     )
 
@@ -55,7 +55,7 @@ def published_preprocessing(architecture: str, net: nn.Module | None = None) -> 
     if library == "timm":
         cfg = import_timm().get_pretrained_cfg(network)
         return Preprocessing(cfg.input_size[-1], cfg.interpolation, tuple(cfg.mean), tuple(cfg.std))
-    recipes = [weights.transforms() for weights in import_torchvision().models.get_model_weights(network)]
+    recipes = [weights.transforms() for weights in vision.torchvision.models.get_model_weights(network)]
     size = getattr(net, "image_size", recipes[0].crop_size[0])
     recipe = next((recipe for recipe in recipes if recipe.crop_size[0] == size), recipes[0])
     return Preprocessing(size, recipe.interpolation.value, tuple(recipe.mean), tuple(recipe.std))
@@ -103,14 +103,9 @@ def count_classes(build: Builder, state: Mapping[str, Tensor], name: str = "the 
 def image_size(net: nn.Module, state: Mapping[str, Tensor]) -> dict[str, int]:
     """Return the option ``image_size`` of a vision transformer of torchvision, by the positions in a checkpoint."""
     positions = state.get("encoder.pos_embedding")
-    if positions is None or positions.ndim != 3 or not isinstance(net, import_torchvision().models.VisionTransformer):
+    if positions is None or positions.ndim != 3 or not isinstance(net, vision.torchvision.models.VisionTransformer):
         return {}
     return {"image_size": net.patch_size * math.isqrt(max(positions.shape[1] - 1, 1))}
-
-
-def import_torchvision() -> Any:
-    """Return torchvision: imported late, as that takes seconds."""
-    return importlib.import_module("edgefool.classifiers.vision").torchvision
 
 
 def import_timm() -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from safetensors import safe_open
 
+from edgefool.classifiers import vision
 from edgefool.classifiers.catalogue import NUM_CLASSES, TrainingData
 from edgefool.errors import UsageError
 from edgefool.storage import local_path
@@ -62,9 +63,7 @@ def read_class_names(file: Path | str) -> tuple[str, ...]:
 
 def _names_of(dataset: TrainingData) -> tuple[str, ...]:
     if dataset == "ImageNet":
-        from edgefool.classifiers.vision import torchvision  # its import takes seconds
-
-        return tuple(torchvision.models.ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
+        return tuple(vision.torchvision.models.ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
     if dataset == "Places365":
         return tuple((DATA / "places365_classes.txt").read_text(encoding="utf-8").splitlines())
     with safe_open(DATA / "caltech101_resnet.safetensors", "pt") as file:

@@ -15,14 +15,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from edgefool.classifiers.architectures import (
-    build_network,
-    build_shapes,
-    find_builder,
-    image_size,
-    import_timm,
-    import_torchvision,
-)
+from edgefool.classifiers import vision
+from edgefool.classifiers.architectures import build_network, build_shapes, find_builder, image_size, import_timm
 from edgefool.classifiers.checkpoints import load_exactly
 from edgefool.classifiers.class_names import class_names
 from edgefool.classifiers.hubs import downloading
@@ -65,7 +59,7 @@ def load_torchvision(name: str, cache: Path | None = None, progress: bool = True
     """
     network, _, tag = name.partition(":")[2].partition(".")
     build = find_builder(f"torchvision:{network}")
-    known = import_torchvision().models.get_model_weights(network)
+    known = vision.torchvision.models.get_model_weights(network)
     if tag and tag not in known.__members__:
         raise unknown(f"weights of torchvision's {network}", tag, known.__members__)
     weights = known[tag or "DEFAULT"]

@@ -62,7 +62,7 @@ def collect(worker, number):
     return results
 
 
-def test_it_does_what_a_local_run_does(opened, done, agree):
+def test_it_does_what_a_local_run_does(opened, plan_done, agree):
     state, config = opened
     worker = Worker(config)
     assert worker.ready.capacity >= 2
@@ -83,7 +83,7 @@ def test_it_does_what_a_local_run_does(opened, done, agree):
         worker.submit([WorkItem(number, cell.folder, "pics", request=request) for number, request in requests.items()])
         for number, measured in collect(worker, len(requests)).items():
             state.save_measurements(cell, requests[number], measured)
-    agree(state.run, done.run)
+    agree(state.run, plan_done.run)
 
 
 def test_the_limit_of_pixels_and_warnings_reach_and_leave_a_worker(settings, album, open_state):
