@@ -35,15 +35,17 @@ def test_it_works_without_a_network(monkeypatch):
     assert classifier(torch.rand(2, 3, 60, 80)).shape == (2, 1000)
 
 
+@pytest.mark.parametrize(("step", "least"), [(4, 0.9), pytest.param(1, 0.93, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_top1_on_real_photos(shared, number):
+def test_top1_on_real_photos(shared, number, step, least):
+    """On 30 photos, and on all 120."""
     classifier = load_classifier(f"efficientnet-lite{number}")
     with (shared / "images/nips2017/labels.csv").open() as file:
-        rows = list(csv.DictReader(file))
+        rows = list(csv.DictReader(file))[::step]
     images = torch.stack([read_image(shared / "images/nips2017" / row["file"]) for row in rows])
     with torch.no_grad():
         classes = classifier(images).argmax(1)
-    assert (classes == torch.tensor([int(row["label"]) for row in rows])).float().mean() >= 0.93
+    assert (classes == torch.tensor([int(row["label"]) for row in rows])).float().mean() >= least
 
 
 def test_a_package_that_is_missing_or_damaged_is_named(monkeypatch, tmp_path):
