@@ -34,14 +34,14 @@ HOSTILE = {
 @pytest.mark.parametrize(
     ("module", "backend"),
     [
-        ("edgefool.report", "x"),
+        ("edgefool.plotting", "x"),
         ("edgefool.metrics", "module://nowhere"),
     ],
 )
 def test_mplbackend_of_another_environment(module, backend):
     """LPIPS imports matplotlib too, by torchmetrics."""
     use = {
-        "edgefool.report": "module.FIGURES",
+        "edgefool.plotting": "module.Figure",
         "edgefool.metrics": "from edgefool.classifiers.vision import torchvision;"
         "module.Lpips('squeeze', torchvision.models.squeezenet1_1(weights=None).state_dict())",
     }[module]
@@ -58,16 +58,9 @@ def test_a_backend_that_is_there_stays_the_users(backend, kept):
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "MPLBACKEND": backend}, check=True)
 
 
-@pytest.fixture(scope="module")
-def planned(tmp_path_factory, make_settings, carry_out_in):
-    """Return the folder of a run."""
-    folder = tmp_path_factory.mktemp("planned")
-    return carry_out_in(folder / "run", make_settings(folder)).run.path
-
-
 @pytest.mark.parametrize(("number", "kind"), [(4, "png"), (5, "svg"), (6, "pdf")])
-def test_figures_under_other_settings(planned, number, kind):
-    run = read_run(planned)
+def test_figures_under_other_settings(plan_done, number, kind):
+    run = read_run(plan_done.run.path)
     results = load_results(run.path)
     before = encode_figure(draw_figure(number, run, results), kind)
     with mpl.rc_context(HOSTILE):
