@@ -21,7 +21,7 @@ def _operators_load() -> bool:
     folder = Path(str(package and package.origin)).parent
     library = FileFinder(str(folder), (ExtensionFileLoader, EXTENSION_SUFFIXES)).find_spec("_C")
     try:
-        torch.ops.load_library(str(library and library.origin))
+        torch.ops.load_library(str(library and library.origin))  # type: ignore[no-untyped-call]
     except OSError:
         return False
     return True

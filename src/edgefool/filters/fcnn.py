@@ -65,7 +65,7 @@ class FCNN(nn.Sequential):
             layers += [convolution, AdaptiveNorm(), nn.LeakyReLU(SLOPE)]
         last = _Convolution(MAPS, 3, 1)
         nn.init.xavier_uniform_(last.weight, generator=torch.Generator().manual_seed(seed))
-        nn.init.zeros_(last.bias)
+        nn.init.zeros_(last.get_parameter("bias"))
         super().__init__(*layers, last)
 
 
