@@ -166,7 +166,6 @@ def arguments(photos: Path, out: Path, tiny: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("most", [6, pytest.param(20, marks=pytest.mark.faults)])
-@pytest.mark.kills
 def test_killed_at_random_moments(tmp_path, tiny, make_photo, child, tally, most):
     tally.fault = "killed (SIGKILL) at random moments, until the run is done"
     for seed in range(8):
