@@ -73,12 +73,12 @@ def test_warnings_and_the_limit_of_pixels(tmp_path, evaluate):
         path = tmp_path / name / "small.jpg"
         Image.new("RGB", (64, 64), "red").save(path)
         path.write_bytes(path.read_bytes()[:-2])
-    code, _, stderr = evaluate(tmp_path / "clean", tmp_path / "made", "--size", 32, "--max-megapixels", 1)
+    code, _, stderr = evaluate(tmp_path / "clean", tmp_path / "made", "--max-megapixels", 1, names=["factory"])
     assert code == 1
     assert "a larger --max-megapixels, here 2" in stderr
     for name in ("clean", "made"):
         assert stderr.count(f"note: {tmp_path / name / 'small.jpg'}: its end marker is missing") == 1
-    assert evaluate(tmp_path / "clean", tmp_path / "made", "--size", 32, "--max-megapixels", 2)[0] == 0
+    assert evaluate(tmp_path / "clean", tmp_path / "made", "--max-megapixels", 2, names=["factory"])[0] == 0
 
 
 def test_without_out_nothing_is_written(tmp_path, finished, adversarial, edgefool, monkeypatch, snapshot):
