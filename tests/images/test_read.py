@@ -189,6 +189,14 @@ def test_decompression_bomb_is_refused_unread(monkeypatch, size):
     assert "100,000,000" in refusal(with_png_size(*size))
 
 
+def test_the_limit_of_pixels_can_be_set():
+    data = encoded(Image.new("L", (1001, 1000)), "PNG")
+    with pytest.raises(ImageError, match="max_megapixels, here 2"):
+        read_image(data, max_megapixels=1)
+    assert read_image(data, max_megapixels=2).shape == (3, 1000, 1001)
+
+
+@pytest.mark.slow
 def test_the_limit_of_pixels_can_be_raised():
     """Photos of 108 and 200 megapixels."""
     data = encoded(Image.new("L", (10_001, 10_000)), "PNG")
