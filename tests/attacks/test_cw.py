@@ -5,9 +5,8 @@ from edgefool.attacks import CW
 from edgefool.attacks.cw import to_image
 
 
-@pytest.mark.parametrize("classes", [2, 5])
-def test_on_a_linear_classifier_it_comes_near_the_projection(linear, greys, attack_floats, classes):
-    classifier, images = linear(classes), greys()
+def test_on_a_linear_classifier_it_comes_near_the_projection(linear, greys, attack_floats):
+    classifier, images = linear(), greys()
     attack = CW(binary_search_steps=9, max_iterations=400, learning_rate=1e-2)
     adversarial, state = attack_floats(attack, classifier, images)
     lengths = (adversarial - images).flatten(1).norm(dim=1)
@@ -75,10 +74,10 @@ def test_confidence_is_kept(linear, greys, attack_floats):
 
 def test_searches_stop_early_where_nothing_is_gained(linear, greys):
     classifier, images = linear(), greys()
-    patient = CW(max_iterations=300, abort_early=False)(classifier, images)
-    hasty = CW(max_iterations=300)(classifier, images)
-    assert patient.iterations.tolist() == [1500] * 4
-    assert (hasty.iterations < 1500).all()
+    patient = CW(max_iterations=150, abort_early=False)(classifier, images)
+    hasty = CW(max_iterations=150)(classifier, images)
+    assert patient.iterations.tolist() == [750] * 4
+    assert (hasty.iterations < 750).all()
 
 
 def test_black_and_white_take_patience(linear):
