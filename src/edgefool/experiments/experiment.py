@@ -20,12 +20,13 @@ from edgefool.classifiers import (
     members_of,
     read_state_dict,
 )
+from edgefool.classifiers.class_names import find_class
 from edgefool.datasets import Dataset, Photo
 from edgefool.errors import UsageError
 from edgefool.experiments.entries import ClassifierEntry, LpipsEntry
 from edgefool.experiments.identity import known_names
 from edgefool.experiments.plan import Plan
-from edgefool.experiments.victims import check_distinct, check_labels, find_class, find_victims, is_for
+from edgefool.experiments.victims import check_distinct, check_labels, find_victims, is_for
 from edgefool.metrics import Lpips
 from edgefool.runs import Cell, CellMember, Record
 from edgefool.runs.cell import Size
@@ -94,7 +95,7 @@ class Experiment:
         counts = {member.num_classes for member in members}
         if method.criterion == "labels":
             check_labels(method.label, dataset, members)
-        targets = () if method.target is None else tuple(find_class(m, method.target) for m in members)
+        targets = () if method.target is None else tuple(find_class(method.target, m.classes, m.name) for m in members)
         return Cell(
             dataset=dataset.name,
             method=self._attacks[k].name,
