@@ -152,7 +152,7 @@ def test_a_name_comes_before_an_index(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("class,group\ndgo,animals\n", r"line 2: unknown class of the classifier 'dgo'; did you mean Dog\?"),
+        ("class,group\nDgo,animals\n", r"line 2: unknown class of the classifier 'Dgo'; did you mean Dog\?"),
         ("class,group\n\n4,animals\n", "line 3: the classifier has the classes 0 to 3, not 4"),
         ("class,grp\ncat,animals\n", "its first line must name the columns class and group"),
         ("class,group\ncat, \n", "line 2: the class 'cat' has no group"),
