@@ -18,6 +18,7 @@ from edgefool.classifiers import (
     fetch,
     load_classifier,
     members_of,
+    read_groups,
     read_state_dict,
 )
 from edgefool.classifiers.class_names import find_class
@@ -203,6 +204,8 @@ def _load(entry: ClassifierEntry, device: str, size: Size) -> Classifier:
     side = None if size == "native" else size
     classifier = load_classifier(entry.name, weights=entry.weights, classes=entry.classes, device=device, size=side)
     classifier.name = entry.label or classifier.name
+    if entry.groups is not None:
+        classifier.groups = read_groups(entry.groups, classifier.classes)
     return classifier
 
 
