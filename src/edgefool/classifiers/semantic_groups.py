@@ -4,7 +4,7 @@ The groups of ImageNet are the 11 of Shamsabadi et al., Semantically adversarial
 https://arxiv.org/abs/2008.06069; the hypernyms are those of WordNet 3.0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import takewhile
@@ -101,15 +101,21 @@ def groups_of(classifier: nn.Module) -> SemanticGroups | None:
 
 @cache
 def groups_by_names(classes: tuple[str, ...]) -> SemanticGroups | None:
-    """Return the groups of ImageNet if these are the names of its classes, else None.
+    """Return the groups of ImageNet if these are the names of its classes, in their order, else None."""
+    is_imagenet = len(classes) == len(_imagenet_rows()) and fit_imagenet(enumerate(classes))
+    return imagenet_groups() if is_imagenet else None
 
-    Libraries add synonyms and more to a name: ``tench, Tinca tinca``, ``crane bird``.
+
+def fit_imagenet(names: Iterable[tuple[int, str]]) -> bool:
+    """Return whether all indices and names are of classes of ImageNet: the name or the WordNet ID, perhaps with more.
+
+    Libraries add synonyms and other words to a name: ``tench, Tinca tinca``, ``crane bird``.
     """
-    known = [(row["wnid"], row["name"].casefold()) for row in _imagenet_rows()]
-    given = [name.casefold().replace("_", " ") for name in classes]
-    if len(given) != len(known) or not all(map(str.startswith, given, known)):
-        return None
-    return imagenet_groups()
+    rows = _imagenet_rows()
+    return all(
+        name.casefold().replace("_", " ").startswith((rows[index]["wnid"], rows[index]["name"].casefold()))
+        for index, name in names
+    )
 
 
 @cache

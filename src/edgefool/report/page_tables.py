@@ -10,7 +10,8 @@ import pandas as pd
 from edgefool.report.figures import titles
 from edgefool.report.paper import format_share, squeezer_title
 from edgefool.report.results import NULL_METHOD, Results
-from edgefool.report.tables import JOINT, MEAN
+from edgefool.report.table_parts import MEAN
+from edgefool.report.tables import JOINT
 
 _MIN_RATE = 0.5  # an attack that misleads less often does not compete in the other columns
 
