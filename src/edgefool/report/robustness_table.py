@@ -92,7 +92,7 @@ Hits = Callable[[Results, str, Target, str], Mapping[str, bool]]
 
 
 def _by_judge(results: Results, folder: str | None, judge: Judge, name: str, hits: Hits) -> dict[str, float]:
-    """Return by image whether it is a hit for all targets, as a mean over transformations for `MEAN`; none for no cell."""
+    """Return by image whether all targets say so, for `MEAN` over the transformations. Empty without a cell."""
     if folder is None:
         return {}
     if name == MEAN:
