@@ -77,7 +77,7 @@ class Evaluation:
         self._predictions |= {line.key: line for line in measured.predictions}
         self._qualities |= {line.key: line for line in qualities}
         self._transformed |= {line.key: line for line in transformed}
-        self.problems += [problem for problem in measured.problems if problem not in self.problems]
+        self.problems = list(dict.fromkeys(self.problems + measured.problems))
 
     def _request(self, refs: Iterable[ImageRef], attacked: str) -> Iterator[MeasureRequest]:
         missing = [ref for ref in refs if (*ref.key, ref.png) not in self._requested and self._lacks_any(ref, attacked)]

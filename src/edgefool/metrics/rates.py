@@ -210,4 +210,4 @@ def check_classes(**classes: ArrayLike) -> list[NDArray[np.int64]]:
     if len({array.size for array in arrays.values()}) > 1:
         sizes = ", ".join(f"{array.size} {name}" for name, array in arrays.items())
         raise UsageError(f"the classes must be of the same images, not {sizes}")
-    return list(arrays.values())
+    return [array.astype(np.int64) for array in arrays.values()]
