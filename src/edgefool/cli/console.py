@@ -89,7 +89,7 @@ _NUMBERS = {
     "transferred": ("transferred", ".1%"),
     "by enhancing": ("null", ".1%"),
     "leaves group": ("left_group", ".1%"),
-    "transferred, group": ("transferred_group", ".1%"),
+    "others leave": ("transferred_group", ".1%"),
     "robust": ("robust", ".1%"),
     "detected": ("detected", ".1%"),
     "PSNR": ("psnr", ".1f"),
