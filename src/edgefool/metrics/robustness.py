@@ -69,8 +69,8 @@ def denoise(image: Pixels) -> Pixels:
     """Return an image after non-local means: each pixel is the mean of those around it whose surroundings look alike.
 
     By scikit-image, in its fast mode, for values in [0, 1]: patches of 5 x 5 pixels, compared up to 6 pixels away, and
-    cut-off distance h = 0.05 (13 grey levels), for all channels together. Takes 0.2 to 0.35 s for 224 x 224 pixels on one
-    core of a CPU; the others take up to 25 ms.
+    cut-off distance h = 0.05 (13 grey levels), for all channels together. It takes 0.2 to 0.35 s for 224 x 224 pixels
+    on one core of a CPU; the other transformations take up to 25 ms.
     """
     from skimage.restoration import denoise_nl_means  # slow to import
 
