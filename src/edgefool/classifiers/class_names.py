@@ -1,14 +1,15 @@
-"""Names of classes: from a file, else those of the training data, else numbers."""
+"""Names of classes, from a file, else those of the training data, else numbers; and the classes of these names."""
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors import safe_open
 
 from edgefool.classifiers import vision
 from edgefool.classifiers.catalogue import NUM_CLASSES, TrainingData
-from edgefool.errors import UsageError
+from edgefool.errors import UsageError, unknown
 from edgefool.storage import local_path
 from edgefool.text import decode
 
@@ -59,6 +60,40 @@ def read_class_names(file: Path | str) -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the class names of {file}: {error}") from error
     return tuple(line.strip() for line in re.split(r"[\r\n]+", text) if line.strip())
+
+
+def find_class(name: int | str, classes: Sequence[str], classifier: str) -> int:
+    """Return the index of a class, given by its index or its name, in upper or lower case.
+
+    Parameters
+    ----------
+    name : int or str
+        The class. A number is an index, unless a class has it as its name.
+    classes : sequence of str
+        Names of the D classes.
+    classifier : str
+        Name of the classifier, for errors.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or there are several of that name.
+
+    >>> find_class("dog", ["Cat", "Dog"], "tiny"), find_class("0", ["Cat", "Dog"], "tiny")
+    (1, 0)
+    """
+    if isinstance(name, str):
+        found = [k for k, other in enumerate(classes) if other.casefold() == name.casefold()]
+        if len(found) > 1:
+            indices = ", ".join(map(str, found))
+            raise UsageError(f"{classifier} has several classes named {name!r}; use an index: {indices}")
+        if found:
+            return found[0]
+        if not name.isdecimal():
+            raise unknown(f"class of {classifier}", name, classes)
+    if (index := int(name)) >= len(classes):
+        raise UsageError(f"{classifier} has the classes 0 to {len(classes) - 1}, not {index}")
+    return index
 
 
 def _names_of(dataset: TrainingData) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from edgefool.classifiers.dtypes import at_least_float32, match_dtype
 from edgefool.classifiers.preprocessing import Preprocessing
+from edgefool.classifiers.semantic_groups import SemanticGroups
 from edgefool.errors import UsageError
 
 
@@ -37,6 +38,8 @@ class Classifier(nn.Module):
         Which published weights these are, by the name that their library gives them.
     licence : str or None
         Terms of the weights, if known.
+    groups : SemanticGroups or None
+        Groups of the classes, if they are not those that `groups_of` finds. They do not change the logits.
 
     Attributes
     ----------
@@ -68,6 +71,7 @@ class Classifier(nn.Module):
         channels_last: bool = False,
         tag: str | None = None,
         licence: str | None = None,
+        groups: SemanticGroups | None = None,
     ):
         super().__init__()
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
@@ -78,6 +82,7 @@ class Classifier(nn.Module):
         self.architecture = architecture
         self.preprocessing = preprocessing
         self.tag, self.licence = tag, licence
+        self.groups = groups
         self.register_buffer("_mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("_std", torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
         self.fingerprint = self._fingerprint()

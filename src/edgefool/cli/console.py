@@ -84,9 +84,13 @@ def print_records(records: Sequence["Record"], limit: int = 50) -> None:
 
 
 _NUMBERS = {
+    "of the rest": ("misled_rest", ".1%"),
     "before rounding": ("misled_float", ".1%"),
     "transferred": ("transferred", ".1%"),
     "by enhancing": ("null", ".1%"),
+    "leaves group": ("left_group", ".1%"),
+    "others leave": ("transferred_group", ".1%"),
+    "robust": ("robust", ".1%"),
     "detected": ("detected", ".1%"),
     "PSNR": ("psnr", ".1f"),
     "SSIM": ("ssim", ".3f"),
@@ -98,9 +102,8 @@ _NUMBERS = {
 
 def print_summary(summary: "pd.DataFrame", limit: int = 60) -> None:
     """Print the summary of `edgefool.report.make_tables`; rates are shares of the images."""
-    # Only criteria other than the default have it.
-    rest = {"of the rest": ("misled_rest", ".1%")} if "misled_rest" in summary else {}
-    numbers = rest | _NUMBERS
+    # Some columns are there for some runs only.
+    numbers = {heading: number for heading, number in _NUMBERS.items() if number[0] in summary}
     for dataset, rows in summary.head(limit).groupby("dataset", sort=False):
         table = Table("method", "classifier", "images", "misleading", "95 %", *numbers, box=None)
         for row in rows.to_dict("records"):
@@ -116,6 +119,21 @@ def print_summary(summary: "pd.DataFrame", limit: int = 60) -> None:
         out.print(table)
     if len(summary) > limit:
         out.print(f"… and {len(summary) - limit} more in the tables")
+
+
+def print_robustness(table: "pd.DataFrame") -> None:
+    """Print how often the classes still differ after transformations, from `edgefool.report.robustness_table`."""
+    shown = Table("after", "images", "class differs", "95 %", "by enhancing", "originals alone", box=None)
+    for row in table.to_dict("records"):
+        shown.add_row(
+            row["transformation"],
+            str(row["images"]),
+            _format(row["changed"], ".1%"),
+            f"{row['changed_low']:.0%} to {row['changed_high']:.0%}",
+            _format(row["null"], ".1%"),
+            _format(row["unstable"], ".1%"),
+        )
+    out.print(shown)
 
 
 def _format(value: float, spec: str) -> str:

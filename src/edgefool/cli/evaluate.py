@@ -10,9 +10,12 @@ from edgefool.cli.console import describe_error, err, print_note
 from edgefool.cli.options import (
     CLASSIFIER_FORMS,
     DeviceName,
+    GroupsFile,
     MaxMegapixels,
+    Robustness,
     parse_classifier,
     parse_device,
+    parse_robustness,
     parse_size,
 )
 from edgefool.cli.report import show_results
@@ -39,13 +42,15 @@ def evaluate(
     lpips: Annotated[
         str | None, typer.Option(metavar="PATH", help="Weights of SqueezeNet 1.1; with them LPIPS is computed.")
     ] = None,
+    groups: GroupsFile = None,
+    robustness: Robustness = None,
     out_folder: Annotated[
         str | None, typer.Option("--out", metavar="PATH", help="Folder for the tables, as CSV.")
     ] = None,
     device: DeviceName = "auto",
     max_megapixels: MaxMegapixels = None,
 ) -> int:
-    """Measure adversarial images of another tool: misleading rate, transferability, detection and quality."""
+    """Measure adversarial images of another tool: misleading rate, transferability, robustness, detection, quality."""
     from rich.progress import track
 
     from edgefool.datasets import Folder
@@ -56,14 +61,15 @@ def evaluate(
     from edgefool.report import make_results
     from edgefool.runs import RunFolder
 
-    side, place = parse_size(size), parse_device(device)
+    side, place, transformations = parse_size(size), parse_device(device), parse_robustness(robustness)
     files: Sequence[str | None] = weights or [None] * len(classifier)
     if len(files) != len(classifier):
         raise UsageError(f"{len(files)} --weights for {len(classifier)} --classifier: give one for each, or none")
     if (labels is None) != (num_classes is None):
         raise UsageError("--labels and --num-classes go together")
     entries = [
-        make_classifier_entry(parse_classifier(name, file)) for name, file in zip(classifier, files, strict=True)
+        make_classifier_entry(parse_classifier(name, file) | {"groups": groups})
+        for name, file in zip(classifier, files, strict=True)
     ]
     dataset = Folder(
         name="originals",
@@ -78,7 +84,7 @@ def evaluate(
         print_note(line)
     with TemporaryDirectory(prefix="edgefool-") as temporary:
         run = RunFolder(temporary)
-        steps = images.measure(run, classifiers, PAPER_SQUEEZERS, distance)
+        steps = images.measure(run, classifiers, PAPER_SQUEEZERS, distance, transformations)
         for _ in track(steps, "measuring", console=err, total=(2 * len(classifiers) + 1) * len(images.pairs)):
             pass
         records = run.records()
@@ -87,7 +93,10 @@ def evaluate(
             records,
             run.predictions(),
             run.qualities(),
+            transformed=run.transformed(),
+            groups=run.groups(),
             squeezers=PAPER_SQUEEZERS,
+            transformations=transformations,
             false_positive_rate=0.05,
             label_classes={dataset.name: num_classes},
         )

@@ -44,6 +44,23 @@ Cores = Annotated[
 MaxMegapixels = Annotated[
     int | None, typer.Option(min=1, help="Refuse photos with more million pixels.", show_default="100")
 ]
+GroupsFile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CSV",
+        help="Semantic groups of your own classes: the columns class, group and perhaps hypernyms (a > b > c).",
+        show_default="those of ImageNet for its classes",
+    ),
+]
+Robustness = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="Measure what survives transformations: jpeg90, jpeg75, jpeg50, half, blur1, crop90, webp80, denoise and "
+        "social, separated by commas, or all.",
+        show_default="none",
+    ),
+]
 Retry = Annotated[bool, typer.Option("--retry", help="Retry the photos that gave an error.")]
 
 
@@ -75,6 +92,16 @@ def parse_classifier(text: str, checkpoint: str | None = None, option: str = "--
         raise UsageError(f"{option} {text}: must be [LABEL=]NAME[@CHECKPOINT]")
     weights = checkpoint if weights is None else os.path.expanduser(weights)
     return {"label": label, "name": os.path.expanduser(name), "weights": weights}
+
+
+def parse_robustness(text: str | None) -> tuple[str, ...]:
+    """Return the transformations in the value of `--robustness`, each once."""
+    from edgefool.metrics import TRANSFORMATIONS, check_transformation
+
+    if text == "all":
+        return tuple(TRANSFORMATIONS)
+    names = [] if text is None else [name.strip() for name in text.split(",")]
+    return tuple(dict.fromkeys(map(check_transformation, names)))
 
 
 def parse_ensemble(texts: Sequence[str]) -> list[dict[str, Any]]:

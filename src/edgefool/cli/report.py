@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgefool.cli.console import err, out, print_summary
+from edgefool.cli.console import err, out, print_robustness, print_summary
 from edgefool.cli.options import RunArgument
 from edgefool.storage import StorePath, parse_path
 from edgefool.text import plain
@@ -81,6 +81,18 @@ def show_results(results: "Results", folder: StorePath | None) -> "dict[str, pd.
             (folder / f"{name}.csv").write(table.to_csv(index=False).encode())
         out.print(f"\ntables: {plain(str(folder))}")
     return tables
+
+
+def show_changes(run: "RunFolder") -> None:
+    """Print what a run of one cell says of semantic groups and of robustness, if it does."""
+    from edgefool.report import load_results, robustness_table, semantics_table
+
+    results = load_results(run.path)
+    semantics, robustness = semantics_table(results), robustness_table(results)
+    for line in semantics[semantics["target"] == semantics["classifier"]].to_dict("records"):
+        out.print(f"{line['left_group'] * line['images']:.0f} of {line['images']} photos left their semantic group")
+    if len(robustness):
+        print_robustness(robustness[robustness["target"] == robustness["classifier"]])
 
 
 def write_page(run: "RunFolder", results: "Results", tables: "dict[str, pd.DataFrame]", images: int = 3000) -> None:

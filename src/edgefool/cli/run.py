@@ -15,7 +15,7 @@ import typer
 from edgefool.cli import options
 from edgefool.cli.console import err, out, print_left_out, print_note, print_records
 from edgefool.cli.progress import track_run
-from edgefool.cli.report import show_results, write_page
+from edgefool.cli.report import show_changes, show_results, write_page
 from edgefool.errors import EdgeFoolError, UsageError
 from edgefool.storage import StorePath, local_path, parse_path
 from edgefool.text import plain
@@ -41,6 +41,7 @@ def attack(
     ] = None,
     weights: Annotated[str | None, typer.Option(metavar="PATH", help="The same as @CHECKPOINT.")] = None,
     classes: Annotated[str | None, typer.Option(metavar="PATH", help="Your own class names, one per line.")] = None,
+    groups: options.GroupsFile = None,
     size: Annotated[str, typer.Option(help="Side in pixels to which photos are resized, or `native`.")] = "224",
     target: Annotated[
         str | None, typer.Option(metavar="CLASS", help="Success is this class, by index or name; not for every method.")
@@ -52,6 +53,7 @@ def attack(
     constants: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Set a hyper-parameter of the method.")
     ] = None,
+    robustness: options.Robustness = None,
     device: options.DeviceName = "auto",
     batch_size: options.BatchSize = None,
     seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
@@ -76,6 +78,7 @@ def attack(
         classifiers = options.parse_ensemble(ensemble)
     else:
         classifiers = [{**options.parse_classifier(classifier, weights), "classes": classes}]
+    classifiers = [entry if "members" in entry else entry | {"groups": groups} for entry in classifiers]
     if target is not None and from_labels is not None:
         raise UsageError("--target and --from-labels exclude each other")
     photos: dict[str, Any] = {"kind": "folder", "name": "photos", "path": images}
@@ -88,6 +91,7 @@ def attack(
         "methods": [{"name": attacker.name, "constants": asdict(attacker), "criterion": criterion, "target": target}],
         "size": side,
         "seed": seed,
+        "robustness": options.parse_robustness(robustness),
         "max_megapixels": max_megapixels,
     }
     experiment = Experiment(make_plan(settings), chosen.device)
@@ -120,6 +124,7 @@ def attack(
             f"{len(records) - errors - len(rest)} were {before} before the attack; of the other {len(rest)}, "
             f"{sum(record.success for record in rest)} {reached}"
         )
+    show_changes(opened)
     if (floats := sum(record.success_float for record in records)) > fooled:
         out.print(f"{floats} fooled it before rounding to 8 bits")
     if lost:

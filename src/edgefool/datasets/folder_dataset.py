@@ -1,7 +1,5 @@
 """The user's photos, with or without labels."""
 
-import csv
-import io
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -14,8 +12,9 @@ from edgefool.datasets.dataset import Dataset, check_missing
 from edgefool.datasets.photo import KnownNames, Photo
 from edgefool.errors import UsageError
 from edgefool.storage import StorePath
+from edgefool.storage.csv_table import read_csv_table
 from edgefool.storage.fields import AnyPath
-from edgefool.text import decode, one_form
+from edgefool.text import one_form
 
 
 def _as_several(value: object) -> object:
@@ -96,19 +95,8 @@ def _read_labels(file: StorePath, num_classes: int) -> dict[str, int | None]:
 
     Raises `UsageError` if the file is invalid; the message names the line.
     """
-    try:
-        reader = csv.reader(io.StringIO(decode(file.read()), newline=""), strict=True)
-        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except (OSError, ValueError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise UsageError(f"cannot read {str(file)!r}: {reason}") from error
-    columns = rows.pop(0)[1] if rows else []
-    if not {"file", "label"} <= set(columns):
-        raise UsageError(f"{str(file)!r}: its first line must name the columns file and label, not {columns}")
-
     labels: dict[str, int | None] = {}
-    for line, cells in rows:
-        where, row = f"{str(file)!r}, line {line}", dict(zip(columns, cells, strict=False))
+    for where, row in read_csv_table(file, ["file", "label"]):
         name, label = row.get("file", ""), row.get("label", "").strip()
         path = PurePosixPath(name)
         if path == PurePosixPath() or path.is_absolute() or ".." in path.parts or "\0" in name:

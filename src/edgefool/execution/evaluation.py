@@ -1,11 +1,12 @@
 """The measurements of a run, existing and missing."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from edgefool.classifiers import Classifier
 from edgefool.execution.measurer import ImageRef, Measurements, MeasureRequest
-from edgefool.runs import Record, RunFolder
+from edgefool.runs import Record, RunFolder, TransformedClasses
 
 
 class Evaluation:
@@ -21,8 +22,12 @@ class Evaluation:
         By dataset, those that classify its images.
     squeezers
         Applied to originals for every classifier, and to adversarial images for the attacked classifier.
+    transformations
+        Every classifier classifies originals and adversarial images after each of them.
     lpips
         Whether to measure LPIPS.
+    predict
+        Whether the classifiers classify the images themselves.
     batch_size
         How many images of one size to measure together.
 
@@ -38,15 +43,18 @@ class Evaluation:
         run: RunFolder,
         classifiers: Mapping[str, Sequence[Classifier]],
         squeezers: Sequence[str],
+        transformations: Sequence[str] = (),
         *,
         lpips: bool = False,
+        predict: bool = True,
         batch_size: int = 16,
     ):
-        self._run, self._squeezers = run, tuple(squeezers)
+        self._run, self._squeezers, self._transformations = run, tuple(squeezers), tuple(transformations)
         self._fingerprints = {name: [c.fingerprint for c in judges] for name, judges in classifiers.items()}
-        self._lpips, self._batch_size = lpips, batch_size
+        self._lpips, self._predict, self._batch_size = lpips, predict, batch_size
         self._predictions = {line.key: line for line in run.predictions()}
         self._qualities = {line.key: line for line in run.qualities()}
+        self._transformed = {line.key: line for line in run.transformed()}
         self._requested: set[tuple[str | None, str, str, str]] = set()  # images by key and hash
         self.problems: list[str] = []
 
@@ -64,10 +72,12 @@ class Evaluation:
         """Save measurements; raise as `RunFolder.save` does."""
         # If LPIPS fails, the other distances of an image are measured again each time.
         qualities = [line for line in measured.qualities if line != self._qualities.get(line.key)]
-        self._run.save_measures(measured.predictions, qualities)
+        transformed = [self._with_known(line) for line in measured.transformed]
+        self._run.save_measures(measured.predictions, qualities, transformed)
         self._predictions |= {line.key: line for line in measured.predictions}
         self._qualities |= {line.key: line for line in qualities}
-        self.problems += [problem for problem in measured.problems if problem not in self.problems]
+        self._transformed |= {line.key: line for line in transformed}
+        self.problems = list(dict.fromkeys(self.problems + measured.problems))
 
     def _request(self, refs: Iterable[ImageRef], attacked: str) -> Iterator[MeasureRequest]:
         missing = [ref for ref in refs if (*ref.key, ref.png) not in self._requested and self._lacks_any(ref, attacked)]
@@ -79,16 +89,43 @@ class Evaluation:
                 if rows:
                     predictions[fingerprint] = (self._squeezers_for(batch[0], fingerprint, attacked), rows)
             compared = tuple(row for row, ref in enumerate(batch) if self._lacks_quality(ref))
-            yield MeasureRequest(tuple(batch), predictions, compared)
+            yield MeasureRequest(tuple(batch), predictions, compared, self._to_transform(batch))
 
     def _lacks_any(self, ref: ImageRef, attacked: str) -> bool:
         fingerprints = self._fingerprints[ref.record.dataset]
-        return self._lacks_quality(ref) or any(self._lacks(ref, fingerprint, attacked) for fingerprint in fingerprints)
+        return self._lacks_quality(ref) or any(
+            self._lacks(ref, fingerprint, attacked) or self._untransformed(ref, fingerprint)
+            for fingerprint in fingerprints
+        )
+
+    def _to_transform(self, batch: Sequence[ImageRef]) -> dict[tuple[str, str], tuple[int, ...]]:
+        """Return which images of a batch to transform, by transformation and classifier."""
+        missing: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for fingerprint in self._fingerprints[batch[0].record.dataset]:
+            for row, ref in enumerate(batch):
+                for name in self._untransformed(ref, fingerprint):
+                    missing[name, fingerprint].append(row)
+        return {key: tuple(rows) for key, rows in missing.items()}
+
+    def _untransformed(self, ref: ImageRef, fingerprint: str) -> list[str]:
+        """Return the transformations after which a classifier has not classified an image."""
+        known = self._transformed.get((*ref.key, fingerprint))
+        done = known.classes if known and known.png == ref.png else {}
+        return [name for name in self._transformations if name not in done]
+
+    def _with_known(self, line: TransformedClasses) -> TransformedClasses:
+        """Return a line with what is known of the same file, as it replaces the earlier line."""
+        known = self._transformed.get(line.key)
+        if known is None or known.png != line.png:
+            return line
+        return line.model_copy(update={"classes": known.classes | line.classes})
 
     def _squeezers_for(self, ref: ImageRef, fingerprint: str, attacked: str) -> tuple[str, ...]:
         return self._squeezers if ref.cell is None or fingerprint == attacked else ()
 
     def _lacks(self, ref: ImageRef, fingerprint: str, attacked: str) -> bool:
+        if not self._predict:
+            return False
         known = self._predictions.get((*ref.key, fingerprint))
         squeezers = self._squeezers_for(ref, fingerprint, attacked)
         return known is None or known.png != ref.png or not set(squeezers) <= known.scores.keys()

@@ -87,13 +87,21 @@ class ExternalImages:
         )
 
     def measure(
-        self, run: RunFolder, classifiers: Sequence[Classifier], squeezers: Sequence[str], lpips: nn.Module | None
+        self,
+        run: RunFolder,
+        classifiers: Sequence[Classifier],
+        squeezers: Sequence[str],
+        lpips: nn.Module | None,
+        transformations: Sequence[str] = (),
     ) -> Iterator[int]:
         """Record the images for each classifier and measure them; yield the number of images of each step."""
         cells = [self.cell(classifier) for classifier in classifiers]
         folders = run.enter(cells)
+        run.keep_groups(classifiers)
         with ThreadPoolExecutor(THREADS) as pool:
-            evaluation = Evaluation(run, {self.dataset: classifiers}, squeezers, lpips=lpips is not None)
+            evaluation = Evaluation(
+                run, {self.dataset: classifiers}, squeezers, transformations, lpips=lpips is not None
+            )
             measurer = Measurer(run, classifiers, pool, lpips)
             for classifier, cell, folder in zip(classifiers, cells, folders, strict=True):
                 records = []

@@ -1,9 +1,12 @@
-"""Measures the saved images of a run: classifiers' decisions, squeezed or not, and distances."""
+"""Measures the saved images of a run: decisions of classifiers, squeezed and transformed or not, and distances."""
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +15,9 @@ from edgefool.classifiers import Classifier
 from edgefool.errors import UsageError
 from edgefool.execution.cell_attack import read_png
 from edgefool.execution.judge import device_of
-from edgefool.images import read_image
-from edgefool.metrics import distances, squeezing_scores
-from edgefool.runs import Prediction, Quality, Record, RunFolder
+from edgefool.images import read_image, resize_image
+from edgefool.metrics import distances, squeezing_scores, transform
+from edgefool.runs import Prediction, Quality, Record, RunFolder, TransformedClasses
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,14 @@ class MeasureRequest:
         By a classifier's fingerprint, the squeezers, and the positions in ``images`` of the images to classify.
     compared : tuple of int
         The positions of the images whose distance to the original to measure.
+    transformed : dict
+        By a transformation and a classifier's fingerprint, the positions of the images to transform and classify.
     """
 
     images: tuple[ImageRef, ...]
     predictions: dict[str, tuple[tuple[str, ...], tuple[int, ...]]]
     compared: tuple[int, ...]
+    transformed: dict[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -64,7 +70,16 @@ class Measurements:
 
     predictions: list[Prediction] = field(default_factory=list)
     qualities: list[Quality] = field(default_factory=list)
+    transformed: list[TransformedClasses] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+
+class _Scored(NamedTuple):
+    """Logits (N, D), scores (N, S) as `squeezing_scores` returns them, and which of the N images have finite ones."""
+
+    logits: Tensor
+    scores: Tensor
+    finite: list[bool]
 
 
 class Measurer:
@@ -101,11 +116,51 @@ class Measurer:
             self._predict(measured, self._classifiers[fingerprint], squeezers, refs, images[list(rows)])
         if rows := request.compared:
             self._compare(measured, [request.images[row] for row in rows], images[list(rows)])
+        self._transform(measured, request, images)
         return measured
 
     def _read(self, ref: ImageRef) -> Tensor:
         png = read_png(self._run.image_path(ref.record.kind if ref.cell else "originals", ref.record))
         return read_image(png, max_megapixels=math.inf)
+
+    def _transform(self, measured: Measurements, request: MeasureRequest, images: Tensor) -> None:
+        """Classify transformed images: each is made once for all classifiers, for one transformation at a time."""
+        found: dict[tuple[str, int], dict[str, int]] = defaultdict(dict)
+        for name in dict.fromkeys(name for name, _ in request.transformed):
+            wanted = {fingerprint: rows for (other, fingerprint), rows in request.transformed.items() if other == name}
+            distinct = sorted({row for rows in wanted.values() for row in rows})
+            made = dict(zip(distinct, self._pool.map(partial(transform, name=name), images[distinct]), strict=True))
+            for fingerprint, rows in wanted.items():
+                classifier = self._classifiers[fingerprint]
+                fitting = [_fit(made[row], classifier, images.shape[2:]) for row in rows]
+                if scored := self._score(measured, classifier, (), torch.stack(fitting)):
+                    for row, index, finite in zip(rows, scored.logits.argmax(1).tolist(), scored.finite, strict=True):
+                        if finite:
+                            found[fingerprint, row][name] = index
+        for (fingerprint, row), classes in found.items():
+            ref = request.images[row]
+            cell, dataset, image = ref.key
+            measured.transformed.append(
+                TransformedClasses(
+                    cell=cell, dataset=dataset, image=image, png=ref.png, fingerprint=fingerprint, classes=classes
+                )
+            )
+
+    def _score(
+        self, measured: Measurements, classifier: Classifier, squeezers: Sequence[str], images: Tensor
+    ) -> _Scored | None:
+        """Return what a classifier gives images; None if it fails. Problems are added to the measurements."""
+        size = f"{images.shape[3]} x {images.shape[2]} pixels"
+        try:
+            logits, scores = squeezing_scores(classifier, images.to(device_of(classifier)), squeezers)
+        except Exception as error:  # classifiers may be users' code
+            reason = str(error).partition("\n")[0]
+            measured.problems.append(f"{classifier.name} cannot take {size}: {reason}")
+            return None
+        finite = logits.isfinite().all(1) & scores.isfinite().all(1)
+        if not finite.all():
+            measured.problems.append(f"{classifier.name}: the logits for some images of {size} are not finite numbers")
+        return _Scored(logits, scores, finite.tolist())
 
     def _predict(
         self,
@@ -115,16 +170,10 @@ class Measurer:
         refs: Sequence[ImageRef],
         images: Tensor,
     ) -> None:
-        size = f"{images.shape[3]} x {images.shape[2]} pixels"
-        try:
-            logits, scores = squeezing_scores(classifier, images.to(device_of(classifier)), squeezers)
-        except Exception as error:  # classifiers may be users' code
-            reason = str(error).partition("\n")[0]
-            measured.problems.append(f"{classifier.name} cannot take {size}: {reason}")
+        scored = self._score(measured, classifier, squeezers, images)
+        if scored is None:
             return
-        finite = logits.isfinite().all(1) & scores.isfinite().all(1)
-        if not finite.all():
-            measured.problems.append(f"{classifier.name}: the logits for some images of {size} are not finite numbers")
+        logits, scores, finite = scored
         classes = logits.argmax(1)
         probabilities = logits.softmax(1).gather(1, classes[:, None])[:, 0]
         measured.predictions += [
@@ -164,3 +213,10 @@ class Measurer:
             )
             for row, ref in enumerate(refs)
         ]
+
+
+def _fit(image: Tensor, classifier: Classifier, size: Sequence[int]) -> Tensor:
+    """Return a transformed image as a classifier takes it: one that does not resize images gets them at their size."""
+    height, width = size
+    resizes = classifier.preprocessing.input_size is not None
+    return image if resizes or image.shape[1:] == (height, width) else resize_image(image, (height, width))

@@ -43,7 +43,8 @@ class RunState:
     retry
         Retry the photos that gave an error.
     predict
-        Whether the work includes the predictions of all classifiers, on originals too; distances are always measured.
+        Whether the work includes the predictions of all classifiers, on originals too; distances, and what the plan
+        asks for by ``robustness``, are always measured.
 
     Attributes
     ----------
@@ -66,6 +67,7 @@ class RunState:
         self.experiment, self.run, self._predict = experiment, run, predict
         self.warnings: list[str] = []
         self.rates: dict[str, float] = {}
+        run.keep_groups(experiment.all_classifiers)
         folders = run.enter(experiment.cells, [job.limit for job in experiment.jobs])
         known = run.records()
         photos = experiment.named_as_before(known)
@@ -87,8 +89,14 @@ class RunState:
     def evaluation(self) -> Evaluation:
         """The measurements of the images."""
         plan = self.experiment.plan
-        classifiers = {name: found if self._predict else [] for name, found in self.experiment.classifiers.items()}
-        return Evaluation(self.run, classifiers, plan.squeezers, lpips=plan.lpips is not None)
+        return Evaluation(
+            self.run,
+            self.experiment.classifiers,
+            plan.squeezers,
+            plan.robustness,
+            lpips=plan.lpips is not None,
+            predict=self._predict,
+        )
 
     def original(self, dataset: str, image: str) -> Record | None:
         """Return a record that says that an image's original is in the run, None if there is none."""

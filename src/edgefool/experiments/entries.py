@@ -43,6 +43,8 @@ class ClassifierEntry(StrictEntry):
         Name in tables; by default the classifier's own.
     weights, classes : path
         See `edgefool.load_classifier`.
+    groups : path
+        CSV file with semantic groups of the classes; see `edgefool.classifiers.read_groups`.
     datasets : list of str
         Names of the datasets it is used with; by default all.
     role : "judge" or None
@@ -53,6 +55,7 @@ class ClassifierEntry(StrictEntry):
     label: Label | None = None
     weights: LocalPath | None = None
     classes: LocalPath | None = None
+    groups: LocalPath | None = None
     datasets: tuple[str, ...] | None = None
     role: Literal["judge"] | None = None
 

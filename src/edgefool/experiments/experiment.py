@@ -18,14 +18,16 @@ from edgefool.classifiers import (
     fetch,
     load_classifier,
     members_of,
+    read_groups,
     read_state_dict,
 )
+from edgefool.classifiers.class_names import find_class
 from edgefool.datasets import Dataset, Photo
 from edgefool.errors import UsageError
 from edgefool.experiments.entries import ClassifierEntry, LpipsEntry
 from edgefool.experiments.identity import known_names
 from edgefool.experiments.plan import Plan
-from edgefool.experiments.victims import check_distinct, check_labels, find_class, find_victims, is_for
+from edgefool.experiments.victims import check_distinct, check_labels, find_victims, is_for
 from edgefool.metrics import Lpips
 from edgefool.runs import Cell, CellMember, Record
 from edgefool.runs.cell import Size
@@ -94,7 +96,7 @@ class Experiment:
         counts = {member.num_classes for member in members}
         if method.criterion == "labels":
             check_labels(method.label, dataset, members)
-        targets = () if method.target is None else tuple(find_class(m, method.target) for m in members)
+        targets = () if method.target is None else tuple(find_class(method.target, m.classes, m.name) for m in members)
         return Cell(
             dataset=dataset.name,
             method=self._attacks[k].name,
@@ -202,6 +204,8 @@ def _load(entry: ClassifierEntry, device: str, size: Size) -> Classifier:
     side = None if size == "native" else size
     classifier = load_classifier(entry.name, weights=entry.weights, classes=entry.classes, device=device, size=side)
     classifier.name = entry.label or classifier.name
+    if entry.groups is not None:
+        classifier.groups = read_groups(entry.groups, classifier.classes)
     return classifier
 
 

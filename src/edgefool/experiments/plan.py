@@ -16,7 +16,7 @@ from edgefool.attacks.criteria import check_support
 from edgefool.datasets import DatasetEntry
 from edgefool.errors import RunError, UsageError, unknown
 from edgefool.experiments.entries import ClassifierEntry, EnsembleEntry, Entry, LpipsEntry, MethodEntry, StrictEntry
-from edgefool.metrics import PAPER_SQUEEZERS, SQUEEZERS
+from edgefool.metrics import PAPER_SQUEEZERS, SQUEEZERS, check_transformation
 from edgefool.runs.cell import Size
 from edgefool.storage import StorePath, parse_path
 from edgefool.storage.paths import is_address
@@ -24,7 +24,7 @@ from edgefool.storage.paths import is_address
 E = TypeVar("E", bound=BaseModel)
 
 _CHECK = b"# check: "
-_PATHS = ("path", "weights", "classes", "labels")  # keys whose values are files or folders
+_PATHS = ("path", "weights", "classes", "groups", "labels")  # keys whose values are files or folders
 
 
 def _check_squeezer(name: str) -> str:
@@ -46,6 +46,8 @@ class Plan(StrictEntry):
         Seed of all random numbers; the seed of an image is derived from it and the photo's bytes.
     squeezers : list of str
         Squeezers that detect adversarial images; by default those of Table 1 of the paper.
+    robustness : list of str
+        Transformations after which all classifiers classify originals and adversarial images; by default none.
     false_positive_rate : float
         Maximum share of original images that each detector may flag.
     lpips
@@ -60,6 +62,7 @@ class Plan(StrictEntry):
     size: Size = 224
     seed: int = 0
     squeezers: tuple[Annotated[str, AfterValidator(_check_squeezer)], ...] = PAPER_SQUEEZERS
+    robustness: tuple[Annotated[str, AfterValidator(check_transformation)], ...] = ()
     false_positive_rate: Annotated[float, Field(ge=0, lt=1)] = 0.05
     lpips: LpipsEntry | None = None
     max_megapixels: Annotated[int, Field(ge=1)] | None = None
@@ -70,6 +73,7 @@ class Plan(StrictEntry):
         _check_unique("dataset", [name.casefold() for name in names])
         _check_unique("method", [method.label for method in self.methods])
         _check_unique("squeezer", self.squeezers)
+        _check_unique("transformation", self.robustness)
         for entry in self.classifiers:
             for name in entry.datasets or ():
                 if name not in names:

@@ -1,4 +1,4 @@
-"""What a plan attacks: classifiers that are no judges, and ensembles; and which of their classes it names."""
+"""What a plan attacks: classifiers that are no judges, and ensembles."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from edgefool.classifiers import Classifier, Ensemble, Victim
 from edgefool.datasets import Dataset
-from edgefool.errors import UsageError, unknown
+from edgefool.errors import UsageError
 from edgefool.experiments.entries import ClassifierEntry, EnsembleEntry
 from edgefool.experiments.plan import Plan
 
@@ -44,29 +44,6 @@ def find_victims(plan: Plan, classifiers: Mapping[str, Sequence[Classifier]]) ->
         if not victims[dataset]:
             raise UsageError(f"nothing is attacked on the dataset {dataset}: its classifiers are all judges")
     return victims
-
-
-def find_class(classifier: Classifier, target: int | str) -> int:
-    """Return the index of a class of a classifier, given by its index or its name, in upper or lower case.
-
-    Raises
-    ------
-    UsageError
-        If there is none, or there are several of that name.
-    """
-    if isinstance(target, str):
-        found = [k for k, name in enumerate(classifier.classes) if name.casefold() == target.casefold()]
-        if len(found) > 1:
-            indices = ", ".join(map(str, found))
-            raise UsageError(f"{classifier.name} has several classes named {target!r}; use an index: {indices}")
-        if found:
-            return found[0]
-        if not target.isdecimal():
-            raise unknown(f"class of {classifier.name}", target, classifier.classes)
-    index = int(target)
-    if index >= classifier.num_classes:
-        raise UsageError(f"{classifier.name} has the classes 0 to {classifier.num_classes - 1}, not {index}")
-    return index
 
 
 def check_labels(method: str, dataset: Dataset, members: Sequence[Classifier]) -> None:

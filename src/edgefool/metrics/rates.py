@@ -137,7 +137,7 @@ def misleading_rate(original_classes: ArrayLike, adversarial_classes: ArrayLike)
     >>> misleading_rate([0, 1, 2, 3], [0, 1, 2, 4]).value
     0.25
     """
-    before, after = _classes(original_classes=original_classes, adversarial_classes=adversarial_classes)
+    before, after = check_classes(original_classes=original_classes, adversarial_classes=adversarial_classes)
     return rate(before != after)
 
 
@@ -188,7 +188,7 @@ def transferability(
     >>> [round(rate.value, 2) for rate in rates]
     [0.33, 0.67, 0.5]
     """
-    before, after, source = _classes(
+    before, after, source = check_classes(
         target_clean=target_clean, target_adversarial=target_adversarial, source_clean=source_clean
     )
     truth = None
@@ -201,8 +201,8 @@ def transferability(
     return Transferability(rate(after != before), rate(after != source), truth)
 
 
-def _classes(**classes: ArrayLike) -> list[NDArray[np.int64]]:
-    """Return classes as arrays; raise unless they are integers of equal length."""
+def check_classes(**classes: ArrayLike) -> list[NDArray[np.int64]]:
+    """Return classes by argument as arrays; raise `UsageError` unless they are integers (n,) of equal length."""
     arrays = {name: np.asarray(values) for name, values in classes.items()}
     for name, array in arrays.items():
         if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
@@ -210,4 +210,4 @@ def _classes(**classes: ArrayLike) -> list[NDArray[np.int64]]:
     if len({array.size for array in arrays.values()}) > 1:
         sizes = ", ".join(f"{array.size} {name}" for name, array in arrays.items())
         raise UsageError(f"the classes must be of the same images, not {sizes}")
-    return list(arrays.values())
+    return [array.astype(np.int64) for array in arrays.values()]

@@ -6,6 +6,8 @@ from edgefool.report.latex import detectability_latex
 from edgefool.report.page import write_report
 from edgefool.report.rates_figure import rates_figure
 from edgefool.report.results import Results, load_results, make_results
+from edgefool.report.robustness_table import robustness_table
+from edgefool.report.semantics_table import semantics_table
 from edgefool.report.tables import (
     detectability_table,
     make_tables,
@@ -29,7 +31,9 @@ __all__ = [
     "perturbation_figure",
     "quality_table",
     "rates_figure",
+    "robustness_table",
     "save_figure",
+    "semantics_table",
     "transferability_table",
     "write_report",
 ]

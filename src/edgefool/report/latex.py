@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from edgefool.report.paper import format_share, squeezer_title
-from edgefool.report.tables import MEAN
+from edgefool.report.table_parts import MEAN
 
 
 def detectability_latex(table: pd.DataFrame, titles: Mapping[str, str] | None = None) -> str:

@@ -16,7 +16,7 @@ from edgefool.report.figures import draw_figure, encode_figure, titles
 from edgefool.report.gallery import MAX_IMAGES, Gallery, make_gallery
 from edgefool.report.latex import detectability_latex
 from edgefool.report.page_facts import run_facts
-from edgefool.report.page_tables import detectability_rows, known_columns, summary_rows
+from edgefool.report.page_tables import detectability_rows, known_columns, robustness_rows, summary_rows
 from edgefool.report.rates_figure import rates_figure
 from edgefool.report.results import Results
 from edgefool.runs import RunFolder
@@ -111,6 +111,9 @@ def _render(
         summary=summary_rows(results, tables["summary"], columns),
         groups=groups,
         detection=detection,
+        tables=list(tables),
+        transformations=results.transformations,
+        robustness=robustness_rows(results, tables["robustness"]) if "robustness" in tables else {},
         false_positive_rate=results.false_positive_rate,
         has_paper=_has(tables["detectability"], "paper"),
         has_null=_has(tables["transferability"], "null"),

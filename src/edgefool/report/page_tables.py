@@ -10,7 +10,8 @@ import pandas as pd
 from edgefool.report.figures import titles
 from edgefool.report.paper import format_share, squeezer_title
 from edgefool.report.results import NULL_METHOD, Results
-from edgefool.report.tables import JOINT, MEAN
+from edgefool.report.table_parts import MEAN
+from edgefool.report.tables import JOINT
 
 _MIN_RATE = 0.5  # an attack that misleads less often does not compete in the other columns
 
@@ -68,6 +69,26 @@ COLUMNS = (
         0,
         "transfer minus that of enhancement only, image by image; ▲ ▼: not 0 at the 95\u00a0% level",
     ),
+    Column(
+        "left_group",
+        "Leaves group",
+        "%",
+        ".0f%",
+        1,
+        "the share of images whose class leaves its semantic group for the attacked classifier",
+    ),
+    Column("transferred_group", "Transfer, group", "%", ".0f%", 1, "the same for the other classifiers, their mean"),
+    Column("null_group", "Enhancement only, group", "%", ".0f%", 0, "the same by enhancement without an attack"),
+    Column(
+        "robust",
+        "Robust",
+        "%",
+        ".0f%",
+        1,
+        "the share whose class differs from that of the original for the attacked classifier when both have been "
+        "transformed; the mean over the transformations",
+    ),
+    Column("robust_transferred", "Robust transfer", "%", ".0f%", 1, "the same for the other classifiers, their mean"),
     Column("detected", "Detected", "%", ".0f%", -1, "the share that feature squeezing detects; the mean of Table 1"),
     Column("psnr", "PSNR", "dB", ".1f", 1, "mean over the images that differ from their originals"),
     Column("ssim", "SSIM", "", ".3f", 1, "mean structural similarity"),
@@ -124,7 +145,7 @@ def summary_rows(results: Results, summary: pd.DataFrame, columns: Sequence[Colu
 
 def known_columns(summary: pd.DataFrame) -> list[Column]:
     """Return the columns for which the run has at least one number."""
-    return [column for column in COLUMNS if summary[column.name].notna().any()]
+    return [column for column in COLUMNS if column.name in summary and summary[column.name].notna().any()]
 
 
 def detectability_rows(results: Results, table: pd.DataFrame) -> tuple[dict[str, list[str]], Rows]:
@@ -152,6 +173,49 @@ def detectability_rows(results: Results, table: pd.DataFrame) -> tuple[dict[str,
     return {group: [squeezer_title(name)[1] for name in names] for group, names in groups.items()}, dict(rows)
 
 
+def robustness_rows(results: Results, table: pd.DataFrame) -> Rows:
+    """Return the rows of the table of robustness: for what was attacked, and means for the other classifiers.
+
+    The columns are the transformations and their mean. The first row is the classifier's own instability.
+    """
+    names = [*results.transformations, MEAN]
+    by_name = titles(results)
+    attacks = {name: results.cells[folder].method for folder, name in results.methods.items()}
+    rows: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for key, lines in table.groupby(["dataset", "classifier", "method"], sort=False):
+        dataset, classifier, method = cast(tuple[str, str, str], key)
+        own = lines[lines["target"] == classifier].set_index("transformation").reindex(names)
+        others = lines[(lines["target"] != classifier) & ~lines["member"].astype(bool)]
+        heads = [(classifier, own), (f"other classifiers, mean (made for {classifier})", _means(others, names))]
+        for head, found in heads:
+            if found["images"].notna().any():
+                count = f"{found['images'].max():,.0f}"
+                shares = found.to_dict("records")
+                if not rows[dataset, head]:
+                    unstable = [_share(line, "unstable") for line in shares]
+                    rows[dataset, head].append(Row("Originals alone", count, unstable, null=True))
+                numbers = [_share(line, "changed", _sign(line)) for line in shares]
+                rows[dataset, head].append(Row(by_name[method], count, numbers, attacks[method] == NULL_METHOD))
+    return {key: found for key, found in rows.items() if found}
+
+
+def _means(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Return the means over the targets, a row per transformation, without intervals."""
+    return table.groupby("transformation")[["images", "changed", "unstable"]].mean().reindex(names)
+
+
+def _share(line: Mapping[Any, Any], name: str, sign: str = "") -> Number:
+    def percent(share: float) -> str:
+        return "" if pd.isna(share) else f"{100 * share:.0f}"
+
+    return Number(percent(line[name]), _interval(line, name, percent), sign=sign)
+
+
+def _sign(line: Mapping[Any, Any]) -> str:
+    """Return whether the gain over the null method is not 0 at the 95 % level."""
+    return "▲" if line.get("gain_low", 0) > 0 else "▼" if line.get("gain_high", 0) < 0 else ""
+
+
 def _best(rows: Sequence[Mapping[Any, Any]], column: Column) -> str:
     """Return the best number of the rows as text, empty if fewer than two compete."""
     shown = [_format(row[column.name], column) for row in rows if _competes(row, column)]
@@ -166,9 +230,7 @@ def _competes(row: Mapping[Any, Any], column: Column) -> bool:
 def _number(row: Mapping[Any, Any], column: Column, best: str) -> Number:
     text = _format(row[column.name], column)
     interval = _interval(row, column.name, lambda end: _format(end, column))
-    sign = ""
-    if column.name == "gain":
-        sign = "▲" if row["gain_low"] > 0 else "▼" if row["gain_high"] < 0 else ""
+    sign = _sign(row) if column.name == "gain" else ""
     return Number(text, interval, sign=sign, best=_competes(row, column) and text == best)
 
 

@@ -7,8 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from edgefool.classifiers import SemanticGroups, imagenet_groups
+from edgefool.classifiers.semantic_groups import fit_imagenet
 from edgefool.experiments.plan import reread_plan
-from edgefool.runs import Cell, Prediction, Quality, Record, read_run
+from edgefool.report.class_changes import Pairs
+from edgefool.runs import Cell, ClassGroups, Prediction, Quality, Record, TransformedClasses, read_run
+from edgefool.runs.class_groups import groups_by_fingerprint
 from edgefool.runs.tables import add_distances
 from edgefool.storage import StorePath
 
@@ -25,6 +29,18 @@ class Target(NamedTuple):
     classifier: str
     fingerprint: str
     num_classes: int
+
+
+class Judge(NamedTuple):
+    """One classifier, or the members of an ensemble that judge together, by its name in tables."""
+
+    name: str
+    targets: tuple[Target, ...]
+
+    @classmethod
+    def of(cls, target: Target) -> "Judge":
+        """Return a single classifier as a judge."""
+        return cls(target.classifier, (target,))
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,8 @@ class Results:
         By dataset, its kind.
     networks : dict
         By dataset and classifier, the name by which the plan loads it.
+    transformations : sequence of str
+        The transformations of the robustness table.
     left_out : int
         How many records are left out, as their photos are no longer in the plan.
     """
@@ -61,9 +79,12 @@ class Results:
     label_classes: Mapping[str, int | None]
     kinds: Mapping[str, str]
     networks: Mapping[tuple[str, str], str]
+    transformations: Sequence[str]
     left_out: int
     _predictions: Mapping[tuple[str | None, str, str], Answers]
     _qualities: Mapping[str, Mapping[str, Quality]]
+    _transformed: Mapping[tuple[str | None, str, str], Mapping[str, TransformedClasses]]
+    _groups: Mapping[str, SemanticGroups | None]
 
     def of_originals(self, dataset: str, fingerprint: str) -> Answers:
         """Return a classifier's predictions for the originals of a dataset, by image."""
@@ -76,6 +97,49 @@ class Results:
     def quality(self, folder: str) -> Mapping[str, Quality]:
         """Return how far the adversarial images of a cell are from their originals, by image."""
         return self._qualities.get(folder, {})
+
+    def groups(self, target: Target) -> SemanticGroups | None:
+        """Return the semantic groups of a classifier's classes.
+
+        Runs before 0.2 do not say: 1,000 classes are those of ImageNet, unless names in the records contradict.
+        """
+        if target.fingerprint in self._groups or target.num_classes != len(imagenet_groups().of_class):
+            return self._groups.get(target.fingerprint)
+        return imagenet_groups() if fit_imagenet(self._names.get(target.fingerprint, set())) else None
+
+    def classes(self, folder: str, target: Target) -> Pairs:
+        """Return by image a classifier's classes of the original and of the adversarial image of a cell."""
+        cell = self.cells[folder]
+        attacked = [member.fingerprint for member in cell.members] or [cell.fingerprint]
+        if target.fingerprint in attacked:
+            k = attacked.index(target.fingerprint)
+            decisions = {record.image: (record.members or [record])[k] for record in self.records.get(folder, [])}
+            return {
+                image: (decision.original_class, decision.adversarial_class)
+                for image, decision in decisions.items()
+                if decision.original_class is not None and decision.adversarial_class is not None
+            }
+        clean = self.of_originals(target.dataset, target.fingerprint)
+        adversarial = self.of_adversarial(folder, target.fingerprint)
+        return {name: (clean[name].predicted, adversarial[name].predicted) for name in adversarial if name in clean}
+
+    def transformed(self, folder: str, target: Target, name: str) -> Pairs:
+        """Return the same after the transformation ``name``."""
+        clean, adversarial = (
+            {image: line.classes[name] for image, line in lines.items() if name in line.classes}
+            for lines in (self._transformed.get((f, target.dataset, target.fingerprint), {}) for f in (None, folder))
+        )
+        return {image: (clean[image], adversarial[image]) for image in adversarial if image in clean}
+
+    @cached_property
+    def _names(self) -> dict[str, set[tuple[int, str]]]:
+        """By an attacked classifier's fingerprint, the classes in the records, each with its name."""
+        names: dict[str, set[tuple[int, str]]] = defaultdict(set)
+        for folder, records in self.records.items():
+            for record in records:
+                if record.original_class is not None:
+                    names[self.cells[folder].fingerprint].add((record.original_class, str(record.original_name)))
+        return names
 
     @cached_property
     def methods(self) -> dict[str, str]:
@@ -116,6 +180,18 @@ class Results:
         members = {member.fingerprint for member in cell.members}
         return [target for target in self.others(cell) if target.fingerprint not in members]
 
+    def judges(self, cell: Cell) -> list[Judge]:
+        """Return what judges the images of a cell: what was attacked, members of an ensemble, the other classifiers."""
+        attacked = [m.fingerprint for m in cell.members] or [cell.fingerprint]
+        by_fingerprint = {target.fingerprint: target for target in self.targets[cell.dataset]}
+        together = Judge(cell.classifier, tuple(by_fingerprint[fingerprint] for fingerprint in attacked))
+        return [together, *map(Judge.of, self.others(cell))]
+
+    def is_member(self, cell: Cell, judge: Judge) -> bool:
+        """Return whether a judge is one of the members of an attacked ensemble."""
+        members = {member.fingerprint for member in cell.members}
+        return len(judge.targets) == 1 and judge.targets[0].fingerprint in members
+
     def fits(self, target: Target) -> bool:
         """Return whether a classifier has as many classes as the labels of its dataset."""
         return self.label_classes.get(target.dataset) == target.num_classes
@@ -142,7 +218,10 @@ def load_results(path: StorePath | Path | str) -> Results:
         run.records(),
         run.predictions(),
         run.qualities(),
+        transformed=run.transformed(),
+        groups=run.groups(),
         squeezers=plan.squeezers,
+        transformations=plan.robustness,
         false_positive_rate=plan.false_positive_rate,
         label_classes={dataset.name: dataset.num_classes for dataset in plan.datasets},
         kinds={dataset.name: dataset.kind for dataset in plan.datasets},
@@ -162,7 +241,10 @@ def make_results(
     predictions: Iterable[Prediction],
     qualities: Iterable[Quality],
     *,
+    transformed: Iterable[TransformedClasses] = (),
+    groups: Iterable[ClassGroups] = (),
     squeezers: Sequence[str],
+    transformations: Sequence[str] = (),
     false_positive_rate: float,
     label_classes: Mapping[str, int | None],
     kinds: Mapping[str, str] | None = None,
@@ -193,5 +275,11 @@ def make_results(
         cell = cells.get(quality.cell)
         if cell and files.get((quality.cell, cell.dataset, quality.image)) == quality.png:
             distances[quality.cell][quality.image] = quality
-    facts = (squeezers, false_positive_rate, label_classes, kinds or {}, networks or {}, len(records) - len(kept))
-    return Results(cells, attacked, errors, *facts, answers, distances)
+    after: dict[tuple[str | None, str, str], dict[str, TransformedClasses]] = defaultdict(dict)
+    for found in transformed:
+        if files.get((found.cell, found.dataset, found.image)) == found.png:
+            after[found.cell, found.dataset, found.fingerprint][found.image] = found
+    plan = (squeezers, false_positive_rate, label_classes, kinds or {}, networks or {}, transformations)
+    left_out = len(records) - len(kept)
+    known = groups_by_fingerprint(groups)
+    return Results(cells, attacked, errors, *plan, left_out, answers, distances, after, known)

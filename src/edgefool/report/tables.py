@@ -4,23 +4,23 @@ Each table has one row per cell, or one per cell and target or squeezer. Shares 
 are the ends of their 95 % intervals.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from edgefool.metrics import Rate, detectability, detection_threshold, mean_rate, rate, transferability
+from edgefool.metrics import detectability, detection_threshold, mean_rate, rate, transferability
+from edgefool.report.class_changes import mean_by_image
 from edgefool.report.paper import classifier_of_paper, paper_detectability
 from edgefool.report.results import Answers, Results, Target
+from edgefool.report.robustness_table import robustness_summary, robustness_table
+from edgefool.report.semantics_table import semantics_summary, semantics_table
+from edgefool.report.table_parts import KEYS, MEAN, average, names_of, rate_cells, rate_columns
 
 JOINT = "joint"
 """The detector that uses the largest of the squeezers' scores."""
 
-MEAN = "mean"
-"""The mean of the squeezers' shares."""
-
-_KEYS = ["dataset", "method", "classifier"]
 _CRITERION = ["criterion", "target", "success_before"]
 _COSTS = ["forward_passes", "backward_passes", "seconds"]
 _DISTANCES = ["lpips", "ciede2000", "linf", "changed_pixels"]
@@ -42,21 +42,21 @@ def misleading_table(results: Results) -> pd.DataFrame:
         records = results.records.get(folder, [])
         rows.append(
             {
-                **_names(results, folder),
+                **names_of(results, folder),
                 "images": len(records),
                 "errors": len(results.errors.get(folder, [])),
-                **_rate("misled", rate([record.success for record in records])),
-                **_rate("misled_float", rate([record.success_float for record in records])),
+                **rate_cells("misled", rate([record.success for record in records])),
+                **rate_cells("misled_float", rate([record.success_float for record in records])),
                 **_means(records, ["converged"]),
                 "lost_gradient": sum(record.lost_gradient for record in records),
-                "iterations": _average(np.median, [record.iterations for record in records]),
+                "iterations": average(np.median, [record.iterations for record in records]),
                 **_means(records, _COSTS),
                 **(_by_criterion(results, folder) if by_criterion else {}),
             }
         )
-    numbers = ["images", "errors", *_columns("misled"), *_columns("misled_float"), "converged", "lost_gradient"]
-    more = [*_CRITERION, *_columns("misled_rest")] if by_criterion else []
-    return pd.DataFrame(rows, columns=[*_KEYS, *numbers, "iterations", *_COSTS, *more])
+    numbers = ["images", "errors", *rate_columns("misled"), *rate_columns("misled_float"), "converged", "lost_gradient"]
+    more = [*_CRITERION, *rate_columns("misled_rest")] if by_criterion else []
+    return pd.DataFrame(rows, columns=[*KEYS, *numbers, "iterations", *_COSTS, *more])
 
 
 def _by_criterion(results: Results, folder: str) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def _by_criterion(results: Results, folder: str) -> dict[str, Any]:
     before = sum(record.success_before for record in records)
     rest = rate([record.success for record in records if not record.success_before])
     values = [cell.criterion or "misclassification", " ".join(map(str, targets)), before]
-    return {**dict(zip(_CRITERION, values, strict=True)), **_rate("misled_rest", rest)}
+    return {**dict(zip(_CRITERION, values, strict=True)), **rate_cells("misled_rest", rest)}
 
 
 def transferability_table(results: Results) -> pd.DataFrame:
@@ -86,8 +86,15 @@ def transferability_table(results: Results) -> pd.DataFrame:
         for target in results.others(cell)
     ]
     member = ["member"] if any(cell.members for cell in results.cells.values()) else []
-    numbers = [*_columns("changed"), "null", *_columns("gain"), *_columns("source"), *_columns("truth"), "truth_clean"]
-    return pd.DataFrame(rows, columns=[*_KEYS, "target", "images", *numbers, *member])
+    numbers = [
+        *rate_columns("changed"),
+        "null",
+        *rate_columns("gain"),
+        *rate_columns("source"),
+        *rate_columns("truth"),
+        "truth_clean",
+    ]
+    return pd.DataFrame(rows, columns=[*KEYS, "target", "images", *numbers, *member])
 
 
 def _transferability(results: Results, folder: str, target: Target) -> dict[str, Any]:
@@ -108,14 +115,14 @@ def _transferability(results: Results, folder: str, target: Target) -> dict[str,
     changed, null = _changed(results, folder, target), _changed(results, results.null(cell), target)
     both = [r.image for r in records if r.image in null]
     return {
-        **_names(results, folder),
+        **names_of(results, folder),
         "target": target.classifier,
         "images": len(records),
-        **_rate("changed", transferred.changed),
+        **rate_cells("changed", transferred.changed),
         "null": rate([null[image] for image in both]).value,
-        **_rate("gain", mean_rate([changed[image] - null[image] for image in both])),
-        **_rate("source", transferred.source if has_source else rate([])),
-        **_rate("truth", transferred.truth or rate([])),
+        **rate_cells("gain", mean_rate([changed[image] - null[image] for image in both])),
+        **rate_cells("source", transferred.source if has_source else rate([])),
+        **rate_cells("truth", transferred.truth or rate([])),
         "truth_clean": rate(before[labelled] != labels[labelled]).value,
         "member": target.fingerprint in {member.fingerprint for member in cell.members},
     }
@@ -151,22 +158,29 @@ def detectability_table(results: Results) -> pd.DataFrame:
         thresholds, paper = [*thresholds, np.nan], [*paper, np.nan, float(np.mean(paper))]
         rows += [
             {
-                **_names(results, folder),
+                **names_of(results, folder),
                 "squeezer": squeezer,
                 "threshold": threshold,
                 "originals": len(images),
                 "images": detected.count,
-                **_rate("detected", detected),
+                **rate_cells("detected", detected),
                 "paper": figure,
                 "misled_images": detected_misled.count,
-                **_rate("detected_misled", detected_misled),
+                **rate_cells("detected_misled", detected_misled),
             }
             for squeezer, threshold, figure, detected, detected_misled in zip(
                 names, thresholds, paper, everything, successful, strict=True
             )
         ]
-    numbers = ["originals", "images", *_columns("detected"), "paper", "misled_images", *_columns("detected_misled")]
-    return pd.DataFrame(rows, columns=[*_KEYS, "squeezer", "threshold", *numbers])
+    numbers = [
+        "originals",
+        "images",
+        *rate_columns("detected"),
+        "paper",
+        "misled_images",
+        *rate_columns("detected_misled"),
+    ]
+    return pd.DataFrame(rows, columns=[*KEYS, "squeezer", "threshold", *numbers])
 
 
 def quality_table(results: Results) -> pd.DataFrame:
@@ -181,15 +195,15 @@ def quality_table(results: Results) -> pd.DataFrame:
         known = [quality[record.image] for record in records if record.image in quality]
         rows.append(
             {
-                **_names(results, folder),
+                **names_of(results, folder),
                 "images": len(known),
-                "unchanged": _average(np.mean, [distance.linf == 0 for distance in known]),
-                "psnr": _average(np.mean, [record.psnr for record in records if record.psnr != np.inf]),
+                "unchanged": average(np.mean, [distance.linf == 0 for distance in known]),
+                "psnr": average(np.mean, [record.psnr for record in records if record.psnr != np.inf]),
                 **_means(records, ["ssim"]),
                 **_means(known, _DISTANCES),
             }
         )
-    return pd.DataFrame(rows, columns=[*_KEYS, "images", "unchanged", "psnr", "ssim", *_DISTANCES])
+    return pd.DataFrame(rows, columns=[*KEYS, "images", "unchanged", "psnr", "ssim", *_DISTANCES])
 
 
 TABLES: dict[str, Callable[[Results], pd.DataFrame]] = {
@@ -204,21 +218,30 @@ TABLES: dict[str, Callable[[Results], pd.DataFrame]] = {
 def make_tables(results: Results) -> dict[str, pd.DataFrame]:
     """Return all tables by the names of their files: those of `TABLES`, and their ``summary``.
 
+    ``semantics`` is there if a classifier has semantic groups, ``robustness`` if the plan asks for it. Each adds
+    columns to the summary.
+
     The summary has a row per cell. ``transferred``, ``null`` and ``gain`` are means over the other classifiers,
     without members of an attacked ensemble, of ``changed``, ``null`` and ``gain``, for the images that all of them
     classified. ``detected`` is the mean over the squeezers.
     """
     tables = {name: make(results) for name, make in TABLES.items()}
     detection = tables["detectability"]
-    by_criterion = [name for name in [*_CRITERION, *_columns("misled_rest")] if name in tables["misleading"]]
-    summary = tables["misleading"][[*_KEYS, "images", "errors", *_columns("misled"), "misled_float"]]
+    by_criterion = [name for name in [*_CRITERION, *rate_columns("misled_rest")] if name in tables["misleading"]]
+    summary = tables["misleading"][[*KEYS, "images", "errors", *rate_columns("misled"), "misled_float"]]
     for table, columns in (
-        (_mean_transferability(results), [*_columns("transferred"), "null", *_columns("gain")]),
-        (detection[detection["squeezer"] == MEAN], _columns("detected")),
+        (_mean_transferability(results), [*rate_columns("transferred"), "null", *rate_columns("gain")]),
+        (detection[detection["squeezer"] == MEAN], rate_columns("detected")),
         (tables["quality"], ["psnr", "ssim", "lpips"]),
         (tables["misleading"], ["iterations", "seconds", *by_criterion]),
     ):
-        summary = summary.join(table.set_index(_KEYS)[columns], on=_KEYS)
+        summary = summary.join(table.set_index(KEYS)[columns], on=KEYS)
+    if len(semantics := semantics_table(results)):
+        tables["semantics"] = semantics
+        summary = summary.join(semantics_summary(results).set_index(KEYS), on=KEYS)
+    if results.transformations:
+        tables["robustness"] = robustness_table(results)
+        summary = summary.join(robustness_summary(results, tables["robustness"]).set_index(KEYS), on=KEYS)
     return tables | {"summary": summary}
 
 
@@ -227,46 +250,22 @@ def _mean_transferability(results: Results) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for folder, cell in results.cells.items():
         targets = results.unseen(cell)
-        changed = _complete_means([_changed(results, folder, target) for target in targets])
-        null = _complete_means([_changed(results, results.null(cell), target) for target in targets])
+        changed = mean_by_image([_changed(results, folder, target) for target in targets])
+        null = mean_by_image([_changed(results, results.null(cell), target) for target in targets])
         both = [image for image in changed if image in null]
         rows.append(
             {
-                **_names(results, folder),
-                **_rate("transferred", mean_rate(list(changed.values()))),
+                **names_of(results, folder),
+                **rate_cells("transferred", mean_rate(list(changed.values()))),
                 "null": mean_rate([null[image] for image in both]).value,
-                **_rate("gain", mean_rate([changed[image] - null[image] for image in both])),
+                **rate_cells("gain", mean_rate([changed[image] - null[image] for image in both])),
             }
         )
-    return pd.DataFrame(rows, columns=[*_KEYS, *_columns("transferred"), "null", *_columns("gain")])
-
-
-def _complete_means(per_target: Sequence[Mapping[str, bool]]) -> dict[str, float]:
-    """Return the mean over the targets for each image that every target classified, sorted by name."""
-    images = set.intersection(*(set(judged) for judged in per_target)) if per_target else set()
-    return {image: float(np.mean([judged[image] for judged in per_target])) for image in sorted(images)}
-
-
-def _names(results: Results, folder: str) -> dict[str, str]:
-    cell = results.cells[folder]
-    return {"dataset": cell.dataset, "method": results.methods[folder], "classifier": cell.classifier}
-
-
-def _columns(name: str) -> list[str]:
-    return [name, f"{name}_low", f"{name}_high"]
-
-
-def _rate(name: str, share: Rate) -> dict[str, float]:
-    return dict(zip(_columns(name), share[:3], strict=True))
-
-
-def _average(average: Callable[[list[float]], Any], values: Sequence[float | None]) -> float:
-    known = [value for value in values if value is not None]
-    return float(average(known)) if known else np.nan
+    return pd.DataFrame(rows, columns=[*KEYS, *rate_columns("transferred"), "null", *rate_columns("gain")])
 
 
 def _means(lines: Sequence[object], names: Sequence[str]) -> dict[str, float]:
-    return {name: _average(np.mean, [getattr(line, name) for line in lines]) for name in names}
+    return {name: average(np.mean, [getattr(line, name) for line in lines]) for name in names}
 
 
 def _changed(results: Results, folder: str | None, target: Target) -> dict[str, bool]:

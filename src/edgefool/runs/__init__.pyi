@@ -1,12 +1,15 @@
 from .cell import Cell, CellMember, Size
+from .class_groups import ClassGroups
 from .opening import check_run, open_run
 from .records import MemberDecisions, Prediction, Quality, Record, Session
 from .run_folder import RunFolder, read_run
 from .tables import load_records
+from .transformed import TransformedClasses
 
 __all__ = [
     "Cell",
     "CellMember",
+    "ClassGroups",
     "MemberDecisions",
     "Prediction",
     "Quality",
@@ -14,6 +17,7 @@ __all__ = [
     "RunFolder",
     "Session",
     "Size",
+    "TransformedClasses",
     "check_run",
     "load_records",
     "open_run",

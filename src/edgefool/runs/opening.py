@@ -111,6 +111,8 @@ def _logs(run: RunFolder) -> list[KeyedLog[Any]]:
         run.record_lines,
         run.prediction_lines,
         run.quality_lines,
+        run.robustness_lines,
+        run.group_lines,
         run.session_lines,
         run.selection_lines,
         run.stamp_lines,

@@ -6,8 +6,10 @@ from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 
+from edgefool.classifiers import Classifier
 from edgefool.errors import FormatError, RunError, UnreadableLineError, UsageError
 from edgefool.runs.cell import Cell
+from edgefool.runs.class_groups import ClassGroups
 from edgefool.runs.formats import check_format, read_format
 from edgefool.runs.records import (
     CellLine,
@@ -19,6 +21,7 @@ from edgefool.runs.records import (
     Selection,
     Session,
 )
+from edgefool.runs.transformed import TransformedClasses
 from edgefool.storage import RunLock, StorePath, parse_path
 from edgefool.storage.keyed_log import KeyedLog, Line
 from edgefool.storage.run_lock import read_owner
@@ -47,6 +50,8 @@ class RunFolder:
         self.record_lines = KeyedLog(self.path / "records.jsonl", Record)
         self.prediction_lines = KeyedLog(self.path / "predictions.jsonl", Prediction)
         self.quality_lines = KeyedLog(self.path / "quality.jsonl", Quality)
+        self.robustness_lines = KeyedLog(self.path / "robustness.jsonl", TransformedClasses)
+        self.group_lines = KeyedLog(self.path / "groups.jsonl", ClassGroups)
         self.session_lines = KeyedLog(self.path / "sessions.jsonl", Session)
         self.selection_lines = KeyedLog(self.path / "selection.jsonl", Selection)
         self.stamp_lines = KeyedLog(self.path / "verified.jsonl", FileStamp)
@@ -98,6 +103,14 @@ class RunFolder:
         """Return the latest distances of each adversarial image; raise as `records` does."""
         return self._read(self.quality_lines)
 
+    def transformed(self) -> list[TransformedClasses]:
+        """Return the latest classes of each transformed image by each classifier; raise as `records` does."""
+        return self._read(self.robustness_lines)
+
+    def groups(self) -> list[ClassGroups]:
+        """Return the semantic groups of the classifiers; raise as `records` does."""
+        return self._read(self.group_lines)
+
     def sessions(self) -> list[Session]:
         """Return the processes that worked on the run; raise as `records` does."""
         return self._read(self.session_lines)
@@ -134,6 +147,12 @@ class RunFolder:
         with self.writing():
             self.selection_lines.append(line for line in lines if line not in known)
 
+    def keep_groups(self, classifiers: Iterable[Classifier]) -> None:
+        """Note the semantic groups of classifiers; raise as `save` does."""
+        known = self._read(self.group_lines)
+        with self.writing():
+            self.group_lines.append(line for line in map(ClassGroups.of, classifiers) if line not in known)
+
     def save(self, record: Record, images: Mapping[StorePath, bytes]) -> None:
         """Make the images and then the record durable; safe to call from several threads.
 
@@ -162,11 +181,17 @@ class RunFolder:
         with self.writing(), self._saving:
             self.record_lines.append(records)
 
-    def save_measures(self, predictions: Iterable[Prediction], qualities: Iterable[Quality] = ()) -> None:
+    def save_measures(
+        self,
+        predictions: Iterable[Prediction],
+        qualities: Iterable[Quality] = (),
+        transformed: Iterable[TransformedClasses] = (),
+    ) -> None:
         """Write measurements; lost ones are measured again. Raise as `save` does."""
         with self.writing(), self._saving:
             self.prediction_lines.append(predictions, durable=False)
             self.quality_lines.append(qualities, durable=False)
+            self.robustness_lines.append(transformed, durable=False)
 
     def remove_leftovers(self) -> None:
         """Delete the unfinished files of killed processes; raise as `save` does."""

@@ -156,6 +156,18 @@ def test_without_measuring_nothing_is_predicted(steady, distribute):
     assert run.predictions() == []
 
 
+def test_workers_transform_images_as_a_local_run_does(steady, distribute, carry_out):
+    plan = steady | {"robustness": ["jpeg75", "half"]}
+    run, *_ = distribute(plan, size=2)
+    local = carry_out(plan, "local").run
+    assert {line.key: line.classes for line in run.transformed()} == {
+        line.key: line.classes for line in local.transformed()
+    }
+    assert run.groups() == local.groups()
+    _, _, steps, pool = distribute(plan)
+    assert steps == pool.submitted == []
+
+
 def test_what_is_done_is_not_done_again(steady, distribute, carry_out):
     carry_out({**steady, "methods": steady["methods"][:1]}, "spread")
     _, _, steps, pool = distribute(steady)
