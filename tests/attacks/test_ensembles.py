@@ -16,6 +16,7 @@ from edgefool.attacks import (
     Enhance,
     FromLabels,
     Misclassification,
+    RobustEdgeFool,
     Sample,
     SemanticAdv,
     SparseFool,
@@ -26,13 +27,18 @@ from edgefool.errors import UsageError
 
 ON_ENSEMBLES = {
     "edgefool": EdgeFool(max_iterations=4),
+    "robust-edgefool": RobustEdgeFool(max_iterations=4),
     "nfgsm": NFGSM(epsilon=24 / 255),
     "pfgsm": PFGSM(epsilon=24 / 255, max_iterations=30),
     "cw": CW(binary_search_steps=3, max_iterations=40),
     "semanticadv": SemanticAdv(trials=40),
     "enhance": Enhance(),
 }
-TARGETED = ("edgefool", "nfgsm", "pfgsm", "cw")
+LONGER = ON_ENSEMBLES | {
+    "edgefool": EdgeFool(max_iterations=40),
+    "robust-edgefool": RobustEdgeFool(max_iterations=80, transform_probability=0),
+}
+TARGETED = ("edgefool", "robust-edgefool", "nfgsm", "pfgsm", "cw")
 ON_ENSEMBLE = pytest.mark.parametrize("attack", ON_ENSEMBLES.values(), ids=ON_ENSEMBLES.keys())
 SHARED = ("adversarial", "success", "success_float", "iterations", "forward_passes", "backward_passes", "converged")
 
@@ -74,7 +80,7 @@ def test_success_is_that_every_member_is_fooled(attack, ensemble):
 @pytest.mark.parametrize("name", TARGETED)
 def test_attacks_fool_all_members_at_once(name, ensemble):
     """Those that follow gradients do so for more images than by attacking the first member alone."""
-    attack = EdgeFool(max_iterations=40) if name == "edgefool" else ON_ENSEMBLES[name]
+    attack = LONGER[name]
     together = attack(ensemble, images(), batch_size=6)
     alone = attack(ensemble.members[0], images(), batch_size=6)
     by_chance = (ensemble.classes(alone.adversarial) != together.original_class).all(1)
@@ -139,14 +145,14 @@ def test_the_network_is_as_it_was_afterwards(ensemble):
 @pytest.mark.parametrize("name", TARGETED)
 @pytest.mark.parametrize("on_ensemble", [False, True])
 def test_targets_are_reached(name, on_ensemble, ensemble):
-    attack = EdgeFool(max_iterations=40) if name == "edgefool" else ON_ENSEMBLES[name]
+    attack = LONGER[name]
     victim = ensemble if on_ensemble else ensemble.members[0]
     second = torch.stack([member(images()).topk(2).indices[:, 1] for member in ensemble.members], 1)  # the second best
     targets = second if on_ensemble else second[:, 0]
     result = attack(victim, images(), criterion=Targeted(targets), batch_size=6)
     reached = result.adversarial_class == targets
     assert torch.equal(result.success, reached.all(1) if on_ensemble else reached)
-    assert result.success.sum() >= (1 if on_ensemble and name == "edgefool" else 3)
+    assert result.success.sum() >= (1 if on_ensemble and "edgefool" in name else 3)
     if name == "pfgsm":
         assert torch.equal(result.details["target"], targets)
 

@@ -14,6 +14,7 @@ from edgefool.attacks import (
     DeepFool,
     EdgeFool,
     Enhance,
+    RobustEdgeFool,
     SemanticAdv,
     SparseFool,
     make_attack,
@@ -23,6 +24,7 @@ from edgefool.errors import UsageError
 # Quick ones, by their names.
 ATTACKS = {
     "edgefool": EdgeFool(max_iterations=3),
+    "robust-edgefool": RobustEdgeFool(max_iterations=3),
     "nfgsm": NFGSM(),
     "pfgsm": PFGSM(max_iterations=12),
     "deepfool": DeepFool(max_iterations=6),
@@ -219,6 +221,11 @@ def test_constants_survive_the_plan(attack):
         ("cw", {"initial_const": 0}),
         ("cw", {"confidence": -1}),
         ("semanticadv", {"trials": 0}),
+        ("robust-edgefool", {"strength": 0}),
+        ("robust-edgefool", {"strength": "faint"}),
+        ("robust-edgefool", {"aim": "species"}),
+        ("robust-edgefool", {"momentum": 1}),
+        ("robust-edgefool", {"min_crop": 0}),
         ("enhance", {"v1": 101}),
     ],
 )

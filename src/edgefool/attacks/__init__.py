@@ -11,6 +11,7 @@ from edgefool.attacks.nfgsm import NFGSM
 from edgefool.attacks.pfgsm import PFGSM
 from edgefool.attacks.registry import METHODS, attack_from_settings, make_attack, settings
 from edgefool.attacks.result import AttackResult
+from edgefool.attacks.robust_edgefool import RobustEdgeFool
 from edgefool.attacks.semanticadv import SemanticAdv
 from edgefool.attacks.sparsefool import SparseFool
 
@@ -29,6 +30,7 @@ __all__ = [
     "Enhance",
     "FromLabels",
     "Misclassification",
+    "RobustEdgeFool",
     "Sample",
     "SemanticAdv",
     "SparseFool",

@@ -6,7 +6,6 @@ from itertools import compress
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from kornia.color import rgb_to_lab
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
@@ -16,8 +15,15 @@ from edgefool.attacks.functional import decide
 from edgefool.attacks.learner import Weights, clipped_adam, muon_and_adam
 from edgefool.attacks.state import State
 from edgefool.classifiers import member_logits
-from edgefool.filters import fcnn, guided_filter, identity_parameters, l0_smooth, smoother_parameters
-from edgefool.filters.detail_enhancement import V1, V2, V3, enhance_lab
+from edgefool.filters import (
+    DetailEnhancement,
+    EnhancementFilter,
+    fcnn,
+    guided_filter,
+    identity_parameters,
+    smoother_parameters,
+)
+from edgefool.filters.detail_enhancement import V1, V2, V3
 from edgefool.filters.l0_smoothing import BETA_MAX, KAPPA, LAMBDA
 from edgefool.images import round_to_8_bits
 
@@ -27,9 +33,12 @@ LEARNING_RATES = {"smoother": 2e-3, "identity": 1e-3}
 
 @plain_dataclass(kw_only=True)
 class EdgeFoolState(State):
-    """Images, their targets I_g and networks; whether an iterate fooled the classifier; I_s and L_s of the best one."""
+    """Images and what their filter needs of them; targets I_g and networks; the best iterate's I_s and L_s.
 
-    lab: Tensor
+    ``fooled``: an iterate has fooled the classifier.
+    """
+
+    prepared: Tensor
     target: Tensor
     weights: Weights
     fooled: Tensor
@@ -109,13 +118,20 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
         # An invalid start is not in the data; its own error comes first.
         return LEARNING_RATES.get(info.data.get("start", "")) if value is None else value
 
+    @property
+    def enhancement(self) -> EnhancementFilter:
+        """The filter."""
+        return DetailEnhancement(
+            self.lam, self.l0_kappa, self.beta_max, self.v1, self.v2, self.v3, self.literal_sigmoid
+        )
+
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> EdgeFoolState:
-        """Smooth the images, convert them to Lab and start their networks."""
+        """Smooth the images, prepare them for their filter and start their networks."""
         return EdgeFoolState.start(
             images,
             decide(classifier, images),
-            lab=rgb_to_lab(images),
-            target=l0_smooth(images, self.lam, self.l0_kappa, self.beta_max),
+            prepared=self.enhancement.prepare(images),
+            target=self.enhancement.smooth(images),
             weights=Weights.start(torch.stack([self._initial_parameters(int(seed)) for seed in seeds]).to(images)),
             fooled=torch.zeros(len(images), dtype=torch.bool, device=images.device),
             structure=images.clone(),
@@ -139,7 +155,7 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
         if self.guide:
             structures = guided_filter(structures, state.images).clamp(0, 1)
         smoothing_losses = (structures - state.target).square().mean((1, 2, 3))  # Eq. 6, as the mean to which τ refers
-        enhanced = enhance_lab(state.lab, structures, self.v1, self.v2, self.v3, literal=self.literal_sigmoid)
+        enhanced = self.enhancement.enhance(state.prepared, structures)
         rounded = enhanced + (round_to_8_bits(enhanced) - enhanced).detach()
         logits = member_logits(classifier, rounded)
         state.forward_passes += 1

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from edgefool.attacks.attack import AboveOne, IterativeAttack, Lightness, Positive
 from edgefool.attacks.functional import decide
 from edgefool.attacks.state import State
-from edgefool.filters.detail_enhancement import V1, V2, V3, enhance_details
-from edgefool.filters.l0_smoothing import BETA_MAX, KAPPA, LAMBDA, l0_smooth
+from edgefool.filters import DetailEnhancement, EnhancementFilter
+from edgefool.filters.detail_enhancement import V1, V2, V3
+from edgefool.filters.l0_smoothing import BETA_MAX, KAPPA, LAMBDA
 
 
 @plain_dataclass(kw_only=True)
@@ -49,17 +50,21 @@ class Enhance(IterativeAttack[EnhanceState]):
     v3: Positive = V3
     literal_sigmoid: bool = False
 
+    @property
+    def enhancement(self) -> EnhancementFilter:
+        """The filter."""
+        return DetailEnhancement(
+            self.lam, self.l0_kappa, self.beta_max, self.v1, self.v2, self.v3, self.literal_sigmoid
+        )
+
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> EnhanceState:
         """Smooth the images; nothing is random."""
         classes = decide(classifier, images)
-        structure = l0_smooth(images, self.lam, self.l0_kappa, self.beta_max)
-        return EnhanceState.start(images, classes, structure=structure)
+        return EnhanceState.start(images, classes, structure=self.enhancement.smooth(images))
 
     def step(self, classifier: nn.Module, state: EnhanceState) -> None:
         """Enhance the images, which finishes them."""
-        state.adversarial = enhance_details(
-            state.images, state.structure, self.v1, self.v2, self.v3, literal=self.literal_sigmoid
-        )
+        state.adversarial = self.enhancement.enhance(self.enhancement.prepare(state.images), state.structure)
         state.iterations += 1
         state.converged, state.finished = ~state.converged, ~state.finished
 

@@ -109,6 +109,17 @@ def margin(logits: Tensor, classes: Tensor) -> Tensor:
     return difference
 
 
+def margin_of_sets(logits: Tensor, own: Tensor) -> Tensor:
+    """Return the largest logit of a set of classes less the largest outside it: (N, D) and a mask (N, D) to (N,).
+
+    >>> margin_of_sets(torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([[True, False, True]]))
+    tensor([2.])
+    """
+    inside, outside = logits.masked_fill(~own, -torch.inf), logits.masked_fill(own, -torch.inf)
+    difference: Tensor = inside.max(1).values - outside.max(1).values
+    return difference
+
+
 def project(images: Tensor, originals: Tensor, epsilon: float) -> Tensor:
     """Project images onto the L∞ ball of radius ``epsilon`` around their originals and onto [0, 1]."""
     return images.clamp(originals - epsilon, originals + epsilon).clamp(0, 1)

@@ -14,11 +14,22 @@ from edgefool.attacks.edgefool import EdgeFool
 from edgefool.attacks.enhance import Enhance
 from edgefool.attacks.nfgsm import NFGSM
 from edgefool.attacks.pfgsm import PFGSM
+from edgefool.attacks.robust_edgefool import RobustEdgeFool
 from edgefool.attacks.semanticadv import SemanticAdv
 from edgefool.attacks.sparsefool import SparseFool
 from edgefool.errors import UsageError, unknown
 
-_ATTACKS: tuple[type[Attack], ...] = (EdgeFool, NFGSM, PFGSM, DeepFool, SparseFool, CW, SemanticAdv, Enhance)
+_ATTACKS: tuple[type[Attack], ...] = (
+    EdgeFool,
+    RobustEdgeFool,
+    NFGSM,
+    PFGSM,
+    DeepFool,
+    SparseFool,
+    CW,
+    SemanticAdv,
+    Enhance,
+)
 METHODS = {attack.name: attack for attack in _ATTACKS}
 
 

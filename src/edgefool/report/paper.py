@@ -46,6 +46,11 @@ WORKS = {
         "EdgeFool",
         "A. S. Shamsabadi, C. Oh, A. Cavallaro. EdgeFool: an adversarial image enhancement filter. ICASSP, 2020.",
     ),
+    "robust-edgefool": Work(
+        "Robust EdgeFool",
+        "EdgeFool on random transforms of the image: C. Xie, Z. Zhang, Y. Zhou, S. Bai, J. Wang, Z. Ren, A. Yuille. "
+        "Improving transferability of adversarial examples with input diversity. CVPR, 2019.",
+    ),
     "enhance": Work(
         "Enhancement only",
         "Q. Fan, J. Yang, D. Wipf, B. Chen, X. Tong. Image smoothing via unsupervised learning. ACM TOG 37(6), 2018.",

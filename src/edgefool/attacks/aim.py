@@ -1,0 +1,46 @@
+"""Two ways of leaving a class: for any other class, or for one of another semantic group."""
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from edgefool.attacks.functional import margin_of_sets
+from edgefool.attacks.goal import Goal
+from edgefool.classifiers import Ensemble, groups_of
+
+Aim: TypeAlias = Literal["class", "group"]
+
+
+def aimed_margins(aim: Aim, classifier: nn.Module, logits: Sequence[Tensor], goal: Goal) -> Tensor:
+    """Return how far each member is from the aim, (N, M); negative once it is reached.
+
+    For the class: `Goal.margins`. For the group: the largest logit of the classes in the own class's group less the
+    largest outside it. Where a class has no group, its members are to leave the class; a target has no group to leave.
+
+    Parameters
+    ----------
+    aim : "class" or "group"
+        What to leave.
+    classifier : nn.Module
+        The classifier, or an ensemble.
+    logits : sequence of Tensor
+        Of each member, (N, D_m).
+    goal : Goal
+        The classes.
+    """
+    margins = goal.margins(logits)
+    if aim == "class":
+        return margins
+    members = classifier.members if isinstance(classifier, Ensemble) else [classifier]
+    columns = []
+    for member, z, y, by_class in zip(members, logits, goal.classes.unbind(1), margins.unbind(1), strict=True):
+        if (groups := groups_of(member)) is None:
+            columns.append(by_class)
+            continue
+        group = groups.tensor(z.device)
+        own = group == group[y][:, None]
+        grouped = (group[y] >= 0) & ~goal.targeted & ~own.all(1)
+        columns.append(torch.where(grouped, margin_of_sets(z, own), by_class))
+    return torch.stack(columns, 1)

@@ -1,0 +1,192 @@
+"""Robust EdgeFool: detail enhancement that fools classifiers it never saw and survives JPEG and resizing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass as plain_dataclass
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field, field_validator
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from edgefool.attacks import transforms
+from edgefool.attacks.aim import Aim, aimed_margins
+from edgefool.attacks.attack import Count, IterativeAttack, Positive
+from edgefool.attacks.functional import decide, image_gradient, per_image
+from edgefool.attacks.state import State
+from edgefool.classifiers import Ensemble
+from edgefool.filters import DetailEnhancement, EnhancementFilter, texture_mask
+from edgefool.images import round_to_8_bits
+
+STRENGTHS = {"subtle": 5.0, "natural": 7.0, "vivid": 15.0}
+"""Values of v3 by name; the paper's is 15."""
+
+_WITHIN = 0.98  # of τ: L_s stays below it after rounding errors
+
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+@plain_dataclass(kw_only=True)
+class RobustEdgeFoolState(State):
+    """Images, what their filter needs of them, I_g, the mask M, and the change r of the structure with its momentum."""
+
+    seeds: Tensor
+    prepared: Tensor
+    target: Tensor
+    mask: Tensor
+    change: Tensor
+    momentum: Tensor
+    streak: Tensor  # steps in a row that fooled all members
+
+
+@dataclass(frozen=True)
+class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
+    """Enhance the details of images so that unseen classifiers change their decision, also after JPEG and resizing.
+
+    The structure is I_s = I_g + r, without a network: r is learned under the paper's bound L_s < τ by steps on random
+    transforms T of the enhanced image, drawn anew for each member of the ensemble::
+
+        r, g = 0, 0
+        for each of max_iterations steps:
+            x = Eq. 7 of I_g + r, rounded to 8 bits (the gradient passes straight through)
+            d = M ∇_r mean over members m of margin_m(T_m(x))
+            g = momentum g + d / mean |d|
+            r = r - step_size √τ M g / RMS(g)
+            r = r √(0.98 τ / mean r²) if mean r² > 0.98 τ
+
+    M, of mean square 1, says where the photo hides a change (`edgefool.filters.texture_mask`).
+
+    Parameters
+    ----------
+    strength : float, or "subtle" (5), "natural" (7) or "vivid" (15)
+        v3 of Eq. 7: how much details are enhanced, and how much a change of the structure is seen.
+    aim : "group" or "class"
+        What the image is to leave: the semantic group of its class, where the classes have groups
+        (`edgefool.classifiers.groups_of`), or only the class.
+    tau : float
+        The bound τ on L_s, in squared units of [0, 1] images.
+    max_iterations : int
+        Number of steps.
+    patience : int
+        Stop an image once this many steps in a row have fooled all members; 0: take all steps.
+    step_size : float
+        In units of √τ.
+    momentum : float
+        Share of the earlier gradients that a step keeps (Dong et al., CVPR 2018).
+    transform_probability : float
+        Of each transform, for each image, member and step.
+    min_size, min_crop : float
+        The smallest share of its sides to which an image is shrunk, and that a crop of it keeps.
+    min_brightness : float
+        The smallest factor.
+
+    Examples
+    --------
+    >>> RobustEdgeFool(strength="subtle").strength
+    5.0
+    """
+
+    name: ClassVar[str] = "robust-edgefool"
+    bytes_per_pixel: ClassVar[int] = 600
+    takes_ensembles: ClassVar[bool] = True
+    takes_targets: ClassVar[bool] = True
+    typical_steps: ClassVar[int] = 30
+
+    strength: Positive = STRENGTHS["natural"]
+    aim: Aim = "group"
+    tau: Positive = 5e-4
+    max_iterations: Count = 30
+    patience: Annotated[int, Field(ge=0)] = 0
+    step_size: Positive = 0.1
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    transform_probability: Annotated[float, Field(ge=0, le=1)] = 0.7
+    min_size: Share = 0.7
+    min_crop: Share = 0.67
+    min_brightness: Share = 0.3
+
+    @field_validator("strength", mode="before")
+    @classmethod
+    def _look_up_strength(cls, value: object) -> object:
+        return STRENGTHS.get(value, value) if isinstance(value, str) else value
+
+    @property
+    def enhancement(self) -> EnhancementFilter:
+        """The filter."""
+        return DetailEnhancement(v3=self.strength)
+
+    def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> RobustEdgeFoolState:
+        """Smooth the images and find where they hide changes."""
+        target = self.enhancement.smooth(images)
+        mask = texture_mask(images, target)
+        return RobustEdgeFoolState.start(
+            images,
+            decide(classifier, images),
+            seeds=torch.tensor([int(seed) for seed in seeds]),
+            prepared=self.enhancement.prepare(images),
+            target=target,
+            mask=mask / per_image(_rms(mask)),
+            change=torch.zeros_like(images),
+            momentum=torch.zeros_like(images),
+            streak=torch.zeros(len(images), dtype=torch.int64, device=images.device),
+        )
+
+    def step(self, classifier: nn.Module, state: RobustEdgeFoolState) -> None:
+        """Take one step with each image."""
+        change = state.change.detach().requires_grad_()
+        enhanced = self.enhancement.enhance(state.prepared, state.target + change)
+        rounded = enhanced + (round_to_8_bits(enhanced) - enhanced).detach()
+        margins = aimed_margins(self.aim, classifier, self._transformed_logits(classifier, rounded, state), state.goal)
+        gradient = image_gradient(margins.mean(1), change)
+        self._move(state, gradient.values)
+
+        state.note(gradient)
+        state.forward_passes += 1
+        state.iterations += 1
+        state.streak = torch.where((margins < 0).all(1), state.streak + 1, 0)
+        state.converged = (state.streak >= self.patience) if self.patience else state.iterations == self.max_iterations
+        finished = state.converged | state.stuck | (state.iterations == self.max_iterations)
+        state.finished = finished.cpu()
+        if state.finished.any():
+            with torch.no_grad():
+                state.adversarial = self.enhancement.enhance(state.prepared, state.target + state.change)
+
+    def _transformed_logits(
+        self, classifier: nn.Module, images: Tensor, state: RobustEdgeFoolState
+    ) -> tuple[Tensor, ...]:
+        """Return each member's logits of its own random transforms of the images."""
+        members = classifier.members if isinstance(classifier, Ensemble) else [classifier]
+        keys = list(zip(state.seeds.tolist(), state.iterations.tolist(), strict=True))
+        return tuple(
+            member(self._transform(images, [transforms.generator(*key, m) for key in keys]))
+            for m, member in enumerate(members)
+        )
+
+    def _transform(self, images: Tensor, randoms: Sequence[torch.Generator]) -> Tensor:
+        share = self.transform_probability
+        drawn = [transforms.draw_transform(random, share, self.min_size, self.min_crop) for random in randoms]
+        brightness = [transforms.draw_brightness(random, share, self.min_brightness) for random in randoms]
+        return transforms.apply(images, drawn, brightness)
+
+    def _move(self, state: RobustEdgeFoolState, gradients: Tensor) -> None:
+        """Take the step and scale r to its bound."""
+        directions = gradients * state.mask
+        size = directions.abs().mean((1, 2, 3)).clamp_min(torch.finfo(directions.dtype).tiny)
+        state.momentum = self.momentum * state.momentum + directions / per_image(size)
+        tiny = torch.finfo(directions.dtype).tiny
+        bound = (_WITHIN * self.tau) ** 0.5
+        steps = state.mask * state.momentum / per_image(_rms(state.momentum).clamp_min(tiny))
+        change = state.change - self.step_size * bound * steps
+        state.change = change * per_image((bound / _rms(change).clamp_min(tiny)).clamp(max=1))
+
+    def details(self, state: RobustEdgeFoolState) -> dict[str, Tensor]:
+        """Return L_s, I_s and the mask."""
+        return {
+            "smoothing_loss": state.change.double().square().mean((1, 2, 3)),
+            "structure": state.target + state.change,
+            "mask": state.mask,
+        }
+
+
+def _rms(images: Tensor) -> Tensor:
+    """Return the root mean square of each image: (N, C, H, W) to (N,)."""
+    return images.square().mean((1, 2, 3)).sqrt()

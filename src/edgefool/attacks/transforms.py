@@ -1,0 +1,84 @@
+"""Random transforms of images under attack: diverse inputs and scale invariance.
+
+Xie et al., CVPR 2019, https://arxiv.org/abs/1803.06978; Lin et al., ICLR 2020, https://arxiv.org/abs/1908.06281. All
+numbers are drawn by a generator of each image's own, so that an image's transforms do not depend on its batch.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from edgefool.attacks.functional import per_image
+
+
+def generator(*key: int) -> Generator:
+    """Return a random generator of its own for a key, such as an image's seed, its step and a member of an ensemble.
+
+    >>> bool(torch.rand((), generator=generator(7, 0, 1)) == torch.rand((), generator=generator(7, 0, 1)))
+    True
+    """
+    digest = hashlib.sha256(",".join(map(str, key)).encode()).digest()
+    return Generator().manual_seed(int.from_bytes(digest[:8], "little"))
+
+
+def draw_shrinking(random: Generator, smallest: float) -> Tensor:
+    """Draw a map that shrinks an image to ``smallest`` to 1 times its sides and puts it at a random place.
+
+    Returns
+    -------
+    Tensor
+        (2, 3), from the plane of the result to that of the image, both [-1, 1]², as `torch.nn.functional.affine_grid`
+        takes it.
+    """
+    size, x, y = _uniform(random, smallest, 1), _uniform(random, -1, 1), _uniform(random, -1, 1)
+    return _scaling(1 / size, x * (1 - size) / size, y * (1 - size) / size)
+
+
+def draw_crop(random: Generator, smallest: float) -> Tensor:
+    """Draw a map that enlarges a window at a random place, ``smallest`` to 1 times the sides; see `draw_shrinking`."""
+    size, x, y = _uniform(random, smallest, 1), _uniform(random, -1, 1), _uniform(random, -1, 1)
+    return _scaling(size, x * (1 - size), y * (1 - size))
+
+
+def compose(first: Tensor, second: Tensor) -> Tensor:
+    """Return the map of a transform that is followed by another; both (2, 3), as `draw_shrinking` returns them."""
+    bottom = torch.tensor([[0.0, 0.0, 1.0]])
+    return first @ torch.cat([second, bottom])
+
+
+def draw_transform(random: Generator, probability: float, smallest: float, smallest_crop: float) -> Tensor:
+    """Draw a shrinking and then a crop, each with a probability; else the identity. See `draw_shrinking`."""
+    transform = torch.eye(2, 3)
+    if _uniform(random, 0, 1) < probability:
+        transform = compose(transform, draw_shrinking(random, smallest))
+    if _uniform(random, 0, 1) < probability:
+        transform = compose(transform, draw_crop(random, smallest_crop))
+    return transform
+
+
+def draw_brightness(random: Generator, probability: float, darkest: float) -> float:
+    """Draw a factor from ``darkest`` to 1 with a probability; else 1."""
+    return _uniform(random, darkest, 1) if _uniform(random, 0, 1) < probability else 1.0
+
+
+def apply(images: Tensor, transforms: Sequence[Tensor], brightness: Sequence[float]) -> Tensor:
+    """Transform images (N, 3, H, W) bilinearly, each by its own map (2, 3) and factor; black where there is no image.
+
+    >>> images = torch.rand(2, 3, 8, 8)
+    >>> torch.allclose(apply(images, [torch.eye(2, 3)] * 2, [1.0, 1.0]), images, atol=1e-5)
+    True
+    """
+    grid = F.affine_grid(torch.stack(list(transforms)).to(images), list(images.shape), align_corners=False)
+    moved = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return moved * per_image(images.new_tensor(brightness))
+
+
+def _uniform(random: Generator, low: float, high: float) -> float:
+    return low + (high - low) * float(torch.rand((), generator=random))
+
+
+def _scaling(scale: float, x: float, y: float) -> Tensor:
+    return torch.tensor([[scale, 0.0, x], [0.0, scale, y]])

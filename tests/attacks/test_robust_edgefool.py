@@ -1,0 +1,106 @@
+"""Robust EdgeFool: its bound, its first step, its aim, and when it stops."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from edgefool.attacks import RobustEdgeFool, make_attack
+from edgefool.attacks.robust_edgefool import STRENGTHS
+from edgefool.classifiers import Ensemble, SemanticGroups
+from edgefool.filters import enhance_details, l0_smooth, texture_mask
+from edgefool.images import round_to_8_bits
+
+
+class Colours(nn.Module):
+    """Reads the colours of four quarters; classes 0 and 1 are alike, and so are 2 and 3."""
+
+    def __init__(self, seed=3, groups=None):
+        super().__init__()
+        random = torch.Generator().manual_seed(seed)
+        self.groups = groups
+        self.register_buffer("first", 3 * torch.randn(12, 16, generator=random))
+        self.register_buffer("second", torch.randn(16, 4, generator=random))
+
+    def forward(self, images):
+        colours = F.adaptive_avg_pool2d(images, 2).flatten(1)
+        return (colours @ self.first).sin() @ self.second
+
+
+def images(count=4, size=32):
+    return (torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(0)) * 255).round() / 255
+
+
+@pytest.mark.parametrize("strength", [*STRENGTHS, 3])
+def test_the_image_is_eq_7_of_a_structure_within_the_bound(strength):
+    attack = RobustEdgeFool(strength=strength, tau=1e-3, max_iterations=15)
+    result = attack(Colours(), images())
+    structure, loss = result.details["structure"], result.details["smoothing_loss"]
+    target = l0_smooth(images())
+    torch.testing.assert_close(loss, (structure - target).double().square().mean((1, 2, 3)), atol=1e-7, rtol=1e-4)
+    assert (loss < attack.tau).all()
+    assert (loss > 0.9 * attack.tau).all(), "the room is used"
+    expected = round_to_8_bits(enhance_details(images(), structure, v3=STRENGTHS.get(strength, strength)))
+    assert (result.adversarial - expected).abs().max() <= 1.01 / 255
+
+
+def test_the_first_step_is_the_masked_gradient():
+    attack = RobustEdgeFool(aim="class", max_iterations=1, transform_probability=0)
+    classifier, target = Colours(), l0_smooth(images())
+    change = torch.zeros_like(images(), requires_grad=True)
+    enhanced = enhance_details(images(), target + change, v3=7)
+    logits = classifier(enhanced + (round_to_8_bits(enhanced) - enhanced).detach())
+    own = classifier(images()).argmax(1)
+    margins = logits.gather(1, own[:, None])[:, 0] - logits.scatter(1, own[:, None], -torch.inf).amax(1)
+    (gradient,) = torch.autograd.grad(margins.sum(), change)
+    mask = texture_mask(images(), target)
+    mask = mask / mask.square().mean((1, 2, 3), keepdim=True).sqrt()
+    direction = gradient * mask / (gradient * mask).square().mean((1, 2, 3), keepdim=True).sqrt()
+    expected = target - 0.1 * (0.98 * 5e-4) ** 0.5 * mask * direction
+    structure = attack(classifier, images()).details["structure"]
+    torch.testing.assert_close(structure, expected, atol=2e-5, rtol=0)
+
+
+def test_leaves_the_group_where_there_are_groups():
+    groups = SemanticGroups(("low", "high"), (0, 0, 1, 1))
+    classifier, many = Colours(groups=groups), images(16)
+
+    def left(**settings):
+        attack = RobustEdgeFool(tau=0.005, transform_probability=0, max_iterations=40, **settings)
+        result = attack(classifier, many)
+        pairs = zip(result.original_class.tolist(), result.adversarial_class.tolist(), strict=True)
+        return sum(groups.leaves_group(before, after) for before, after in pairs)
+
+    assert left() > left(aim="class")
+    assert left() >= 12
+
+
+def test_patience_ends_easy_images_early():
+    classifier = Colours()
+    settings = {"tau": 0.005, "max_iterations": 40, "transform_probability": 0}
+    result = RobustEdgeFool(patience=3, **settings)(classifier, images(8))
+    full = RobustEdgeFool(**settings)(classifier, images(8))
+    assert (full.iterations == 40).all()
+    assert full.converged.all()
+    early = result.iterations < 40
+    assert early.any()
+    assert result.converged[early].all()
+    assert result.success[early].all()
+
+
+def test_members_have_transforms_of_their_own():
+    seen = []
+
+    class Watching(Colours):
+        def forward(self, images):
+            seen.append(images.detach().clone())
+            return super().forward(images)
+
+    RobustEdgeFool(max_iterations=2, transform_probability=1)(Ensemble([Watching(), Watching()]), images(2))
+    steps = [batch for batch in seen if not torch.equal(batch, images(2))][:4]  # two members, two steps
+    assert all(not torch.equal(one, other) for k, one in enumerate(steps) for other in steps[:k])
+
+
+def test_strengths_have_names():
+    assert make_attack("robust-edgefool", {"strength": "vivid"}) == RobustEdgeFool(strength=15)
+    assert make_attack("robust-edgefool", {"strength": "6"}).strength == 6
