@@ -1,9 +1,12 @@
 """Margins of classes and of semantic groups."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
+from edgefool.attacks import CW, EdgeFool
 from edgefool.attacks.aim import aimed_margins
 from edgefool.attacks.goal import Goal
 from edgefool.classifiers import Ensemble, SemanticGroups
@@ -59,3 +62,34 @@ def test_gradients_are_those_of_the_two_logits(aim):
         "group": [[1, 0, 0, 0, -1], [-1, 0, 0, 1, 0], [0, 0, 0, -1, 1]],
     }
     assert logits.grad.tolist() == expected[aim]
+
+
+class Colours(Net):
+    """Reads the colours of four quarters."""
+
+    def __init__(self, groups):
+        super().__init__(groups)
+        random = torch.Generator().manual_seed(3)
+        self.register_buffer("first", 6 * torch.randn(12, 16, generator=random))
+        self.register_buffer("second", torch.randn(16, 4, generator=random))
+
+    def forward(self, images):
+        colours = nn.functional.adaptive_avg_pool2d(images, 2).flatten(1)
+        return (colours @ self.first).sin() @ self.second
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [CW(binary_search_steps=2, max_iterations=80, initial_const=1), EdgeFool(max_iterations=30, v3=3)],
+    ids=["cw", "edgefool"],
+)
+def test_attacks_that_follow_the_margin_leave_the_group(attack):
+    groups = SemanticGroups(("low", "high"), (0, 0, 1, 1))
+    images = (torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 255).round() / 255
+
+    def left(attack):
+        result = attack(Colours(groups), images)
+        pairs = zip(result.original_class.tolist(), result.adversarial_class.tolist(), strict=True)
+        return sum(groups.leaves_group(before, after) for before, after in pairs)
+
+    assert left(replace(attack, aim="group")) > left(attack)

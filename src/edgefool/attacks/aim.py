@@ -44,3 +44,9 @@ def aimed_margins(aim: Aim, classifier: nn.Module, logits: Sequence[Tensor], goa
         grouped = (group[y] >= 0) & ~goal.targeted & ~own.all(1)
         columns.append(torch.where(grouped, margin_of_sets(z, own), by_class))
     return torch.stack(columns, 1)
+
+
+def aim_is_reached(aim: Aim, logits: Sequence[Tensor], goal: Goal, margins: Tensor) -> Tensor:
+    """Return whether every member has changed its decision as aimed: (N,), bool; ``margins`` as `aimed_margins`."""
+    met = goal.is_met(logits)
+    return met if aim == "class" else met & (margins < 0).all(1)

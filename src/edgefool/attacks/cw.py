@@ -6,13 +6,14 @@ https://arxiv.org/abs/1608.04644; constants and stopping as in Foolbox 1.8 and 2
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass as plain_dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from edgefool.attacks.attack import Count, IterativeAttack, NotNegative, Positive
+from edgefool.attacks.aim import Aim, aimed_margins
+from edgefool.attacks.attack import AbsentValue, Count, IterativeAttack, NotNegative, Positive
 from edgefool.attacks.functional import decide, image_gradient, l2_norm, per_image
 from edgefool.attacks.optimisers import Moments, adam
 from edgefool.attacks.state import State
@@ -92,6 +93,8 @@ class CW(IterativeAttack[CWState]):
         End a search when the loss is not below 0.9999 times its value a tenth of ``max_iterations`` earlier.
     adam_epsilon : float
         Adam's ε; 1e-7 in the versions of Foolbox available when the EdgeFool paper was written, 1e-8 since.
+    aim : "class" or "group"
+        What the image is to leave: its class, or the semantic group of its class where the classes have groups.
 
     Examples
     --------
@@ -112,6 +115,7 @@ class CW(IterativeAttack[CWState]):
     initial_const: Positive = 1e-2
     abort_early: bool = True
     adam_epsilon: Positive = 1e-7
+    aim: Annotated[Aim, AbsentValue("class")] = "class"
 
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> CWState:
         """Start each w from 0; nothing is random."""
@@ -140,7 +144,7 @@ class CW(IterativeAttack[CWState]):
         w = state.w.detach().requires_grad_()
         images = to_image(state.origin + w)
         distances = (images - state.reference).square().sum((1, 2, 3))
-        margins = state.goal.margins(member_logits(classifier, images))
+        margins = aimed_margins(self.aim, classifier, member_logits(classifier, images), state.goal)
         losses = distances + state.c.to(w.dtype) * (margins + self.confidence).clamp_min(0).mean(1)
         gradient = image_gradient(losses, w)
         state.w = w.detach() - self.learning_rate * adam(gradient.values, state.moments, epsilon=self.adam_epsilon)

@@ -10,7 +10,8 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from edgefool.attacks.attack import AboveOne, Count, IterativeAttack, Lightness, Positive
+from edgefool.attacks.aim import Aim, aim_is_reached, aimed_margins
+from edgefool.attacks.attack import AboveOne, AbsentValue, Count, IterativeAttack, Lightness, Positive
 from edgefool.attacks.functional import decide
 from edgefool.attacks.learner import Weights, clipped_adam, muon_and_adam
 from edgefool.attacks.state import State
@@ -83,6 +84,8 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
         Use the sigmoid of Eq. 7 as printed instead of the authors' rescaled one.
     guide : bool
         Pass the network's output through a 3 x 3 guided filter and clip it to [0, 1], as the authors' code does.
+    aim : "class" or "group"
+        What the image is to leave: its class, or the semantic group of its class where the classes have groups.
 
     Examples
     --------
@@ -111,6 +114,7 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
     v3: Positive = V3
     literal_sigmoid: bool = False
     guide: bool = False
+    aim: Annotated[Aim, AbsentValue("class")] = "class"
 
     @field_validator("learning_rate", mode="before")
     @classmethod
@@ -158,12 +162,15 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
         enhanced = self.enhancement.enhance(state.prepared, structures)
         rounded = enhanced + (round_to_8_bits(enhanced) - enhanced).detach()
         logits = member_logits(classifier, rounded)
+        margins = aimed_margins(self.aim, classifier, logits, state.goal)
         state.forward_passes += 1
 
-        self._keep_the_best(state, enhanced.detach(), structures.detach(), smoothing_losses.detach(), logits)
+        valid = torch.stack([member.isfinite().all(1) for member in logits]).all(0) & smoothing_losses.isfinite()
+        fools = valid & aim_is_reached(self.aim, logits, state.goal, margins)
+        self._keep_the_best(state, enhanced.detach(), structures.detach(), smoothing_losses.detach(), valid, fools)
         active = ~state.finished
         if active.any():
-            adversarial_losses = state.goal.margins(logits).clamp_min(-self.kappa).mean(1)
+            adversarial_losses = margins.clamp_min(-self.kappa).mean(1)
             losses = self.alpha * smoothing_losses + adversarial_losses  # Eq. 5
             gradients = torch.autograd.grad(losses[active].sum(), list(compress(parameters, active.tolist())))
             with state.weights.subset(active) as weights:
@@ -171,12 +178,16 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
             state.backward_passes += active.to(state.backward_passes.device)
 
     def _keep_the_best(
-        self, state: EdgeFoolState, enhanced: Tensor, structures: Tensor, losses: Tensor, logits: Sequence[Tensor]
+        self,
+        state: EdgeFoolState,
+        enhanced: Tensor,
+        structures: Tensor,
+        losses: Tensor,
+        valid: Tensor,
+        fools: Tensor,
     ) -> None:
         """Keep the converged iterate, else the one of lowest L_s that fools the classifier, else the last."""
         losses = losses.double()
-        valid = torch.stack([member.isfinite().all(1) for member in logits]).all(0) & losses.isfinite()
-        fools = valid & state.goal.is_met(logits)
         state.iterations += 1
         state.lost_gradient = ~valid
         state.converged = fools & (losses < self.tau)
