@@ -180,3 +180,21 @@ def test_lpips_by_weights_of_a_file(tmp_path, settings):
     assert torch.equal(experiment.lpips(*images), Lpips("squeeze", state)(*images))
     with pytest.raises(UsageError, match="weights do not fit alexnet"):
         Experiment(make_plan(settings | {"lpips": entries | {"backbone": "alex"}}))
+
+
+def test_the_groups_that_an_attack_aims_at_belong_to_its_cell(tmp_path, settings):
+    names = ["enhance", "robust-edgefool", "cw"]
+    settings["methods"] = [{"name": name} for name in names] + [
+        {"name": "robust-edgefool", "label": "by class", "constants": {"aim": "class"}},
+        {"name": "cw", "label": "by group", "constants": {"aim": "group"}},
+    ]
+
+    def ids(text):
+        (tmp_path / "groups.csv").write_text(text)
+        plan = make_plan(entry(settings, "classifiers", groups=str(tmp_path / "groups.csv")))
+        return {cell.label: cell.id for cell in Experiment(plan).cells if cell.classifier == "first"}
+
+    some, others = ids("class,group\n0,a\n1,b\n"), ids("class,group\n0,a\n1,a\n")
+    renamed = ids("class,group\n0,x\n1,y\n")
+    assert {label for label in some if some[label] != others[label]} == {"robust-edgefool", "by group"}
+    assert some == renamed, "names of groups change no result"

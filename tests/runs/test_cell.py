@@ -32,6 +32,7 @@ OTHERS = {
     "seed": 3,
     "criterion": "targeted",
     "targets": (7,),
+    "groups": "ab" * 32,
 }
 
 

@@ -27,7 +27,7 @@ from edgefool.errors import UsageError
 from edgefool.experiments.entries import ClassifierEntry, LpipsEntry
 from edgefool.experiments.identity import known_names
 from edgefool.experiments.plan import Plan
-from edgefool.experiments.victims import check_distinct, check_labels, find_victims, is_for
+from edgefool.experiments.victims import aimed_groups, check_distinct, check_labels, find_victims, is_for
 from edgefool.metrics import Lpips
 from edgefool.runs import Cell, CellMember, Record
 from edgefool.runs.cell import Size
@@ -109,6 +109,7 @@ class Experiment:
             num_classes=counts.pop() if len(counts) == 1 else 0,
             criterion="labels" if method.criterion == "labels" else "targeted" if targets else None,
             targets=targets,
+            groups=aimed_groups(self._attacks[k], members),
             members=tuple(
                 CellMember(classifier=m.name, fingerprint=m.fingerprint, num_classes=m.num_classes) for m in members
             )

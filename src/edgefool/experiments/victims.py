@@ -1,10 +1,13 @@
 """What a plan attacks: classifiers that are no judges, and ensembles."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import TypeVar
 
-from edgefool.classifiers import Classifier, Ensemble, Victim
+from edgefool.attacks import Attack
+from edgefool.classifiers import Classifier, Ensemble, Victim, groups_of
 from edgefool.datasets import Dataset
 from edgefool.errors import UsageError
 from edgefool.experiments.entries import ClassifierEntry, EnsembleEntry
@@ -54,6 +57,14 @@ def check_labels(method: str, dataset: Dataset, members: Sequence[Classifier]) -
         if dataset.num_classes != member.num_classes:
             labels = f"those of {dataset.name} are of {dataset.num_classes} classes"
             raise UsageError(f"{method} is judged by labels: {labels}, {member.name} has {member.num_classes}")
+
+
+def aimed_groups(attack: Attack, members: Sequence[Classifier]) -> str | None:
+    """Return the SHA-256 of the members' semantic groups if an attack aims at another group, else None."""
+    if getattr(attack, "aim", None) != "group":
+        return None
+    found = [groups and groups.of_class for groups in map(groups_of, members)]
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
 def is_for(entry: ClassifierEntry | EnsembleEntry, dataset: str) -> bool:

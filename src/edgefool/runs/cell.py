@@ -51,6 +51,8 @@ class Cell(BaseModel):
         When the attack succeeds; None: by another class than the classifier's own decision.
     targets : tuple of int
         The target class for each member of the ensemble, or for the one classifier.
+    groups : str or None
+        The SHA-256 of the classes' semantic groups, if the attack aims at another one.
     members : tuple of CellMember
         The members of the ensemble; empty for a single classifier.
     """
@@ -68,6 +70,7 @@ class Cell(BaseModel):
     num_classes: int
     criterion: Literal["labels", "targeted"] | None = None
     targets: tuple[int, ...] = ()
+    groups: str | None = None
     members: tuple[CellMember, ...] = ()
 
     @cached_property
@@ -95,5 +98,5 @@ class Cell(BaseModel):
 
     def _settings(self) -> dict[str, Any]:
         settings = self.model_dump(exclude={"label", "classifier", "num_classes", "members"})
-        # Cells of version 0.1.0 had no criterion.
-        return {key: value for key, value in settings.items() if value or key not in ("criterion", "targets")}
+        # Cells of version 0.1.0 had no criterion and no groups.
+        return {key: value for key, value in settings.items() if value or key not in ("criterion", "targets", "groups")}
