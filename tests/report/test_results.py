@@ -154,6 +154,30 @@ def test_the_null_method_is_that_of_the_same_classifier():
     assert results().null(make_cell()) is None
 
 
+def test_the_null_method_enhances_as_strongly():
+    def enhancing(method, label, **constants):
+        return make_cell(label, method=method, constants=constants)
+
+    cells = {
+        "vivid null": enhancing("enhance", "vivid null", v3=15.0),
+        "natural null": enhancing("enhance", "natural null", v3=7.0),
+        "edgefool": enhancing("edgefool", "edgefool", v3=15.0),
+        "natural": enhancing("robust-edgefool", "natural", strength=7.0),
+        "subtle": enhancing("robust-edgefool", "subtle", strength=5.0),
+        "nfgsm": make_cell(),
+    }
+    found = results(cells)
+    nulls = {label: found.null(cell) for label, cell in cells.items()}
+    assert nulls == {
+        "vivid null": "vivid null",
+        "natural null": "natural null",
+        "edgefool": "vivid null",
+        "natural": "natural null",
+        "subtle": None,
+        "nfgsm": "vivid null",
+    }
+
+
 @pytest.mark.parametrize(("classes", "fits"), [({"pics": 5}, True), ({"pics": 4}, False), ({"pics": None}, False)])
 def test_labels_fit_classifiers_of_as_many_classes(classes, fits):
     assert results(label_classes=classes).fits(make_cell()) is fits

@@ -56,7 +56,7 @@ WORKS = {
         "Q. Fan, J. Yang, D. Wipf, B. Chen, X. Tong. Image smoothing via unsupervised learning. ACM TOG 37(6), 2018.",
     ),
 }
-"""By attack, in the order of Table 1; the null method, comes last; it and Robust EdgeFool are not in the paper."""
+"""By attack, in the order of Table 1, the null method last; it and Robust EdgeFool are not in the paper."""
 
 DETECTION_REFERENCE = (
     "W. Xu, D. Evans, Y. Qi. Feature squeezing: detecting adversarial examples in deep neural networks. NDSS, 2018."

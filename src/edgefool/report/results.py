@@ -166,9 +166,18 @@ class Results:
         return {dataset: list(targets.values()) for dataset, targets in first.items()}
 
     def null(self, cell: Cell) -> str | None:
-        """Return the folder of the null method's first cell for the dataset and classifier of a cell."""
+        """Return the folder of the null method's first cell for the dataset and classifier of a cell.
+
+        It must enhance as strongly as the cell's attack, if that enhances (v3 of Eq. 7).
+        """
         same = (cell.dataset, cell.fingerprint, NULL_METHOD)
-        found = (name for name, c in self.cells.items() if (c.dataset, c.fingerprint, c.method) == same)
+        strength = cell.constants.get("strength", cell.constants.get("v3"))
+        found = (
+            name
+            for name, other in self.cells.items()
+            if (other.dataset, other.fingerprint, other.method) == same
+            and strength in (None, other.constants.get("v3"))
+        )
         return next(found, None)
 
     def others(self, cell: Cell) -> list[Target]:
