@@ -3,7 +3,7 @@
 import shlex
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import timedelta
@@ -21,8 +21,9 @@ from edgefool.storage import StorePath, local_path, parse_path
 from edgefool.text import plain
 
 if TYPE_CHECKING:
-    from edgefool.experiments import Experiment
-    from edgefool.runs import RunFolder, Size
+    from edgefool.classifiers import Classifier
+    from edgefool.experiments import ClassifierEntry, Experiment
+    from edgefool.runs import RunFolder
 
 DEMO_PLAN = Path(__file__).with_name("demo.toml")
 DEFAULT_CLASSIFIER = "efficientnet-lite0"
@@ -64,7 +65,8 @@ def attack(
     """Enhance the details of photos so that a classifier gets them wrong."""
     from edgefool.attacks import make_attack
     from edgefool.execution import RunState
-    from edgefool.experiments import Experiment, make_plan
+    from edgefool.experiments import Experiment, make_classifier_entry, make_plan
+    from edgefool.experiments.experiment import load_classifiers
     from edgefool.runs.tables import add_distances
 
     side, attacker = options.parse_size(size), make_attack(method, options.parse_constants(constants or []))
@@ -79,8 +81,11 @@ def attack(
     if target is not None and from_labels is not None:
         raise UsageError("--target and --from-labels exclude each other")
     photos: dict[str, Any] = {"kind": "folder", "name": "photos", "path": images}
+    loaded: dict[ClassifierEntry, Classifier] = {}
     if from_labels is not None:
-        photos |= {"labels": from_labels, "num_classes": _count_classes(classifiers[0], chosen.device, side)}
+        entry = make_classifier_entry(classifiers[0])
+        (loaded[entry],) = load_classifiers("photos", [entry], chosen.device, side)
+        photos |= {"labels": from_labels, "num_classes": loaded[entry].num_classes}
     criterion = "misclassification" if from_labels is None else "labels"
     settings = {
         "datasets": [photos],
@@ -90,7 +95,7 @@ def attack(
         "seed": seed,
         "max_megapixels": max_megapixels,
     }
-    experiment = Experiment(make_plan(settings), chosen.device)
+    experiment = Experiment(make_plan(settings), chosen.device, loaded=loaded)
     _refuse_overlap(folder, experiment)
     _refuse_other_classifier(folder, experiment)
     with _open(folder, experiment, alone=True) as opened:
@@ -180,15 +185,6 @@ def demo(
             save_figure(intermediate_figure(opened, record), sheets / f"{record.image}.png")
     out.print(f"contact sheets of EdgeFool (Fig. 3): {plain(str(sheets))}")
     return code
-
-
-def _count_classes(entry: Mapping[str, Any], device: str, size: "Size") -> int:
-    """Return the number of classes of a classifier, which the labels must fit."""
-    from edgefool.experiments import make_classifier_entry
-    from edgefool.experiments.experiment import load_classifiers
-
-    (classifier,) = load_classifiers("photos", [make_classifier_entry(entry)], device, size)
-    return classifier.num_classes
 
 
 def _run(experiment: "Experiment", folder: StorePath, executor: options.Executor, *, retry: bool = False) -> int:
