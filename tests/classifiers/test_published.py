@@ -17,6 +17,7 @@ from edgefool.classifiers.preprocessing import Preprocessing
 from edgefool.classifiers.published import timm_classes
 from edgefool.classifiers.vision import torchvision
 from edgefool.errors import RunError, UsageError
+from edgefool.runs import read_run
 
 timm = import_timm()
 IMAGES = torch.rand(2, 3, 50, 70, generator=torch.Generator().manual_seed(0))
@@ -318,7 +319,11 @@ def test_the_command_line_with_hf_endpoint(hub, tmp_path):
     Image.new("RGB", (40, 30), "red").save(tmp_path / "a.png")
     environment = os.environ | {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf")}
     command = [sys.executable, "-m", "edgefool", "attack", "a.png", "--out", "run", "--classifier"]
-    for name, code, text in (("vit=hf-hub:some/model", 0, ""), ("hf-hub:some/typo", 2, "the hub has no such model")):
+    loaded = "loaded vit: weights mine, licence cc0"
+    for name, code, text in (
+        ("vit=hf-hub:some/model", 0, loaded),
+        ("hf-hub:some/typo", 2, "the hub has no such model"),
+    ):
         done = subprocess.run(
             [*command, name], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
@@ -326,3 +331,5 @@ def test_the_command_line_with_hf_endpoint(hub, tmp_path):
         assert text in " ".join(done.stderr.split())
     assert list((tmp_path / "hf").rglob("model.safetensors"))
     assert list((tmp_path / "run" / "images").rglob("vit/*.png"))
+    (session,) = read_run(tmp_path / "run").sessions()
+    assert list(session.weights.values()) == [{"classifier": "vit", "tag": "mine", "licence": "cc0"}]

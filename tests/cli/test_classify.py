@@ -24,6 +24,7 @@ def test_table_files_and_accuracy(tmp_path, tiny, album, edgefool):
         assert len(mine) == 3
     answers = json.loads((tmp_path / "a.json").read_text())
     assert [str(entry["class"]) for answer in answers for entry in answer["classes"]] == [row["class"] for row in rows]
+    assert {(answer["weights"], answer["licence"]) for answer in answers} == {(None, None)}, "of one's own"
     assert f"0.png classifier-factory {first[0]['name']} " in " ".join(stdout.split())
 
 

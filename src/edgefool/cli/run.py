@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgefool.cli import options
-from edgefool.cli.console import err, out, print_left_out, print_note, print_records
+from edgefool.cli.console import err, out, print_left_out, print_note, print_records, print_weights
 from edgefool.cli.progress import track_run
 from edgefool.cli.report import show_results, write_page
 from edgefool.errors import EdgeFoolError, UsageError
@@ -243,7 +243,10 @@ def _open(folder: StorePath, experiment: "Experiment", *, alone: bool = False) -
     from edgefool.runs import open_run
 
     plan, command = experiment.plan.to_toml(), shlex.join(sys.argv)
-    with open_run(folder, plan, experiment.cells, command=command, alone=alone) as opened:
+    print_weights(experiment.all_classifiers)
+    with open_run(
+        folder, plan, experiment.cells, command=command, alone=alone, classifiers=experiment.all_classifiers
+    ) as opened:
         for line in opened.repaired[:5]:
             err.print(f"repaired: {plain(line)}")
         if len(opened.repaired) > 5:

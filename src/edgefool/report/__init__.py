@@ -1,18 +1,13 @@
 """Tables, figures and the page of a run, made from its folder alone."""
 
+from edgefool.report.detection import detectability_table
 from edgefool.report.figures import FIGURES, draw_figure, save_figure
 from edgefool.report.image_figures import comparison_figure, intermediate_figure, perturbation_figure
 from edgefool.report.latex import detectability_latex
 from edgefool.report.page import write_report
 from edgefool.report.rates_figure import rates_figure
 from edgefool.report.results import Results, load_results, make_results
-from edgefool.report.tables import (
-    detectability_table,
-    make_tables,
-    misleading_table,
-    quality_table,
-    transferability_table,
-)
+from edgefool.report.tables import make_tables, misleading_table, quality_table, transferability_table
 
 __all__ = [
     "FIGURES",

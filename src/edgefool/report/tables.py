@@ -10,17 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from edgefool.metrics import Rate, detectability, detection_threshold, mean_rate, rate, transferability
-from edgefool.report.paper import classifier_of_paper, paper_detectability
-from edgefool.report.results import Answers, Results, Target
+from edgefool.metrics import mean_rate, rate, transferability
+from edgefool.report.detection import MEAN, detectability_table
+from edgefool.report.results import Results, Target
+from edgefool.report.rows import KEYS, columns_of, names_of, rate_columns
 
-JOINT = "joint"
-"""The detector that uses the largest of the squeezers' scores."""
-
-MEAN = "mean"
-"""The mean of the squeezers' shares."""
-
-_KEYS = ["dataset", "method", "classifier"]
 _CRITERION = ["criterion", "target", "success_before"]
 _COSTS = ["forward_passes", "backward_passes", "seconds"]
 _DISTANCES = ["lpips", "ciede2000", "linf", "changed_pixels"]
@@ -42,11 +36,11 @@ def misleading_table(results: Results) -> pd.DataFrame:
         records = results.records.get(folder, [])
         rows.append(
             {
-                **_names(results, folder),
+                **names_of(results, folder),
                 "images": len(records),
                 "errors": len(results.errors.get(folder, [])),
-                **_rate("misled", rate([record.success for record in records])),
-                **_rate("misled_float", rate([record.success_float for record in records])),
+                **rate_columns("misled", rate([record.success for record in records])),
+                **rate_columns("misled_float", rate([record.success_float for record in records])),
                 **_means(records, ["converged"]),
                 "lost_gradient": sum(record.lost_gradient for record in records),
                 "iterations": _average(np.median, [record.iterations for record in records]),
@@ -54,9 +48,9 @@ def misleading_table(results: Results) -> pd.DataFrame:
                 **(_by_criterion(results, folder) if by_criterion else {}),
             }
         )
-    numbers = ["images", "errors", *_columns("misled"), *_columns("misled_float"), "converged", "lost_gradient"]
-    more = [*_CRITERION, *_columns("misled_rest")] if by_criterion else []
-    return pd.DataFrame(rows, columns=[*_KEYS, *numbers, "iterations", *_COSTS, *more])
+    numbers = ["images", "errors", *columns_of("misled"), *columns_of("misled_float"), "converged", "lost_gradient"]
+    more = [*_CRITERION, *columns_of("misled_rest")] if by_criterion else []
+    return pd.DataFrame(rows, columns=[*KEYS, *numbers, "iterations", *_COSTS, *more])
 
 
 def _by_criterion(results: Results, folder: str) -> dict[str, Any]:
@@ -65,7 +59,7 @@ def _by_criterion(results: Results, folder: str) -> dict[str, Any]:
     before = sum(record.success_before for record in records)
     rest = rate([record.success for record in records if not record.success_before])
     values = [cell.criterion or "misclassification", " ".join(map(str, targets)), before]
-    return {**dict(zip(_CRITERION, values, strict=True)), **_rate("misled_rest", rest)}
+    return {**dict(zip(_CRITERION, values, strict=True)), **rate_columns("misled_rest", rest)}
 
 
 def transferability_table(results: Results) -> pd.DataFrame:
@@ -86,8 +80,15 @@ def transferability_table(results: Results) -> pd.DataFrame:
         for target in results.others(cell)
     ]
     member = ["member"] if any(cell.members for cell in results.cells.values()) else []
-    numbers = [*_columns("changed"), "null", *_columns("gain"), *_columns("source"), *_columns("truth"), "truth_clean"]
-    return pd.DataFrame(rows, columns=[*_KEYS, "target", "images", *numbers, *member])
+    numbers = [
+        *columns_of("changed"),
+        "null",
+        *columns_of("gain"),
+        *columns_of("source"),
+        *columns_of("truth"),
+        "truth_clean",
+    ]
+    return pd.DataFrame(rows, columns=[*KEYS, "target", "images", *numbers, *member])
 
 
 def _transferability(results: Results, folder: str, target: Target) -> dict[str, Any]:
@@ -108,65 +109,17 @@ def _transferability(results: Results, folder: str, target: Target) -> dict[str,
     changed, null = _changed(results, folder, target), _changed(results, results.null(cell), target)
     both = [r.image for r in records if r.image in null]
     return {
-        **_names(results, folder),
+        **names_of(results, folder),
         "target": target.classifier,
         "images": len(records),
-        **_rate("changed", transferred.changed),
+        **rate_columns("changed", transferred.changed),
         "null": rate([null[image] for image in both]).value,
-        **_rate("gain", mean_rate([changed[image] - null[image] for image in both])),
-        **_rate("source", transferred.source if has_source else rate([])),
-        **_rate("truth", transferred.truth or rate([])),
+        **rate_columns("gain", mean_rate([changed[image] - null[image] for image in both])),
+        **rate_columns("source", transferred.source if has_source else rate([])),
+        **rate_columns("truth", transferred.truth or rate([])),
         "truth_clean": rate(before[labelled] != labels[labelled]).value,
         "member": target.fingerprint in {member.fingerprint for member in cell.members},
     }
-
-
-def detectability_table(results: Results) -> pd.DataFrame:
-    """Return the share of each cell's adversarial images that each squeezer detects, and all of them jointly.
-
-    ``detected`` refers to all images, as in the paper, ``detected_misled`` to those that mislead. ``paper`` is the
-    figure of Table 1 for the method, the kind of dataset and the classifier's architecture, if there is one. The row
-    ``mean`` averages the squeezers, without the joint detector.
-    """
-    rows: list[dict[str, Any]] = []
-    fpr, squeezers = results.false_positive_rate, results.squeezers
-    for folder, cell in results.cells.items():
-        clean = _scores(results, results.of_originals(cell.dataset, cell.fingerprint))
-        if not clean or not squeezers:
-            continue
-        adversarial = _scores(results, results.of_adversarial(folder, cell.fingerprint))
-        images = sorted(clean)  # in a fixed order, as the bootstrap draws by position
-        before = np.array([clean[image] for image in images])
-        after = np.array([adversarial.get(image, [np.nan] * len(squeezers)) for image in images])
-        misled = {record.image for record in results.records.get(folder, []) if record.success}
-        everything = detectability(before, after, false_positive_rate=fpr)
-        successful = detectability(
-            before, after, false_positive_rate=fpr, which=np.array([image in misled for image in images])
-        )
-        thresholds = [detection_threshold(scores, fpr) for scores in (*before.T, before.max(1))]
-        network = classifier_of_paper(results.networks.get((cell.dataset, cell.classifier), "")) or ""
-        kind = results.kinds.get(cell.dataset, "")
-        paper = [paper_detectability(kind, cell.method, network, squeezer) for squeezer in squeezers]
-        names = [*squeezers, JOINT, MEAN]
-        thresholds, paper = [*thresholds, np.nan], [*paper, np.nan, float(np.mean(paper))]
-        rows += [
-            {
-                **_names(results, folder),
-                "squeezer": squeezer,
-                "threshold": threshold,
-                "originals": len(images),
-                "images": detected.count,
-                **_rate("detected", detected),
-                "paper": figure,
-                "misled_images": detected_misled.count,
-                **_rate("detected_misled", detected_misled),
-            }
-            for squeezer, threshold, figure, detected, detected_misled in zip(
-                names, thresholds, paper, everything, successful, strict=True
-            )
-        ]
-    numbers = ["originals", "images", *_columns("detected"), "paper", "misled_images", *_columns("detected_misled")]
-    return pd.DataFrame(rows, columns=[*_KEYS, "squeezer", "threshold", *numbers])
 
 
 def quality_table(results: Results) -> pd.DataFrame:
@@ -181,7 +134,7 @@ def quality_table(results: Results) -> pd.DataFrame:
         known = [quality[record.image] for record in records if record.image in quality]
         rows.append(
             {
-                **_names(results, folder),
+                **names_of(results, folder),
                 "images": len(known),
                 "unchanged": _average(np.mean, [distance.linf == 0 for distance in known]),
                 "psnr": _average(np.mean, [record.psnr for record in records if record.psnr != np.inf]),
@@ -189,7 +142,7 @@ def quality_table(results: Results) -> pd.DataFrame:
                 **_means(known, _DISTANCES),
             }
         )
-    return pd.DataFrame(rows, columns=[*_KEYS, "images", "unchanged", "psnr", "ssim", *_DISTANCES])
+    return pd.DataFrame(rows, columns=[*KEYS, "images", "unchanged", "psnr", "ssim", *_DISTANCES])
 
 
 TABLES: dict[str, Callable[[Results], pd.DataFrame]] = {
@@ -210,15 +163,16 @@ def make_tables(results: Results) -> dict[str, pd.DataFrame]:
     """
     tables = {name: make(results) for name, make in TABLES.items()}
     detection = tables["detectability"]
-    by_criterion = [name for name in [*_CRITERION, *_columns("misled_rest")] if name in tables["misleading"]]
-    summary = tables["misleading"][[*_KEYS, "images", "errors", *_columns("misled"), "misled_float"]]
+    of_all = detection["member"].isna() if "member" in detection else True
+    by_criterion = [name for name in [*_CRITERION, *columns_of("misled_rest")] if name in tables["misleading"]]
+    summary = tables["misleading"][[*KEYS, "images", "errors", *columns_of("misled"), "misled_float"]]
     for table, columns in (
-        (_mean_transferability(results), [*_columns("transferred"), "null", *_columns("gain")]),
-        (detection[detection["squeezer"] == MEAN], _columns("detected")),
+        (_mean_transferability(results), [*columns_of("transferred"), "null", *columns_of("gain")]),
+        (detection[(detection["squeezer"] == MEAN) & of_all], columns_of("detected")),
         (tables["quality"], ["psnr", "ssim", "lpips"]),
         (tables["misleading"], ["iterations", "seconds", *by_criterion]),
     ):
-        summary = summary.join(table.set_index(_KEYS)[columns], on=_KEYS)
+        summary = summary.join(table.set_index(KEYS)[columns], on=KEYS)
     return tables | {"summary": summary}
 
 
@@ -232,32 +186,19 @@ def _mean_transferability(results: Results) -> pd.DataFrame:
         both = [image for image in changed if image in null]
         rows.append(
             {
-                **_names(results, folder),
-                **_rate("transferred", mean_rate(list(changed.values()))),
+                **names_of(results, folder),
+                **rate_columns("transferred", mean_rate(list(changed.values()))),
                 "null": mean_rate([null[image] for image in both]).value,
-                **_rate("gain", mean_rate([changed[image] - null[image] for image in both])),
+                **rate_columns("gain", mean_rate([changed[image] - null[image] for image in both])),
             }
         )
-    return pd.DataFrame(rows, columns=[*_KEYS, *_columns("transferred"), "null", *_columns("gain")])
+    return pd.DataFrame(rows, columns=[*KEYS, *columns_of("transferred"), "null", *columns_of("gain")])
 
 
 def _complete_means(per_target: Sequence[Mapping[str, bool]]) -> dict[str, float]:
     """Return the mean over the targets for each image that every target classified, sorted by name."""
     images = set.intersection(*(set(judged) for judged in per_target)) if per_target else set()
     return {image: float(np.mean([judged[image] for judged in per_target])) for image in sorted(images)}
-
-
-def _names(results: Results, folder: str) -> dict[str, str]:
-    cell = results.cells[folder]
-    return {"dataset": cell.dataset, "method": results.methods[folder], "classifier": cell.classifier}
-
-
-def _columns(name: str) -> list[str]:
-    return [name, f"{name}_low", f"{name}_high"]
-
-
-def _rate(name: str, share: Rate) -> dict[str, float]:
-    return dict(zip(_columns(name), share[:3], strict=True))
 
 
 def _average(average: Callable[[list[float]], Any], values: Sequence[float | None]) -> float:
@@ -274,12 +215,3 @@ def _changed(results: Results, folder: str | None, target: Target) -> dict[str, 
     clean = results.of_originals(target.dataset, target.fingerprint)
     adversarial = results.of_adversarial(folder, target.fingerprint) if folder else {}
     return {name: adversarial[name].predicted != clean[name].predicted for name in adversarial if name in clean}
-
-
-def _scores(results: Results, answers: Answers) -> dict[str, list[float]]:
-    """Return the scores of all squeezers by image, for the images that have all of them."""
-    return {
-        image: [line.scores[squeezer] for squeezer in results.squeezers]
-        for image, line in answers.items()
-        if set(results.squeezers) <= line.scores.keys()
-    }
