@@ -56,7 +56,7 @@ def test_labels(tmp_path, tiny, photos, edgefool):
 
 
 def test_labels_do_not_load_the_classifier_twice(tmp_path, tiny, photos, edgefool):
-    (tmp_path / "labels.csv").write_text("file,label\n0.png,1\n")
+    (tmp_path / "labels.csv").write_text("file,label\n0.png,1\nelsewhere.png,2\n")
     with tiny.open("a") as source:
         source.write(f"\nwith open({str(tmp_path / 'loads')!r}, 'a') as file:\n    file.write('once ')\n")
     options = ["--classifier", f"mine={tiny}:factory", "--from-labels", tmp_path / "labels.csv"]

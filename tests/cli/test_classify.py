@@ -45,6 +45,15 @@ def test_labels_beyond_the_classes_are_not_compared(tmp_path, tiny, album, edgef
     assert not [line for line in stdout.splitlines() if line.lstrip().startswith("classifier-three ")]
 
 
+def test_labels_of_a_larger_folder(tmp_path, tiny, album, edgefool):
+    (tmp_path / "labels.csv").write_text("file,label\n0.png,1\nelsewhere.png,2\n")
+    code, stdout, stderr = edgefool(
+        "classify", album, "--classifier", f"{tiny}:factory", "--labels", tmp_path / "labels.csv"
+    )
+    assert (code, stderr) == (0, "")
+    assert stdout.splitlines()[-1].split()[:2] == ["classifier-factory", "1"]
+
+
 def test_a_file_without_any_known_label(tmp_path, tiny, album, edgefool):
     (tmp_path / "labels.csv").write_text("file,label\n0.png,\n")
     code, stdout, stderr = edgefool(

@@ -53,7 +53,7 @@ def classify(
         labels=None if labels is None else parse_path(labels),
         num_classes=None if labels is None else most,
     )
-    photos = dataset.find()
+    photos = dataset.find(allow_missing=True)  # the labels may be those of a larger folder
     answers = classify_photos(
         photos, classifiers, top=max(top, 5), batch_size=batch_size, max_megapixels=max_megapixels
     )

@@ -95,7 +95,7 @@ def attack(
         "seed": seed,
         "max_megapixels": max_megapixels,
     }
-    experiment = Experiment(make_plan(settings), chosen.device, loaded=loaded)
+    experiment = Experiment(make_plan(settings), chosen.device, allow_missing=True, loaded=loaded)
     _refuse_overlap(folder, experiment)
     _refuse_other_classifier(folder, experiment)
     with _open(folder, experiment, alone=True) as opened:
