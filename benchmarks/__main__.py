@@ -21,6 +21,7 @@ COMMANDS = (
     "occupancy",
     "scaling --classifier caltech101-resnet --iterations 2",
     "detection --images 32",
+    "classify --rounds 2",
     "bookkeeping --cells 1000",
     "workers --times 0 --images 500",
     "driver --images 20000",

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+import time
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -68,7 +69,8 @@ def hub(monkeypatch, tmp_path):
 
 @pytest.fixture
 def no_network(monkeypatch, tmp_path):
-    """Let nothing answer, with empty caches."""
+    """Let nothing answer, with empty caches, and the hub's client try again at once."""
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
     use_endpoint(monkeypatch, "http://127.0.0.1:9")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))

@@ -17,6 +17,7 @@ from edgefool.classifiers.preprocessing import Preprocessing
 from edgefool.classifiers.published import timm_classes
 from edgefool.classifiers.vision import torchvision
 from edgefool.errors import RunError, UsageError
+from edgefool.runs import read_run
 
 timm = import_timm()
 IMAGES = torch.rand(2, 3, 50, 70, generator=torch.Generator().manual_seed(0))
@@ -329,6 +330,9 @@ for name in ("vit=hf-hub:some/model", "hf-hub:some/typo"):
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert [line for line in done.stdout.splitlines() if line.startswith("CODE")] == ["CODE 0", "CODE 2"], done.stderr
+    assert "loaded vit: weights mine, licence cc0" in " ".join(done.stderr.split())
     assert "the hub has no such model" in " ".join(done.stderr.split())
     assert list((tmp_path / "hf").rglob("model.safetensors"))
     assert list((tmp_path / "run" / "images").rglob("vit/*.png"))
+    (session,) = read_run(tmp_path / "run").sessions()
+    assert list(session.weights.values()) == [{"classifier": "vit", "tag": "mine", "licence": "cc0"}]

@@ -55,6 +55,15 @@ def test_labels(tmp_path, tiny, photos, edgefool):
     assert f"{wrong.sum()} were wrong before the attack; of the other {len(right)}, {right.sum()} fool" in stdout
 
 
+def test_labels_do_not_load_the_classifier_twice(tmp_path, tiny, photos, edgefool):
+    (tmp_path / "labels.csv").write_text("file,label\n0.png,1\nelsewhere.png,2\n")
+    with tiny.open("a") as source:
+        source.write(f"\nwith open({str(tmp_path / 'loads')!r}, 'a') as file:\n    file.write('once ')\n")
+    options = ["--classifier", f"mine={tiny}:factory", "--from-labels", tmp_path / "labels.csv"]
+    assert edgefool("attack", photos, "--out", tmp_path / "run", *options, *STRONG)[0] == 1  # five have no label
+    assert (tmp_path / "loads").read_text() == "once "
+
+
 def test_a_run_with_another_ensemble_names_the_options_that_continue_it(tmp_path, tiny, photos, edgefool, refuse):
     command = ["attack", photos, "--out", tmp_path / "run", *STRONG]
     members = ["--ensemble", f"{tiny}:factory", "--ensemble", f"{tiny}:three"]

@@ -24,6 +24,7 @@ def test_table_files_and_accuracy(tmp_path, tiny, album, edgefool):
         assert len(mine) == 3
     answers = json.loads((tmp_path / "a.json").read_text())
     assert [str(entry["class"]) for answer in answers for entry in answer["classes"]] == [row["class"] for row in rows]
+    assert {(answer["weights"], answer["licence"]) for answer in answers} == {(None, None)}, "of one's own"
     assert f"0.png classifier-factory {first[0]['name']} " in " ".join(stdout.split())
 
 
@@ -42,6 +43,15 @@ def test_labels_beyond_the_classes_are_not_compared(tmp_path, tiny, album, edgef
     assert code == 0
     assert "note: classifier-three has 3 classes, and there is a label 4" in stderr
     assert not [line for line in stdout.splitlines() if line.lstrip().startswith("classifier-three ")]
+
+
+def test_labels_of_a_larger_folder(tmp_path, tiny, album, edgefool):
+    (tmp_path / "labels.csv").write_text("file,label\n0.png,1\nelsewhere.png,2\n")
+    code, stdout, stderr = edgefool(
+        "classify", album, "--classifier", f"{tiny}:factory", "--labels", tmp_path / "labels.csv"
+    )
+    assert (code, stderr) == (0, "")
+    assert stdout.splitlines()[-1].split()[:2] == ["classifier-factory", "1"]
 
 
 def test_a_file_without_any_known_label(tmp_path, tiny, album, edgefool):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from edgefool.images import read_image
-from edgefool.report import load_results, make_tables
+from edgefool.report import detectability_latex, load_results, make_tables, write_report
 from edgefool.runs import load_records, read_run
 
 STRONG = {"epsilon": 0.2, "alpha": 0.02, "max_iterations": 20}
@@ -109,6 +109,35 @@ def test_an_ensemble_is_a_source_and_its_members_and_judges_are_targets(done):
     summary = tables["summary"].set_index(["method", "classifier"]).sort_index()
     # Members are not among those to which the attack of an ensemble transfers.
     assert summary.loc[("nfgsm", "both"), "transferred"] == transfer.loc[("nfgsm", "both", "three"), "changed"]
+
+
+def test_each_member_detects_the_images_of_an_ensemble(done):
+    """By its own scores and threshold."""
+    results = load_results(done.run.path)
+    tables = make_tables(results)
+    table = tables["detectability"]
+    scores = {(p.cell, p.classifier, p.image): p.scores for p in done.run.predictions()}
+    for method, folder in (("nfgsm", "pics/nfgsm/both"), ("enhance", "pics/enhance/both")):
+        mine = table[(table["classifier"] == "both") & (table["method"] == method)]
+        shares = []
+        for member in ("first", "other"):
+            for squeezer in results.squeezers:
+                before, after = ([scores[cell, member, str(k)][squeezer] for k in range(6)] for cell in (None, folder))
+                (row,) = mine[(mine["member"] == member) & (mine["squeezer"] == squeezer)].to_dict("records")
+                few = 6 * results.false_positive_rate
+                threshold = min(score for score in before if sum(other > score for other in before) <= few)
+                assert row["threshold"] == threshold
+                assert row["detected"] == pytest.approx(sum(score > threshold for score in after) / 6)
+                shares.append(row["detected"])
+        whole = mine[mine["member"].isna()].set_index("squeezer")["detected"]
+        assert list(whole.index) == ["joint", "mean"]
+        assert whole["mean"] == pytest.approx(sum(shares) / len(shares))
+        summary = tables["summary"].set_index(["method", "classifier"])["detected"]
+        assert summary[method, "both"] == whole["mean"]
+    assert table[table["classifier"] == "first"]["member"].isna().all()
+    page = write_report(done.run, results, tables).read().decode()
+    assert page.count("both (other)") == 1
+    assert "both (other)" in detectability_latex(table)
 
 
 def test_rates_are_over_all_images_and_over_those_that_were_right(done):

@@ -58,7 +58,7 @@ def measure(run: RunFolder, classifiers, squeezers=SQUEEZED, lpips=None, batch_s
         measurer, records = Measurer(run, classifiers, pool, lpips), run.records()
         requests = [evaluation.originals(records)]
         for folder, cell in run.cells().items():
-            requests.append(evaluation.adversarial([r for r in records if r.cell == folder], cell.fingerprint))
+            requests.append(evaluation.adversarial([r for r in records if r.cell == folder], [cell.fingerprint]))
         for request in chain(*requests):
             evaluation.save(measurer(request))
             count += len(request)

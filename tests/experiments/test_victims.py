@@ -52,6 +52,24 @@ def test_a_plan_survives_its_file(plan):
     assert make_plan(tomllib.loads(plan.to_toml())) == plan
 
 
+def test_methods_that_name_what_they_attack(plan):
+    """So one plan holds ensembles, and methods that attack single classifiers only."""
+    methods = [NFGSM, {"name": "deepfool", "classifiers": ["other", "first"]}, {"name": "cw", "classifiers": ["both"]}]
+    made = make_plan(plan | {"methods": methods})
+    cells = Experiment(made).cells
+    assert [(cell.classifier, cell.method) for cell in cells] == [
+        ("first", "nfgsm"),
+        ("first", "deepfool"),
+        ("other", "nfgsm"),
+        ("other", "deepfool"),
+        ("both", "nfgsm"),
+        ("both", "cw"),
+    ]
+    everything = {cell.id for cell in Experiment(make_plan(plan | {"methods": [NFGSM]})).cells}
+    assert everything == {cell.id for cell in cells if cell.method == "nfgsm"}, "the same cells as without"
+    assert make_plan(tomllib.loads(made.to_toml())) == made
+
+
 def test_an_ensemble_is_for_the_datasets_of_all_its_members(plan, album):
     more = {"kind": "folder", "name": "more", "path": str(album)}
     first, other, judge, both = plan["classifiers"]
@@ -106,6 +124,28 @@ WRONG = {
     ),
     "deepfool": (lambda p: with_method(p, name="deepfool"), "deepfool attacks one classifier, not an ensemble"),
     "sparsefool": (lambda p: with_method(p, name="sparsefool"), "sparsefool attacks one classifier, not an ensemble"),
+    "deepfool beside an ensemble": (
+        lambda p: with_method(p, name="deepfool"),
+        'not an ensemble; name what it attacks in its entry: classifiers = ["first", "other"]',
+    ),
+    "deepfool on an ensemble by name": (
+        lambda p: with_method(p, name="deepfool", classifiers=["both"]),
+        "deepfool attacks one classifier, not an ensemble",
+    ),
+    "an unknown classifier": (
+        lambda p: with_method(p, classifiers=["fist"]),
+        "unknown classifier of the method nfgsm 'fist'; did you mean first",
+    ),
+    "a judge": (lambda p: with_method(p, classifiers=["judge"]), "the method nfgsm names judge, a judge, which is not"),
+    "a classifier twice": (
+        lambda p: with_method(p, classifiers=["first", "first"]),
+        "a classifier of the method nfgsm occurs twice",
+    ),
+    "no classifier": (lambda p: with_method(p, classifiers=[]), "methods.0.classifiers: Tuple should have at least 1"),
+    "none of a dataset": (
+        lambda p: change(with_method(p, classifiers=["first"]), 0, datasets=[]),
+        "nothing is attacked on the dataset pics: no method names a classifier of it",
+    ),
     "targeted enhance": (lambda p: with_method(p, name="enhance", target=1), "enhance cannot be targeted"),
     "no such class": (lambda p: with_method(p, target=4), "judge has the classes 0 to 2, not 4"),
     "no such name": (lambda p: with_method(p, target="zebra"), "unknown class of first 'zebra'"),

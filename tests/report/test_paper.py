@@ -4,7 +4,7 @@ import pytest
 
 from edgefool.attacks import METHODS
 from edgefool.metrics import PAPER_SQUEEZERS
-from edgefool.report.paper import WORKS, paper_detectability, squeezer_title
+from edgefool.report.paper import WORKS, classifier_of_paper, paper_detectability, squeezer_title
 
 
 def test_every_attack_has_a_title_and_a_reference():
@@ -30,3 +30,12 @@ def test_table_1_is_complete(dataset):
         for classifier in ("resnet50", "resnet18", "alexnet"):
             for squeezer in PAPER_SQUEEZERS:
                 assert 0 <= paper_detectability(dataset, method, classifier, squeezer) <= 1, (method, classifier)
+
+
+@pytest.mark.parametrize("network", ["resnet50", "resnet18", "alexnet"])
+def test_only_the_catalogues_classifiers_are_the_papers(network):
+    """The names of libraries stand for other weights, or for their centre crop instead of direct resizing."""
+    assert classifier_of_paper(network) == classifier_of_paper(f"{network}-places365") == network
+    neighbours = [f"torchvision:{network}", f"torchvision:{network}.IMAGENET1K_V1", f"timm:{network}"]
+    neighbours += [f"hf-hub:timm/{network}.tv_in1k", f"net.py:{network}", f"wide_{network}", f"{network}-lite0", ""]
+    assert [classifier_of_paper(name) for name in neighbours] == [None] * len(neighbours)

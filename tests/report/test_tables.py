@@ -549,7 +549,7 @@ def test_the_papers_figures_stand_beside_cells_of_its_table():
         kinds={"scenes": "private-places365"},
         networks={
             ("scenes", "a"): "resnet18-places365",
-            ("scenes", "b"): "torchvision:alexnet",
+            ("scenes", "b"): "alexnet-places365",
             ("scenes", "c"): "torchvision:squeezenet1_1",
             ("things", "a"): "resnet18",
         },

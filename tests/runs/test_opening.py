@@ -7,9 +7,11 @@ import os
 from pathlib import Path
 
 import pytest
+from torch import nn
 
+from edgefool.classifiers import Classifier, Preprocessing
 from edgefool.errors import FormatError, RunError, UsageError
-from edgefool.runs import Prediction, Quality, RunFolder, check_run, load_records, open_run
+from edgefool.runs import Prediction, Quality, RunFolder, Session, check_run, load_records, open_run
 from edgefool.runs.records import CellLine
 
 PLAN = "seed = 0\n"
@@ -26,6 +28,26 @@ def test_new_run_holds_its_plan_and_versions(tmp_path, cell):
     (session,) = run.sessions()
     assert session.command == "edgefool attack x"
     assert {"edgefool", "torch", "torchvision"} <= session.versions.keys()
+
+
+def test_its_sessions_keep_tags_and_licences_of_weights(tmp_path, cell):
+    """Where there are any; lines of older versions have none."""
+
+    def made(name, **facts):
+        preprocessing = Preprocessing(8)
+        net = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
+        return Classifier(net, name=name, classes="ab", architecture=name, preprocessing=preprocessing, **facts)
+
+    both, licensed, own = made("both", tag="V1", licence="MIT"), made("licensed", licence="MIT"), made("own")
+    with open_run(tmp_path / "run", PLAN, [cell], classifiers=[both, licensed, own]) as run:
+        pass
+    (session,) = run.sessions()
+    assert session.weights == {
+        both.fingerprint: {"classifier": "both", "tag": "V1", "licence": "MIT"},
+        licensed.fingerprint: {"classifier": "licensed", "licence": "MIT"},
+    }
+    before = session.model_dump(exclude={"weights"})
+    assert Session(**before).weights == {}
 
 
 def test_arguments_that_are_not_utf8_do_not_stop_the_run(tmp_path, cell):

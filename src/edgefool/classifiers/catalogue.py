@@ -125,8 +125,8 @@ CLASSIFIERS: dict[str, ClassifierInfo] = {
         _efficientnet_lite(
             2, 260, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d", "small, needs no download"
         ),
-        _shipped("resnet", "small residual network, needs no download"),
-        _shipped("alexnet", "small plain network, needs no download"),
+        _shipped("resnet", "small residual network of the demo of 0.1.0, so that its runs can be continued"),
+        _shipped("alexnet", "small plain network of the demo of 0.1.0, so that its runs can be continued"),
     )
 }
 """Every classifier by its name."""

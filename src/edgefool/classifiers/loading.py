@@ -112,6 +112,7 @@ def load_classifier(
         architecture=architecture,
         preprocessing=preprocessing,
         channels_last=torch.device(device).type == "cpu",
+        licence=info.licence if info and weights is None else None,
     )
     if info is None:
         count_logits(classifier, name, preprocessing.input_size)

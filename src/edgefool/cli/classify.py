@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from edgefool.cli.console import err, out, print_note
+from edgefool.cli.console import err, out, print_note, print_weights
 from edgefool.cli.options import CLASSIFIER_FORMS, DeviceName, MaxMegapixels, parse_classifier, parse_device
 from edgefool.storage import parse_path
 from edgefool.text import plain
@@ -45,6 +45,7 @@ def classify(
 
     entries = [make_classifier_entry(parse_classifier(name)) for name in classifier]
     classifiers = load_classifiers("photos", entries, parse_device(device))
+    print_weights(classifiers)
     most = max(c.num_classes for c in classifiers)
     dataset = Folder(
         name="photos",
@@ -52,7 +53,7 @@ def classify(
         labels=None if labels is None else parse_path(labels),
         num_classes=None if labels is None else most,
     )
-    photos = dataset.find()
+    photos = dataset.find(allow_missing=True)  # the labels may be those of a larger folder
     answers = classify_photos(
         photos, classifiers, top=max(top, 5), batch_size=batch_size, max_megapixels=max_megapixels
     )
@@ -64,7 +65,7 @@ def classify(
     if csv_file:
         parse_path(csv_file).write(_to_csv(found, top).encode())
     if json_file:
-        parse_path(json_file).write(_to_json(found, top).encode())
+        parse_path(json_file).write(_to_json(found, top, classifiers).encode())
     _print_answers(found, top, len(classifiers))
     if labels:
         _print_accuracy(found, classifiers)
@@ -119,12 +120,15 @@ def _to_csv(found: Iterable["Classification"], top: int) -> str:
     return table
 
 
-def _to_json(found: Iterable["Classification"], top: int) -> str:
+def _to_json(found: Iterable["Classification"], top: int, classifiers: Iterable["Classifier"]) -> str:
+    published = {classifier.name: (classifier.tag, classifier.licence) for classifier in classifiers}
     rows = [
         {
             "file": answer.photo.key,
             "label": answer.photo.label,
             "classifier": answer.classifier,
+            "weights": published[answer.classifier][0],
+            "licence": published[answer.classifier][1],
             "classes": [
                 {"class": index, "name": name, "probability": share}
                 for index, name, share in zip(answer.classes[:top], answer.names, answer.probabilities, strict=False)

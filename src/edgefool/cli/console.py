@@ -4,7 +4,7 @@ import math
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from edgefool.text import plain
 if TYPE_CHECKING:
     import pandas as pd
 
+    from edgefool.classifiers import Classifier
     from edgefool.runs import Record
 
 # A closed stdout is None. A table in a file or pipe need not fit the width of a terminal.
@@ -45,6 +46,14 @@ def warnings_as_notes() -> Iterator[None]:
 
         warnings.showwarning = show_note
         yield
+
+
+def print_weights(classifiers: "Iterable[Classifier]") -> None:
+    """Print which published weights were loaded by name, and their terms; those of the catalogue are in its list."""
+    for classifier in classifiers:
+        if classifier.tag:
+            terms = f"licence {classifier.licence}" if classifier.licence else "licence not stated by the library"
+            err.print(plain(f"loaded {classifier.name}: weights {classifier.tag}, {terms}"))
 
 
 def describe_error(record: "Record") -> str:

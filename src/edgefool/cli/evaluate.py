@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from edgefool.cli.console import describe_error, err, print_note
+from edgefool.cli.console import describe_error, err, print_note, print_weights
 from edgefool.cli.options import (
     CLASSIFIER_FORMS,
     DeviceName,
@@ -79,6 +79,7 @@ def evaluate(
     )
     images = ExternalImages(dataset, parse_path(adversarial), side, max_megapixels=max_megapixels)
     classifiers = load_classifiers(dataset.name, entries, place, side)
+    print_weights(classifiers)
     distance = load_lpips(LpipsEntry(backbone="squeeze", weights=local_path(lpips)), place) if lpips else None
     for line in unfit_labels(dataset, classifiers):
         print_note(line)

@@ -3,7 +3,7 @@
 import shlex
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import timedelta
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgefool.cli import options
-from edgefool.cli.console import err, out, print_left_out, print_note, print_records
+from edgefool.cli.console import err, out, print_left_out, print_note, print_records, print_weights
 from edgefool.cli.progress import track_run
 from edgefool.cli.report import show_changes, show_results, write_page
 from edgefool.errors import EdgeFoolError, UsageError
@@ -21,8 +21,9 @@ from edgefool.storage import StorePath, local_path, parse_path
 from edgefool.text import plain
 
 if TYPE_CHECKING:
-    from edgefool.experiments import Experiment
-    from edgefool.runs import RunFolder, Size
+    from edgefool.classifiers import Classifier
+    from edgefool.experiments import ClassifierEntry, Experiment
+    from edgefool.runs import RunFolder
 
 DEMO_PLAN = Path(__file__).with_name("demo.toml")
 DEFAULT_CLASSIFIER = "efficientnet-lite0"
@@ -66,7 +67,8 @@ def attack(
     """Enhance the details of photos so that a classifier gets them wrong."""
     from edgefool.attacks import make_attack
     from edgefool.execution import RunState
-    from edgefool.experiments import Experiment, make_plan
+    from edgefool.experiments import Experiment, make_classifier_entry, make_plan
+    from edgefool.experiments.experiment import load_classifiers
     from edgefool.runs.tables import add_distances
 
     side, attacker = options.parse_size(size), make_attack(method, options.parse_constants(constants or []))
@@ -82,8 +84,11 @@ def attack(
     if target is not None and from_labels is not None:
         raise UsageError("--target and --from-labels exclude each other")
     photos: dict[str, Any] = {"kind": "folder", "name": "photos", "path": images}
+    loaded: dict[ClassifierEntry, Classifier] = {}
     if from_labels is not None:
-        photos |= {"labels": from_labels, "num_classes": _count_classes(classifiers[0], chosen.device, side)}
+        entry = make_classifier_entry(classifiers[0])
+        (loaded[entry],) = load_classifiers("photos", [entry], chosen.device, side)
+        photos |= {"labels": from_labels, "num_classes": loaded[entry].num_classes}
     criterion = "misclassification" if from_labels is None else "labels"
     settings = {
         "datasets": [photos],
@@ -94,7 +99,7 @@ def attack(
         "robustness": options.parse_robustness(robustness),
         "max_megapixels": max_megapixels,
     }
-    experiment = Experiment(make_plan(settings), chosen.device)
+    experiment = Experiment(make_plan(settings), chosen.device, allow_missing=True, loaded=loaded)
     _refuse_overlap(folder, experiment)
     _refuse_other_classifier(folder, experiment)
     with _open(folder, experiment, alone=True) as opened:
@@ -187,15 +192,6 @@ def demo(
     return code
 
 
-def _count_classes(entry: Mapping[str, Any], device: str, size: "Size") -> int:
-    """Return the number of classes of a classifier, which the labels must fit."""
-    from edgefool.experiments import make_classifier_entry
-    from edgefool.experiments.experiment import load_classifiers
-
-    (classifier,) = load_classifiers("photos", [make_classifier_entry(entry)], device, size)
-    return classifier.num_classes
-
-
 def _run(experiment: "Experiment", folder: StorePath, executor: options.Executor, *, retry: bool = False) -> int:
     from edgefool.execution import RunState
     from edgefool.report import load_results
@@ -252,7 +248,10 @@ def _open(folder: StorePath, experiment: "Experiment", *, alone: bool = False) -
     from edgefool.runs import open_run
 
     plan, command = experiment.plan.to_toml(), shlex.join(sys.argv)
-    with open_run(folder, plan, experiment.cells, command=command, alone=alone) as opened:
+    print_weights(experiment.all_classifiers)
+    with open_run(
+        folder, plan, experiment.cells, command=command, alone=alone, classifiers=experiment.all_classifiers
+    ) as opened:
         for line in opened.repaired[:5]:
             err.print(f"repaired: {plain(line)}")
         if len(opened.repaired) > 5:

@@ -85,8 +85,8 @@ def classify(
     batch_size : int
         Number of photos in memory at a time, and of images in a forward pass.
     num_workers : int, optional
-        Processes that decode photos; 0: this one. By default one for each CPU core but one, at most 4; none for fewer
-        than 16 photos.
+        Processes that decode photos; 0: this one. By default one for each CPU core, at most 4; none for fewer than 16
+        photos.
     max_megapixels : float, optional
         See `edgefool.images.read_image`.
 
@@ -103,7 +103,8 @@ def classify(
     if top < 1 or batch_size < 1:
         raise UsageError(f"top and batch_size must be at least 1, not {top} and {batch_size}")
     if num_workers is None:
-        num_workers = 0 if len(photos) < 16 else max(1, min(4, (os.cpu_count() or 1) - 1))
+        # One for each core, as all of them are idle until the first batch is decoded.
+        num_workers = 0 if len(photos) < 16 else min(4, os.cpu_count() or 1)
     kinds = list(dict.fromkeys(classifier.preprocessing for classifier in classifiers))
     # A batch is a list, as its photos may differ in size.
     loader = DataLoader(_Decoder(photos, kinds, max_megapixels), batch_size, num_workers=num_workers, collate_fn=list)

@@ -1,7 +1,7 @@
 """The measurements of a run, existing and missing."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from edgefool.classifiers import Classifier
@@ -21,7 +21,7 @@ class Evaluation:
     classifiers
         By dataset, those that classify its images.
     squeezers
-        Applied to originals for every classifier, and to adversarial images for the attacked classifier.
+        Applied to originals for every classifier, and to adversarial images for the attacked classifiers.
     transformations
         Every classifier classifies originals and adversarial images after each of them.
     lpips
@@ -61,12 +61,12 @@ class Evaluation:
     def originals(self, records: Iterable[Record]) -> Iterator[MeasureRequest]:
         """Return requests for the missing measurements of the originals of records."""
         refs = {(r.dataset, r.image): ImageRef(r, None, r.original_png) for r in records if r.original_png}
-        yield from self._request(refs.values(), "")
+        yield from self._request(refs.values(), ())
 
-    def adversarial(self, records: Iterable[Record], fingerprint: str) -> Iterator[MeasureRequest]:
-        """Return requests for those of a cell's images; ``fingerprint`` is that of the attacked classifier."""
+    def adversarial(self, records: Iterable[Record], attacked: Collection[str]) -> Iterator[MeasureRequest]:
+        """Return requests for those of a cell's images; ``attacked`` are the fingerprints of what it attacked."""
         refs = [ImageRef(record, record.cell, record.png) for record in records if record.png]
-        yield from self._request(refs, fingerprint)
+        yield from self._request(refs, attacked)
 
     def save(self, measured: Measurements) -> None:
         """Save measurements; raise as `RunFolder.save` does."""
@@ -79,7 +79,7 @@ class Evaluation:
         self._transformed |= {line.key: line for line in transformed}
         self.problems = list(dict.fromkeys(self.problems + measured.problems))
 
-    def _request(self, refs: Iterable[ImageRef], attacked: str) -> Iterator[MeasureRequest]:
+    def _request(self, refs: Iterable[ImageRef], attacked: Collection[str]) -> Iterator[MeasureRequest]:
         missing = [ref for ref in refs if (*ref.key, ref.png) not in self._requested and self._lacks_any(ref, attacked)]
         self._requested |= {(*ref.key, ref.png) for ref in missing}
         for batch in _batches(missing, self._batch_size):
@@ -91,7 +91,7 @@ class Evaluation:
             compared = tuple(row for row, ref in enumerate(batch) if self._lacks_quality(ref))
             yield MeasureRequest(tuple(batch), predictions, compared, self._to_transform(batch))
 
-    def _lacks_any(self, ref: ImageRef, attacked: str) -> bool:
+    def _lacks_any(self, ref: ImageRef, attacked: Collection[str]) -> bool:
         fingerprints = self._fingerprints[ref.record.dataset]
         return self._lacks_quality(ref) or any(
             self._lacks(ref, fingerprint, attacked) or self._untransformed(ref, fingerprint)
@@ -120,10 +120,10 @@ class Evaluation:
             return line
         return line.model_copy(update={"classes": known.classes | line.classes})
 
-    def _squeezers_for(self, ref: ImageRef, fingerprint: str, attacked: str) -> tuple[str, ...]:
-        return self._squeezers if ref.cell is None or fingerprint == attacked else ()
+    def _squeezers_for(self, ref: ImageRef, fingerprint: str, attacked: Collection[str]) -> tuple[str, ...]:
+        return self._squeezers if ref.cell is None or fingerprint in attacked else ()
 
-    def _lacks(self, ref: ImageRef, fingerprint: str, attacked: str) -> bool:
+    def _lacks(self, ref: ImageRef, fingerprint: str, attacked: Collection[str]) -> bool:
         if not self._predict:
             return False
         known = self._predictions.get((*ref.key, fingerprint))

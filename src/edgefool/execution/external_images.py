@@ -109,7 +109,7 @@ class ExternalImages:
                     fields = photo_fields(folder, cell, photo) | {"source": source_text(path)}
                     records.append(self._record(run, evaluation, classifier, fields, photo, path))
                     yield 1
-                requests = evaluation.adversarial(records, classifier.fingerprint), evaluation.originals(records)
+                requests = evaluation.adversarial(records, [classifier.fingerprint]), evaluation.originals(records)
                 for request in chain(*requests):
                     evaluation.save(measurer(request))
                     yield len(request)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from edgefool.classifiers import members_of
 from edgefool.datasets import Photo
 from edgefool.execution.cell_attack import Outcome
 from edgefool.execution.evaluation import Evaluation
@@ -105,7 +106,8 @@ class RunState:
     def requests(self, cell: CellProgress) -> Iterator[MeasureRequest]:
         """Return requests for the missing measurements of a cell's images and of its dataset's originals."""
         yield from self.evaluation.originals(self._originals[cell.job.cell.dataset].values())
-        yield from self.evaluation.adversarial(self.records[cell.folder].values(), cell.job.cell.fingerprint)
+        attacked = [member.fingerprint for member in members_of(cell.job.classifier)]
+        yield from self.evaluation.adversarial(self.records[cell.folder].values(), attacked)
 
     def save(self, outcomes: Sequence[Outcome]) -> None:
         """Make the distances and records of durable images durable; safe to call from several threads.

@@ -110,6 +110,8 @@ class MethodEntry(StrictEntry):
         Values of the attack's fields; the others keep their defaults.
     limit : int
         Maximum number of photos of each dataset; the first ones are used.
+    classifiers : list of str
+        What it attacks: labels of classifiers and ensembles, or names where they have no label; by default all.
     criterion : "misclassification" or "labels"
         Success is another class than the classifier's own decision on the photo, or than its label.
     target : int or str
@@ -120,6 +122,7 @@ class MethodEntry(StrictEntry):
     label: Label = Field(default_factory=lambda data: data.get("name", ""))
     constants: Constants = {}
     limit: Annotated[int, Field(ge=1)] | None = None
+    classifiers: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     criterion: Literal["misclassification", "labels"] = "misclassification"
     target: Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1)] | None = None
 

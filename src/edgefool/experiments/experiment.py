@@ -2,9 +2,9 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from types import MappingProxyType
 
 import torch
 
@@ -54,6 +54,8 @@ class Experiment:
         Device of the classifiers.
     allow_missing
         Continue without missing images of a dataset's list.
+    loaded
+        Classifiers that need not be loaded again, by their entries.
 
     Attributes
     ----------
@@ -61,8 +63,6 @@ class Experiment:
         The photos found, by dataset.
     classifiers : dict
         The classifiers by dataset; each is evaluated on all adversarial images.
-    victims : dict
-        The classifiers and ensembles by dataset that are attacked.
     jobs : list of CellJob
         The cells with their classifiers and attacks, ordered by dataset and classifier.
     lpips : Lpips or None
@@ -76,17 +76,25 @@ class Experiment:
         If weights cannot be downloaded.
     """
 
-    def __init__(self, plan: Plan, device: str = "cpu", *, allow_missing: bool = False):
+    def __init__(
+        self,
+        plan: Plan,
+        device: str = "cpu",
+        *,
+        allow_missing: bool = False,
+        loaded: Mapping[ClassifierEntry, Classifier] = MappingProxyType({}),
+    ):
         self.plan, self.device, self._allow_missing = plan, device, allow_missing
         self.photos = {dataset.name: dataset.find(allow_missing=allow_missing) for dataset in plan.datasets}
         self._attacks = [make_attack(method.name, method.constants) for method in plan.methods]
-        self.classifiers = load_all_classifiers(plan, device)
-        self.victims = find_victims(plan, self.classifiers)
+        self.classifiers = load_all_classifiers(plan, device, loaded)
+        victims = find_victims(plan, self.classifiers)
         self.jobs = [
             CellJob(self._cell(dataset, victim, k), victim, self._attacks[k], method.limit)
             for dataset in plan.datasets
-            for victim in self.victims[dataset.name]
+            for entry, victim in victims[dataset.name].items()
             for k, method in enumerate(plan.methods)
+            if entry in plan.attacked(method)
         ]
         _check_cells(self.jobs)
         self.lpips = load_lpips(plan.lpips, device) if plan.lpips else None
@@ -178,13 +186,17 @@ class Experiment:
         return photos
 
 
-def load_all_classifiers(plan: Plan, device: str) -> dict[str, list[Classifier]]:
-    """Return the classifiers of each dataset of a plan; raise as `load_classifiers` does."""
-    load = cache(partial(_load, device=device, size=plan.size))  # once for all datasets
-    classifiers = {}
+def load_all_classifiers(
+    plan: Plan, device: str, loaded: Mapping[ClassifierEntry, Classifier] = MappingProxyType({})
+) -> dict[str, list[Classifier]]:
+    """Return the classifiers of each dataset of a plan, loading those not yet ``loaded``; see `load_classifiers`."""
+    known, classifiers = dict(loaded), {}
     for dataset in plan.datasets:
         entries = [entry for entry in plan.networks if is_for(entry, dataset.name)]
-        classifiers[dataset.name] = check_distinct(dataset.name, [load(entry) for entry in entries])
+        for entry in entries:
+            if entry not in known:
+                known[entry] = _load(entry, device, plan.size)
+        classifiers[dataset.name] = check_distinct(dataset.name, [known[entry] for entry in entries])
     return classifiers
 
 

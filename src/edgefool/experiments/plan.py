@@ -1,5 +1,6 @@
 """Plans: what to run, validated before anything runs."""
 
+import json
 import os
 import re
 import tomllib
@@ -22,6 +23,7 @@ from edgefool.storage import StorePath, parse_path
 from edgefool.storage.paths import is_address
 
 E = TypeVar("E", bound=BaseModel)
+C = TypeVar("C", ClassifierEntry, ClassifierEntry | EnsembleEntry)
 
 _CHECK = b"# check: "
 _PATHS = ("path", "weights", "classes", "groups", "labels")  # keys whose values are files or folders
@@ -39,7 +41,7 @@ class Plan(StrictEntry):
     Attributes
     ----------
     datasets, classifiers, methods
-        Each method attacks each classifier on each of its datasets.
+        Each method attacks each classifier, or those that it names, on each of its datasets.
     size : int or "native"
         Side in pixels to which photos are resized; "native" keeps their size.
     seed : int
@@ -81,9 +83,21 @@ class Plan(StrictEntry):
         for ensemble in self.ensembles:
             self.members(ensemble)
         for method in self.methods:
-            attack = make_attack(method.name, method.constants)
-            check_support(attack, ensemble=bool(self.ensembles), targeted=method.target is not None)
+            self._check_method(method)
         return self
+
+    def _check_method(self, method: MethodEntry) -> None:
+        attack, attacked = make_attack(method.name, method.constants), self.attacked(method)
+        ensembles = [entry for entry in attacked if isinstance(entry, EnsembleEntry)]
+        try:
+            check_support(attack, ensemble=bool(ensembles), targeted=method.target is not None)
+        except UsageError as error:
+            single = [entry.title for entry in attacked if entry not in ensembles]
+            if not ensembles or not single:
+                raise
+            raise UsageError(
+                f"{error}; name what it attacks in its entry: classifiers = {json.dumps(single)}"
+            ) from error
 
     @property
     def networks(self) -> list[ClassifierEntry]:
@@ -97,18 +111,18 @@ class Plan(StrictEntry):
 
     def members(self, ensemble: EnsembleEntry) -> list[ClassifierEntry]:
         """Return the entries of an ensemble's members; raise `UsageError` if one is unknown or occurs twice."""
-        found = []
-        for name in ensemble.members:
-            fitting = [entry for entry in self.networks if name in (entry.title, entry.name)]
-            if not fitting:
-                known = [entry.title for entry in self.networks]
-                raise unknown(f"member of the ensemble {ensemble.label}", name, known)
-            if len(fitting) > 1:
-                raise UsageError(f"two classifiers are called {name}; give them labels")
-            found += fitting
-        if len(set(found)) < len(found):
-            raise UsageError(f"a member of the ensemble {ensemble.label} occurs twice")
-        return found
+        return _choose(f"member of the ensemble {ensemble.label}", ensemble.members, self.networks)
+
+    def attacked(self, method: MethodEntry) -> list[ClassifierEntry | EnsembleEntry]:
+        """Return the entries that a method attacks; raise `UsageError` if one is unknown, a judge, or occurs twice."""
+        victims = [entry for entry in self.classifiers if isinstance(entry, EnsembleEntry) or entry.role is None]
+        if method.classifiers is None:
+            return victims
+        kind = f"classifier of the method {method.label}"
+        for entry in (chosen := _choose(kind, method.classifiers, self.classifiers)):
+            if entry not in victims:
+                raise UsageError(f"the method {method.label} names {entry.title}, a judge, which is not attacked")
+        return [entry for entry in victims if entry in chosen]
 
     def to_toml(self) -> str:
         """Return the plan as TOML with absolute paths, in which ``?`` replaces what is not UTF-8.
@@ -181,6 +195,21 @@ def _read(path: StorePath) -> tuple[dict[str, Any], bytes]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise UsageError(f"cannot read the plan {path}: {reason}") from error
+
+
+def _choose(kind: str, names: Sequence[str], entries: Sequence[C]) -> list[C]:
+    """Return the entries with these labels or names; raise `UsageError` if one is unknown or occurs twice."""
+    found: list[C] = []
+    for name in names:
+        fitting = [entry for entry in entries if name in (entry.title, getattr(entry, "name", None))]
+        if not fitting:
+            raise unknown(kind, name, [entry.title for entry in entries])
+        if len(fitting) > 1:
+            raise UsageError(f"two classifiers are called {name}; give them labels")
+        found += fitting
+    if len(set(found)) < len(found):
+        raise UsageError(f"a {kind} occurs twice")
+    return found
 
 
 def _check_unique(kind: str, names: Sequence[str]) -> None:

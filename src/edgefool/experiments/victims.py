@@ -16,8 +16,10 @@ from edgefool.experiments.plan import Plan
 V = TypeVar("V", Classifier, Victim)
 
 
-def find_victims(plan: Plan, classifiers: Mapping[str, Sequence[Classifier]]) -> dict[str, list[Victim]]:
-    """Return what is attacked of each dataset: the classifiers that are no judges, and the ensembles.
+def find_victims(
+    plan: Plan, classifiers: Mapping[str, Sequence[Classifier]]
+) -> dict[str, dict[ClassifierEntry | EnsembleEntry, Victim]]:
+    """Return what is attacked of each dataset, by entry: the classifiers that are no judges, and the ensembles.
 
     Parameters
     ----------
@@ -31,21 +33,23 @@ def find_victims(plan: Plan, classifiers: Mapping[str, Sequence[Classifier]]) ->
     UsageError
         If an ensemble is for a dataset that a member is not for, or nothing is attacked on a dataset.
     """
-    victims: dict[str, list[Victim]] = {}
+    victims: dict[str, dict[ClassifierEntry | EnsembleEntry, Victim]] = {}
     for dataset, found in classifiers.items():
         loaded = dict(zip([e for e in plan.networks if is_for(e, dataset)], found, strict=True))
-        victims[dataset] = [loaded[entry] for entry in loaded if entry.role is None]
+        victims[dataset] = {entry: loaded[entry] for entry in loaded if entry.role is None}
         for ensemble in plan.ensembles:
             members = plan.members(ensemble)
             missing = [member.title for member in members if member not in loaded]
             if missing and dataset in (ensemble.datasets or ()):
                 raise UsageError(f"the ensemble {ensemble.label} is for {dataset}, but its member {missing[0]} is not")
             if not missing and is_for(ensemble, dataset):
-                victims[dataset].append(Ensemble([loaded[member] for member in members], name=ensemble.label))
-        everything: list[Victim] = [*found, *(victim for victim in victims[dataset] if isinstance(victim, Ensemble))]
+                victims[dataset][ensemble] = Ensemble([loaded[m] for m in members], name=ensemble.label)
+        everything: list[Victim] = [*found, *(v for v in victims[dataset].values() if isinstance(v, Ensemble))]
         check_distinct(dataset, everything)
         if not victims[dataset]:
             raise UsageError(f"nothing is attacked on the dataset {dataset}: its classifiers are all judges")
+        if not any(entry in victims[dataset] for method in plan.methods for entry in plan.attacked(method)):
+            raise UsageError(f"nothing is attacked on the dataset {dataset}: no method names a classifier of it")
     return victims
 
 

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
@@ -72,11 +73,15 @@ def _convert(
     """Convert colours of an image to sRGB by the profile that the image has."""
     if "icc_profile" in image.info:
         try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"] or b""))
-            target = ImageCms.createProfile("sRGB")
-            converted = ImageCms.profileToProfile(colours, source, target, outputMode="RGB", flags=flags)
-            assert converted is not None  # noqa: S101  (None is for conversion in place)
-            return converted
-        except (OSError, ImageCms.PyCMSError):
+            transform = _transform_to_srgb(image.info["icc_profile"] or b"", colours.mode, flags)
+            return transform.apply(colours)
+        except (OSError, ValueError, ImageCms.PyCMSError):
             warn("its colour profile is damaged or for other colours than its pixels; taken for sRGB")
     return colours.convert("RGB")
+
+
+@lru_cache(maxsize=8)  # making one takes longer than reading a small photo, and photos of one camera share theirs
+def _transform_to_srgb(profile: bytes, mode: str, flags: ImageCms.Flags) -> ImageCms.ImageCmsTransform:
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    target = ImageCms.createProfile("sRGB")
+    return ImageCms.buildTransform(source, target, mode, "RGB", flags=flags)

@@ -1,5 +1,6 @@
 """Tables, figures and the page of a run, made from its folder alone."""
 
+from edgefool.report.detection import detectability_table
 from edgefool.report.figures import FIGURES, draw_figure, save_figure
 from edgefool.report.image_figures import comparison_figure, intermediate_figure, perturbation_figure
 from edgefool.report.latex import detectability_latex
@@ -9,7 +10,6 @@ from edgefool.report.results import Results, load_results, make_results
 from edgefool.report.robustness_table import robustness_table
 from edgefool.report.semantics_table import semantics_table
 from edgefool.report.tables import (
-    detectability_table,
     make_tables,
     misleading_table,
     quality_table,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from edgefool.report.detection import by_member
 from edgefool.report.paper import format_share, squeezer_title
 from edgefool.report.table_parts import MEAN
 
@@ -21,11 +22,11 @@ def detectability_latex(table: pd.DataFrame, titles: Mapping[str, str] | None = 
     Returns
     -------
     str
-        A ``table`` environment with a row per dataset, method and classifier, and a column per squeezer. The paper's
-        figures, where it has them, are in brackets.
+        A ``table`` environment with a row per dataset, method and classifier, or member of an ensemble, and a column
+        per squeezer. The paper's figures, where it has them, are in brackets.
     """
     keys = ["dataset", "method", "classifier"]
-    shown = table[table["squeezer"] != MEAN]
+    shown = by_member(table[table["squeezer"] != MEAN])
     shown = shown.assign(
         method=[(titles or {}).get(name, name) for name in shown["method"]],
         cell=[_format_cell(*shares) for shares in zip(shown["detected"], shown["paper"], strict=True)],

@@ -1,6 +1,7 @@
 """The facts about a run on its page: datasets, classifiers, methods, machines and failures."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def run_facts(run: RunFolder, results: Results) -> dict[str, Any]:
     return {
         "failures": _failures(results),
         "datasets": _datasets(results),
-        "classifiers": _classifiers(results),
+        "classifiers": _classifiers(results, {key: facts for s in sessions for key, facts in s.weights.items()}),
         "methods": _methods(results),
         "sizes": sorted({_format_size(cell.size) for cell in results.cells.values()}),
         "seeds": sorted({cell.seed for cell in results.cells.values()}),
@@ -58,8 +59,11 @@ def _datasets(results: Results) -> list[dict[str, Any]]:
     return datasets
 
 
-def _classifiers(results: Results) -> list[dict[str, Any]]:
-    """Return the classifiers, with their accuracy on the originals if these have labels."""
+def _classifiers(results: Results, weights: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
+    """Return the classifiers, with their accuracy on the originals if these have labels.
+
+    ``weights`` has the tag and the licence of published weights, by fingerprint.
+    """
     labels: dict[str, dict[str, int]] = defaultdict(dict)
     for folder, cell in results.cells.items():
         records = results.records.get(folder, ())
@@ -74,6 +78,7 @@ def _classifiers(results: Results) -> list[dict[str, Any]]:
                     "name": target.classifier,
                     "dataset": dataset,
                     "network": plain(Path(results.networks.get((dataset, target.classifier), "")).name),
+                    "weights": weights.get(target.fingerprint, {}),
                     "classes": target.num_classes,
                     "fingerprint": target.fingerprint,
                     "accuracy": rate(right) if right else None,

@@ -7,11 +7,11 @@ from typing import Any, cast
 
 import pandas as pd
 
+from edgefool.report.detection import JOINT, by_member
 from edgefool.report.figures import titles
 from edgefool.report.paper import format_share, squeezer_title
 from edgefool.report.results import NULL_METHOD, Results
 from edgefool.report.table_parts import MEAN
-from edgefool.report.tables import JOINT
 
 _MIN_RATE = 0.5  # an attack that misleads less often does not compete in the other columns
 
@@ -156,7 +156,7 @@ def detectability_rows(results: Results, table: pd.DataFrame) -> tuple[dict[str,
         groups[squeezer_title(squeezer)[0]].append(squeezer)
     attacks = {name: results.cells[folder].method for folder, name in results.methods.items()}
     rows: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for key, lines in table.groupby(["dataset", "classifier", "method"], sort=False):
+    for key, lines in by_member(table).groupby(["dataset", "classifier", "method"], sort=False):
         dataset, classifier, method = cast(tuple[str, str, str], key)
         line = lines.set_index("squeezer").to_dict("index")
         numbers = [
@@ -165,6 +165,8 @@ def detectability_rows(results: Results, table: pd.DataFrame) -> tuple[dict[str,
                 _interval(line[squeezer], "detected", format_share),
                 format_share(line[squeezer]["paper"]),
             )
+            if squeezer in line
+            else Number()  # of an ensemble, whose members have them
             for squeezers in groups.values()
             for squeezer in squeezers
         ]

@@ -98,11 +98,14 @@ def squeezer_title(squeezer: str) -> tuple[str, str]:
 def classifier_of_paper(name: str) -> str | None:
     """Return the architecture of a classifier, given its name in a plan, if the paper attacks it, else None.
 
-    >>> classifier_of_paper("torchvision:resnet18"), classifier_of_paper("resnet50-places365")
+    Only the catalogue's names stand for the paper's classifiers: other weights of an architecture, or the centre crop
+    that torchvision publishes with them, make another classifier.
+
+    >>> classifier_of_paper("resnet18"), classifier_of_paper("resnet50-places365")
     ('resnet18', 'resnet50')
-    >>> classifier_of_paper("timm:vit_base_patch16_224")
+    >>> classifier_of_paper("torchvision:resnet50")
     """
-    architecture = name.removeprefix("torchvision:").removeprefix("timm:").removesuffix("-places365")
+    architecture = name.removesuffix("-places365")
     return architecture if architecture in ("resnet50", "resnet18", "alexnet") else None
 
 

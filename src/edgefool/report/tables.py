@@ -10,16 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from edgefool.metrics import detectability, detection_threshold, mean_rate, rate, transferability
+from edgefool.metrics import mean_rate, rate, transferability
 from edgefool.report.class_changes import mean_by_image
-from edgefool.report.paper import classifier_of_paper, paper_detectability
-from edgefool.report.results import Answers, Results, Target
+from edgefool.report.detection import detectability_table
+from edgefool.report.results import Results, Target
 from edgefool.report.robustness_table import robustness_summary, robustness_table
 from edgefool.report.semantics_table import semantics_summary, semantics_table
 from edgefool.report.table_parts import KEYS, MEAN, average, names_of, rate_cells, rate_columns
-
-JOINT = "joint"
-"""The detector that uses the largest of the squeezers' scores."""
 
 _CRITERION = ["criterion", "target", "success_before"]
 _COSTS = ["forward_passes", "backward_passes", "seconds"]
@@ -128,61 +125,6 @@ def _transferability(results: Results, folder: str, target: Target) -> dict[str,
     }
 
 
-def detectability_table(results: Results) -> pd.DataFrame:
-    """Return the share of each cell's adversarial images that each squeezer detects, and all of them jointly.
-
-    ``detected`` refers to all images, as in the paper, ``detected_misled`` to those that mislead. ``paper`` is the
-    figure of Table 1 for the method, the kind of dataset and the classifier's architecture, if there is one. The row
-    ``mean`` averages the squeezers, without the joint detector.
-    """
-    rows: list[dict[str, Any]] = []
-    fpr, squeezers = results.false_positive_rate, results.squeezers
-    for folder, cell in results.cells.items():
-        clean = _scores(results, results.of_originals(cell.dataset, cell.fingerprint))
-        if not clean or not squeezers:
-            continue
-        adversarial = _scores(results, results.of_adversarial(folder, cell.fingerprint))
-        images = sorted(clean)  # in a fixed order, as the bootstrap draws by position
-        before = np.array([clean[image] for image in images])
-        after = np.array([adversarial.get(image, [np.nan] * len(squeezers)) for image in images])
-        misled = {record.image for record in results.records.get(folder, []) if record.success}
-        everything = detectability(before, after, false_positive_rate=fpr)
-        successful = detectability(
-            before, after, false_positive_rate=fpr, which=np.array([image in misled for image in images])
-        )
-        thresholds = [detection_threshold(scores, fpr) for scores in (*before.T, before.max(1))]
-        network = classifier_of_paper(results.networks.get((cell.dataset, cell.classifier), "")) or ""
-        kind = results.kinds.get(cell.dataset, "")
-        paper = [paper_detectability(kind, cell.method, network, squeezer) for squeezer in squeezers]
-        names = [*squeezers, JOINT, MEAN]
-        thresholds, paper = [*thresholds, np.nan], [*paper, np.nan, float(np.mean(paper))]
-        rows += [
-            {
-                **names_of(results, folder),
-                "squeezer": squeezer,
-                "threshold": threshold,
-                "originals": len(images),
-                "images": detected.count,
-                **rate_cells("detected", detected),
-                "paper": figure,
-                "misled_images": detected_misled.count,
-                **rate_cells("detected_misled", detected_misled),
-            }
-            for squeezer, threshold, figure, detected, detected_misled in zip(
-                names, thresholds, paper, everything, successful, strict=True
-            )
-        ]
-    numbers = [
-        "originals",
-        "images",
-        *rate_columns("detected"),
-        "paper",
-        "misled_images",
-        *rate_columns("detected_misled"),
-    ]
-    return pd.DataFrame(rows, columns=[*KEYS, "squeezer", "threshold", *numbers])
-
-
 def quality_table(results: Results) -> pd.DataFrame:
     """Return how far the adversarial images of each cell are from their originals: means over the images.
 
@@ -227,11 +169,12 @@ def make_tables(results: Results) -> dict[str, pd.DataFrame]:
     """
     tables = {name: make(results) for name, make in TABLES.items()}
     detection = tables["detectability"]
+    of_all = detection["member"].isna() if "member" in detection else True
     by_criterion = [name for name in [*_CRITERION, *rate_columns("misled_rest")] if name in tables["misleading"]]
     summary = tables["misleading"][[*KEYS, "images", "errors", *rate_columns("misled"), "misled_float"]]
     for table, columns in (
         (_mean_transferability(results), [*rate_columns("transferred"), "null", *rate_columns("gain")]),
-        (detection[detection["squeezer"] == MEAN], rate_columns("detected")),
+        (detection[(detection["squeezer"] == MEAN) & of_all], rate_columns("detected")),
         (tables["quality"], ["psnr", "ssim", "lpips"]),
         (tables["misleading"], ["iterations", "seconds", *by_criterion]),
     ):
@@ -273,12 +216,3 @@ def _changed(results: Results, folder: str | None, target: Target) -> dict[str, 
     clean = results.of_originals(target.dataset, target.fingerprint)
     adversarial = results.of_adversarial(folder, target.fingerprint) if folder else {}
     return {name: adversarial[name].predicted != clean[name].predicted for name in adversarial if name in clean}
-
-
-def _scores(results: Results, answers: Answers) -> dict[str, list[float]]:
-    """Return the scores of all squeezers by image, for the images that have all of them."""
-    return {
-        image: [line.scores[squeezer] for squeezer in results.squeezers]
-        for image, line in answers.items()
-        if set(results.squeezers) <= line.scores.keys()
-    }

@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from edgefool.classifiers import Classifier
 from edgefool.errors import UsageError
 from edgefool.runs.cell import Cell
 from edgefool.runs.formats import check_format, write_format
@@ -27,7 +28,13 @@ _KINDS: tuple[ImageKind, ...] = ("originals", "images", "failures", "structure")
 
 @contextmanager
 def open_run(
-    path: StorePath | Path | str, plan: str, cells: Sequence[Cell], *, command: str = "", alone: bool = False
+    path: StorePath | Path | str,
+    plan: str,
+    cells: Sequence[Cell],
+    *,
+    command: str = "",
+    alone: bool = False,
+    classifiers: Iterable[Classifier] = (),
 ) -> Iterator[RunFolder]:
     """Make the folder of a run, or resume one, and keep other processes out of it.
 
@@ -47,6 +54,8 @@ def open_run(
         The command line, for the run's list of sessions.
     alone : bool
         Refuse a run that holds other cells.
+    classifiers
+        Those whose weight tags and licences the run is to keep, in its list of sessions.
 
     Raises
     ------
@@ -68,7 +77,7 @@ def open_run(
             if run.plan.kind() != "file" or run.plan.read() != plan.encode():
                 run.plan.write(plan.encode())
             write_format(run.path)
-            run.session_lines.append([_session(command)])
+            run.session_lines.append([_session(command, classifiers)])
         yield run
 
 
@@ -184,11 +193,17 @@ def _describe(faults: Faults) -> list[str]:
     return [f"{image} of {cell}: {fault}" for (cell, image), fault in faults.items()]
 
 
-def _session(command: str) -> Session:
+def _session(command: str, classifiers: Iterable[Classifier]) -> Session:
+    facts = {c.fingerprint: {"classifier": c.name, "tag": c.tag, "licence": c.licence} for c in classifiers}
     return Session(
         command=command.encode(errors="backslashreplace").decode(),  # arguments may not be UTF-8
         date=datetime.now(UTC).isoformat(timespec="milliseconds"),
         python=platform.python_version(),
         platform=platform.platform(),
         versions={package: version(package) for package in _PACKAGES},
+        weights={
+            fingerprint: {key: value for key, value in known.items() if value is not None}
+            for fingerprint, known in facts.items()
+            if known["tag"] or known["licence"]
+        },
     )

@@ -252,13 +252,18 @@ class Quality(Line):
 
 
 class Session(Line):
-    """One process that worked on the run: its command, start, platform and package versions."""
+    """One process that worked on the run: its command, start, platform and package versions.
+
+    ``weights`` has, by fingerprint, name, tag and licence of the classifiers whose publishers state them; older lines
+    have none.
+    """
 
     command: str
     date: str
     python: str
     platform: str
     versions: dict[str, str]
+    weights: dict[str, dict[str, str]] = Field(default_factory=dict)
     id: str = Field(default_factory=lambda: uuid4().hex)
 
     @property

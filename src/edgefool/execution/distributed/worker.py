@@ -106,7 +106,7 @@ class Worker:
         self._check_owner(UsageError(f"{_where()} does not see {config.run}: workers and driver must share it"))
         classifiers = load_all_classifiers(config.plan, config.device)
         victims = find_victims(config.plan, classifiers)
-        self._victims = {victim.fingerprint: victim for found in victims.values() for victim in found}
+        self._victims = {victim.fingerprint: victim for found in victims.values() for victim in found.values()}
         for cell in config.cells.values():
             if cell.fingerprint not in self._victims:
                 raise UsageError(f"{_where()} has other weights or code of {cell.classifier} than the driver")

@@ -1,0 +1,68 @@
+"""`edgefool classify` against the bare network on the same photos, which are then decoded and resized already."""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import cycle, islice
+from pathlib import Path
+
+import torch
+
+from benchmarks.shared import SHARED
+from edgefool.classifiers import load_classifier
+from edgefool.datasets import Photo, find_photos
+from edgefool.datasets.demo import DEMO_PHOTOS, write_demo_photos
+from edgefool.execution.classification import classify
+from edgefool.images import read_image
+
+
+@contextmanager
+def at_hand(count: int) -> Iterator[list[Photo]]:
+    """Yield photos of NIPS 2017 (299 x 299) where they are at hand, else those of the demo, again and again."""
+    with tempfile.TemporaryDirectory() as folder:
+        nips2017 = SHARED / "images" / "nips2017"
+        found = [nips2017] if nips2017.is_dir() else write_demo_photos(Path(folder), list(DEMO_PHOTOS))
+        yield list(islice(cycle(find_photos(found)), count))
+
+
+@torch.no_grad()
+def main() -> None:
+    """Print the seconds of both and their ratio in each round; each goes first in every other one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--classifier", default="efficientnet-lite0", help="one that works offline")
+    parser.add_argument("--images", type=int, default=120)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    size = arguments.batch_size
+    classifier = load_classifier(arguments.classifier)
+    with at_hand(arguments.images) as photos:
+        images = [read_image(photo.path, on_warning=lambda line: None)[None] for photo in photos]
+        batches = torch.split(torch.cat([classifier.preprocessing.resize(image) for image in images]), size)
+
+        def bare() -> None:
+            for batch in batches:
+                classifier.classify_resized(batch).argmax(1)
+
+        def whole() -> None:
+            for _ in classify(photos, [classifier], batch_size=size):
+                pass
+
+        bare()
+        for number in range(arguments.rounds):
+            seconds = {}
+            for function in (bare, whole) if number % 2 else (whole, bare):
+                start = time.perf_counter()
+                function()
+                seconds[function] = time.perf_counter() - start
+            print(
+                f"{len(photos)} photos, {arguments.classifier}: bare {seconds[bare]:.1f} s, "
+                f"classify {seconds[whole]:.1f} s: {seconds[bare] / seconds[whole]:.3f} of its throughput (target: .9)",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
