@@ -11,8 +11,9 @@ from edgefool.experiments import Experiment, read_plan
 PLANS = Path(__file__).parent.parent / "plans"
 
 
-def test_there_are_three():
-    assert {path.name for path in PLANS.glob("*.toml")} == {"demo.toml", "paper.toml", "imagenet_mini.toml"}
+def test_there_are_four():
+    names = {"demo.toml", "paper.toml", "imagenet_mini.toml", "transfer.toml"}
+    assert {path.name for path in PLANS.glob("*.toml")} == names
 
 
 def test_the_demo_is_the_one_in_the_package():
@@ -48,3 +49,15 @@ def test_the_small_imagenet_plan():
     assert {classifier.weights.parent for classifier in plan.classifiers} == {shared / "classifiers"}
     assert plan.lpips.weights == shared / "classifiers/squeezenet1_1.safetensors"
     assert {method.name for method in plan.methods} == set(METHODS) - {"robust-edgefool"}
+
+
+def test_the_plan_of_transfer():
+    plan = read_plan(PLANS / "transfer.toml")
+    attacked = [entry.title for entry in (*plan.networks, *plan.ensembles) if getattr(entry, "role", None) is None]
+    assert attacked == ["resnet50", "three", "offline"]
+    used = {member.title for ensemble in plan.ensembles for member in plan.members(ensemble)} | {"resnet50"}
+    judges = {entry.title for entry in plan.networks} - used
+    assert judges == {"resnet18", "mobilenet_v1", "mobilenet_v2", "efficientnet-lite2"}
+    strengths = {method.constants.get("strength", 7.0) for method in plan.methods if method.name == "robust-edgefool"}
+    nulls = {method.constants["v3"] for method in plan.methods if method.name == "enhance"}
+    assert strengths == nulls, "each strength has its null method"

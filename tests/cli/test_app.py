@@ -50,7 +50,7 @@ def test_failure_of_the_system_is_one_line(tmp_path, finished, refuse):
 
 
 def test_interruption_is_one_line(tmp_path, attack, make_photo, monkeypatch):
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("edgefool.experiments.Experiment.__init__", interrupt)

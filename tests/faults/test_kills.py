@@ -147,10 +147,13 @@ def child(monkeypatch):
         ["edgefool.cli", "edgefool.classifiers.loading", "edgefool.experiments", "rich.progress"]
     )
 
-    def run(function, *arguments, wait=None):
+    def run(function, *arguments, wait=None, until=None):
         process = context.Process(target=function, args=arguments)
         process.start()
-        process.join(wait)
+        while until and process.is_alive() and not until():
+            process.join(0.005)
+        if not until:
+            process.join(wait)
         process.kill()
         process.join()
         return process
@@ -165,8 +168,25 @@ def arguments(photos: Path, out: Path, tiny: Path) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("most", [6, pytest.param(20, marks=pytest.mark.faults)])
-def test_killed_at_random_moments(tmp_path, tiny, make_photo, child, tally, most):
+def test_killed_between_images(tmp_path, tiny, make_photo, child, tally):
+    tally.fault = "killed (SIGKILL) after every other image"
+    for seed in range(8):
+        make_photo(tmp_path / "photos" / f"{seed}.png", seed)
+    good, run = (arguments(tmp_path / "photos", tmp_path / name, tiny) for name in ("good", "run"))
+    assert child(cli.main, good).exitcode == 0
+    for count in (1, 3, 5, 7):
+        tally.tries += 1
+        code = child(cli.main, run, until=lambda c=count: len(finished(tmp_path / "run")) >= c).exitcode
+        assert code == -9
+        assert count <= len(finished(tmp_path / "run")) <= 8
+    assert child(cli.main, run).exitcode == 0
+    assert_same_run(tmp_path / "run", tmp_path / "good")
+    assert_true(tmp_path / "run", tiny)
+
+
+@pytest.mark.faults
+def test_killed_at_random_moments(tmp_path, tiny, make_photo, child, tally):
+    most = 20
     tally.fault = "killed (SIGKILL) at random moments, until the run is done"
     for seed in range(8):
         make_photo(tmp_path / "photos" / f"{seed}.png", seed)

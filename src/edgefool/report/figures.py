@@ -10,7 +10,7 @@ from edgefool.plotting import Figure, default_style
 from edgefool.report.image_figures import comparison_figure, intermediate_figure, perturbation_figure
 from edgefool.report.paper import WORKS, method_title
 from edgefool.report.rates_figure import rates_figure
-from edgefool.report.results import Results
+from edgefool.report.results import NULL_METHOD, Results
 from edgefool.report.tables import misleading_table, transferability_table
 from edgefool.runs import Record, RunFolder
 from edgefool.storage import StorePath, parse_path
@@ -132,7 +132,7 @@ def _draw_intermediate(run: RunFolder, results: Results, records: Sequence[Recor
     structured = [record for record in records if record.structure_png]
     if not structured:
         raise UsageError("no such image of EdgeFool fools its classifier, so there is no Fig. 3")
-    record = min(structured, key=lambda record: results.cells[record.cell].method != "edgefool")
+    record = min(structured, key=lambda record: results.cells[record.cell].method == NULL_METHOD)
     figure = intermediate_figure(run, record)
     figure.set_label(f"{record.image}, {titles(results)[results.methods[record.cell]]} on {record.classifier}")
     return figure
