@@ -6,11 +6,12 @@ import torch
 from edgefool.attacks.transforms import (
     apply,
     compose,
-    draw_brightness,
     draw_crop,
+    draw_factor,
     draw_shrinking,
     draw_transform,
     generator,
+    lower_resolution,
 )
 
 
@@ -76,7 +77,7 @@ def test_the_gradient_is_that_of_the_sampled_pixels():
 
 @pytest.mark.parametrize(("probability", "drawn"), [(0, 0), (0.7, 140), (1, 200)])
 def test_probabilities(probability, drawn):
-    factors = [draw_brightness(generator(7, k), probability, 0.3) for k in range(200)]
+    factors = [draw_factor(generator(7, k), probability, 0.3) for k in range(200)]
     assert sum(factor < 1 for factor in factors) == pytest.approx(drawn, abs=25 if 0 < drawn < 200 else 0)
     assert all(0.3 <= factor <= 1 for factor in factors)
     maps = [draw_transform(generator(8, k), probability, 0.5, 0.5) for k in range(200)]
@@ -87,3 +88,23 @@ def test_probabilities(probability, drawn):
 def test_generators_differ_by_every_part_of_their_key():
     keys = [(1, 2, 3), (2, 2, 3), (1, 3, 3), (1, 2, 4), (12, 3), (1, 23), (2**63 - 1, 0, 0)]
     assert len({float(torch.rand((), generator=generator(*key))) for key in keys}) == len(keys)
+
+
+def test_a_lower_resolution_keeps_what_is_coarse():
+    size = 32
+    line = torch.arange(size, dtype=torch.float64)
+    coarse = (0.5 + 0.4 * (2 * torch.pi * line / size).sin()).expand(1, 3, size, size)
+    fine = (0.5 + 0.4 * (-1.0) ** line).expand(1, 3, size, size)
+    lowered = lower_resolution(torch.cat([coarse, fine, fine]), [0.5, 0.5, 1.0])
+    inner = slice(4, -4)
+    torch.testing.assert_close(lowered[0, ..., inner], coarse[0, ..., inner], atol=0.03, rtol=0)
+    assert lowered[1, ..., inner].std() < 0.15 * fine[0].std()
+    assert torch.equal(lowered[2], fine[0])
+
+
+def test_each_image_has_its_own_resolution():
+    images = torch.rand(2, 3, 20, 12)
+    together = lower_resolution(images, [0.5, 0.8])
+    assert torch.equal(together[:1], lower_resolution(images[:1], [0.5]))
+    assert torch.equal(together[1:], lower_resolution(images[1:], [0.8]))
+    assert together.shape == images.shape

@@ -77,6 +77,8 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
         Of each transform, for each image, member and step.
     min_size, min_crop : float
         The smallest share of its sides to which an image is shrunk, and that a crop of it keeps.
+    min_resolution : float
+        The smallest share of its sides to which an image is shrunk and from which it is enlarged again.
     min_brightness : float
         The smallest factor.
 
@@ -102,6 +104,7 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
     transform_probability: Annotated[float, Field(ge=0, le=1)] = 0.7
     min_size: Share = 0.7
     min_crop: Share = 0.67
+    min_resolution: Share = 0.45
     min_brightness: Share = 0.3
 
     @field_validator("strength", mode="before")
@@ -164,8 +167,9 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
     def _transform(self, images: Tensor, randoms: Sequence[torch.Generator]) -> Tensor:
         share = self.transform_probability
         drawn = [transforms.draw_transform(random, share, self.min_size, self.min_crop) for random in randoms]
-        brightness = [transforms.draw_brightness(random, share, self.min_brightness) for random in randoms]
-        return transforms.apply(images, drawn, brightness)
+        resolutions = [transforms.draw_factor(random, share, self.min_resolution) for random in randoms]
+        brightness = [transforms.draw_factor(random, share, self.min_brightness) for random in randoms]
+        return transforms.lower_resolution(transforms.apply(images, drawn, brightness), resolutions)
 
     def _move(self, state: RobustEdgeFoolState, gradients: Tensor) -> None:
         """Take the step and scale r to its bound."""

@@ -1,7 +1,8 @@
-"""Random transforms of images under attack: diverse inputs and scale invariance.
+"""Random transforms of images under attack: diverse inputs, scale invariance and lower resolutions.
 
-Xie et al., CVPR 2019, https://arxiv.org/abs/1803.06978; Lin et al., ICLR 2020, https://arxiv.org/abs/1908.06281. All
-numbers are drawn by a generator of each image's own, so that an image's transforms do not depend on its batch.
+The first two are those of Xie et al., CVPR 2019, https://arxiv.org/abs/1803.06978, and Lin et al., ICLR 2020,
+https://arxiv.org/abs/1908.06281; the last is what images go through that are resized before a classifier sees them.
+All numbers are drawn by a generator of each image's own, so that an image's transforms do not depend on its batch.
 """
 
 import hashlib
@@ -59,9 +60,27 @@ def draw_transform(random: Generator, probability: float, smallest: float, small
     return transform
 
 
-def draw_brightness(random: Generator, probability: float, darkest: float) -> float:
-    """Draw a factor from ``darkest`` to 1 with a probability; else 1."""
-    return _uniform(random, darkest, 1) if _uniform(random, 0, 1) < probability else 1.0
+def draw_factor(random: Generator, probability: float, smallest: float) -> float:
+    """Draw a factor from ``smallest`` to 1 with a probability; else 1."""
+    return _uniform(random, smallest, 1) if _uniform(random, 0, 1) < probability else 1.0
+
+
+def lower_resolution(images: Tensor, shares: Sequence[float]) -> Tensor:
+    """Shrink each image (N, 3, H, W) to a share of its sides, antialiased, and enlarge it again, bilinearly.
+
+    >>> images = torch.rand(2, 3, 8, 8)
+    >>> torch.equal(lower_resolution(images, [1.0, 0.5])[0], images[0])
+    True
+    """
+    pairs = zip(images[:, None], shares, strict=True)
+    return torch.cat([image if share == 1 else _shrink_and_enlarge(image, share) for image, share in pairs])
+
+
+def _shrink_and_enlarge(image: Tensor, share: float) -> Tensor:
+    height, width = image.shape[-2:]
+    size = [max(1, round(share * height)), max(1, round(share * width))]
+    small = F.interpolate(image, size, mode="bilinear", antialias=True)
+    return F.interpolate(small, (height, width), mode="bilinear")
 
 
 def apply(images: Tensor, transforms: Sequence[Tensor], brightness: Sequence[float]) -> Tensor:
