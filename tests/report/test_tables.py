@@ -504,12 +504,12 @@ def test_a_world_without_gaps_has_them_all():
     assert (tables["detectability"]["threshold"].isna() == means).all()
     sometimes = [f"{name}{end}" for name in ("source", "truth") for end in ("", "_low", "_high")] + ["truth_clean"]
     assert not tables["transferability"].drop(columns=sometimes).isna().any(axis=None)
-    source = tables["transferability"].set_index(["dataset", "classifier", "target"])["source"]
+    source = tables["transferability"].set_index(["dataset", "classifier", "target"])["source"].sort_index()
     assert source.notna().tolist() == [
         DATASETS[dataset][1][classifier] == DATASETS[dataset][1][target] for dataset, classifier, target in source.index
     ]
     assert source.notna().any()
-    truth = tables["transferability"].set_index(["dataset", "target"])["truth"]
+    truth = tables["transferability"].set_index(["dataset", "target"])["truth"].sort_index()
     assert truth.loc["scenes", ["a", "c"]].notna().all()
     assert truth.loc["scenes", "b"].isna().all(), "its classes are not those of the labels"
     assert truth.loc["things"].isna().all(), "no labels"
