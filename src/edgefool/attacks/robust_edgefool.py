@@ -173,10 +173,9 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
 
     def _move(self, state: RobustEdgeFoolState, gradients: Tensor) -> None:
         """Take the step and scale r to its bound."""
-        directions = gradients * state.mask
-        size = directions.abs().mean((1, 2, 3)).clamp_min(torch.finfo(directions.dtype).tiny)
+        directions, tiny = gradients * state.mask, torch.finfo(gradients.dtype).tiny
+        size = directions.abs().mean((1, 2, 3)).clamp_min(tiny)
         state.momentum = self.momentum * state.momentum + directions / per_image(size)
-        tiny = torch.finfo(directions.dtype).tiny
         bound = (_WITHIN * self.tau) ** 0.5
         steps = state.mask * state.momentum / per_image(_rms(state.momentum).clamp_min(tiny))
         change = state.change - self.step_size * bound * steps

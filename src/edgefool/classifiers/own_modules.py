@@ -32,7 +32,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 _NUMBERS = count(1)
-_one_at_a_time = RLock()
+_loading_lock = RLock()
 
 
 class OwnModules(MetaPathFinder):
@@ -67,7 +67,7 @@ class OwnModules(MetaPathFinder):
 
         Other threads wait for the end, as these names are theirs too.
         """
-        with _one_at_a_time:
+        with _loading_lock:
             yield from self._load()
 
     def _load(self) -> Iterator[None]:
