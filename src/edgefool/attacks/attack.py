@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, ClassVar, Generic, TypeAlias
 
 from pydantic import Field
@@ -47,7 +47,15 @@ class IterativeAttack(ABC, Generic[S]):
     bytes_per_pixel: ClassVar[int]  # approximate memory of one image in the batch
     takes_ensembles: ClassVar[bool] = False
     takes_targets: ClassVar[bool] = False  # the criterion `Targeted`
+    one_by_one: ClassVar[bool] = False  # attacks one image at a time, in a single step
     typical_steps: ClassVar[int]  # of one image at the defaults, to estimate the duration of a run
+
+    def hyperparameters(self) -> dict[str, bool | int | float | str]:
+        """Return the hyper-parameters by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def check(self, classifier: nn.Module) -> None:  # most attacks need no more than their fields say
+        """Raise `UsageError` if something that the attack needs is missing, or it cannot attack the classifier."""
 
     @abstractmethod
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> S:

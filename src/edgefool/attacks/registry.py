@@ -1,6 +1,6 @@
 """The attacks by name, and their hyper-parameters to and from plain values."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import cache
 from typing import get_type_hints
@@ -32,6 +32,9 @@ _ATTACKS: tuple[type[Attack], ...] = (
 )
 METHODS = {attack.name: attack for attack in _ATTACKS}
 
+FACTORIES: dict[str, Callable[[str, Mapping[str, object]], Attack]] = {}
+"""What makes attacks called ``PREFIX:NAME``, by prefix; filled by `edgefool.adapters`."""
+
 
 def make_attack(method: str, constants: Mapping[str, object]) -> Attack:
     """Return the attack with these hyper-parameters, the others at their defaults; strings are converted.
@@ -40,14 +43,19 @@ def make_attack(method: str, constants: Mapping[str, object]) -> Attack:
     ------
     UsageError
         If the method or a field does not exist, or a value is out of range; the message gives similar names or the
-        range.
+        range. Methods of other libraries (``PREFIX:NAME``) are made without the library; `Attack.check` looks them up.
 
     Examples
     --------
     >>> make_attack("edgefool", {"alpha": "5"}).alpha
     5.0
     """
-    attack = _find(method)
+    prefix, colon, _ = method.partition(":")
+    if colon and prefix in FACTORIES:
+        return FACTORIES[prefix](method, constants)
+    if method not in METHODS:
+        raise unknown("method", method, [*METHODS, *(f"{prefix}:NAME" for prefix in FACTORIES)])
+    attack = METHODS[method]
     names = [field.name for field in fields(attack)]
     for name in constants:
         if name not in names:
@@ -63,8 +71,8 @@ def make_attack(method: str, constants: Mapping[str, object]) -> Attack:
 def settings(attack: Attack) -> dict[str, bool | int | float | str]:
     """Return the hyper-parameters of an attack, except those that equal their `AbsentValue`."""
     absent = _absent_values(type(attack))
-    values = {field.name: getattr(attack, field.name) for field in fields(attack)}
-    return {name: value for name, value in values.items() if name not in absent or value != absent[name]}
+    values = attack.hyperparameters().items()
+    return {name: value for name, value in values if name not in absent or value != absent[name]}
 
 
 def attack_from_settings(name: str, settings: Mapping[str, object]) -> Attack:
@@ -75,13 +83,8 @@ def attack_from_settings(name: str, settings: Mapping[str, object]) -> Attack:
     UsageError
         As `make_attack` does.
     """
-    return make_attack(name, _absent_values(_find(name)) | dict(settings))
-
-
-def _find(method: str) -> type[Attack]:
-    if method not in METHODS:
-        raise unknown("method", method, METHODS)
-    return METHODS[method]
+    absent = _absent_values(METHODS[name]) if name in METHODS else {}
+    return make_attack(name, absent | dict(settings))
 
 
 @cache

@@ -5,7 +5,6 @@ import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -93,7 +92,9 @@ def attack(
     settings = {
         "datasets": [photos],
         "classifiers": classifiers,
-        "methods": [{"name": attacker.name, "constants": asdict(attacker), "criterion": criterion, "target": target}],
+        "methods": [
+            {"name": attacker.name, "constants": attacker.hyperparameters(), "criterion": criterion, "target": target}
+        ],
         "size": side,
         "seed": seed,
         "robustness": options.parse_robustness(robustness),

@@ -71,7 +71,7 @@ class Experiment:
     Raises
     ------
     UsageError
-        If photos, a classifier, weights or a constant are missing or do not fit.
+        If photos, a classifier, weights, another library or a constant are missing or do not fit.
     RunError
         If weights cannot be downloaded.
     """
@@ -102,6 +102,7 @@ class Experiment:
     def _cell(self, dataset: Dataset, victim: Victim, k: int) -> Cell:
         method, members = self.plan.methods[k], members_of(victim)
         counts = {member.num_classes for member in members}
+        self._attacks[k].check(victim)
         if method.criterion == "labels":
             check_labels(method.label, dataset, members)
         targets = () if method.target is None else tuple(find_class(method.target, m.classes, m.name) for m in members)
@@ -263,5 +264,7 @@ def _time(job: CellJob, noise: torch.Tensor) -> float:
     start = time.perf_counter()
     states = job.attack.begin(job.classifier, noise, [0])
     begun = time.perf_counter()
+    if job.attack.one_by_one:  # the only step is the whole attack, which would take too long
+        return (begun - start) * job.attack.typical_steps
     job.attack.step(job.classifier, states)
     return begun - start + job.attack.typical_steps * (time.perf_counter() - begun)

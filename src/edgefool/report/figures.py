@@ -158,7 +158,8 @@ def _rows(results: Results, records: Sequence[Record]) -> list[dict[str, Record]
 
     Rows with most methods come first, then those with most successes.
     """
-    by_name, order = titles(results), list(WORKS)
+    by_name = titles(results)
+    order = [*WORKS, *sorted({cell.method for cell in results.cells.values()} - set(WORKS))]
     first = results.cells[records[0].cell]
     rows: dict[str, dict[str, Record]] = defaultdict(dict)
     for record in sorted(records, key=lambda record: order.index(results.cells[record.cell].method)):

@@ -88,11 +88,11 @@ def _classifiers(results: Results, weights: Mapping[str, Mapping[str, str]]) -> 
 
 
 def _methods(results: Results) -> list[dict[str, Any]]:
-    """Return the methods, each with the constants that differ from the defaults."""
+    """Return the methods, each with the constants that differ from the defaults; of other libraries, those given."""
     by_name = titles(results)
     methods: dict[str, dict[str, Any]] = {}
     for folder, cell in results.cells.items():
-        changed = {}
+        changed = dict(cell.constants)
         if cell.method in METHODS:
             attack = METHODS[cell.method]()
             changed = {name: value for name, value in cell.constants.items() if value != getattr(attack, name, None)}

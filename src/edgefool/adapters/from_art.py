@@ -1,0 +1,44 @@
+"""The attacks of the Adversarial Robustness Toolbox (ART)."""
+
+from collections.abc import Mapping
+from inspect import isabstract
+
+import torch
+from torch import Tensor, nn
+
+from edgefool.adapters.peer_library import Constant, PeerLibrary
+
+
+class Art(PeerLibrary):
+    """https://github.com/Trusted-AI/adversarial-robustness-toolbox."""
+
+    prefix, package, module = "art", "adversarial-robustness-toolbox", "art.attacks.evasion"
+    given = frozenset({"estimator", "classifier", "targeted", "summary_writer"})
+
+    def attacks(self) -> dict[str, type]:
+        """Return its evasion attacks."""
+        from art.attacks.attack import EvasionAttack
+
+        found = {name: value for name, value in vars(self.load()).items() if isinstance(value, type)}
+        return {name: t for name, t in found.items() if issubclass(t, EvasionAttack) and not isabstract(t)}
+
+    def run(
+        self, attack: type, constants: Mapping[str, Constant], model: nn.Module, image: Tensor, label: Tensor
+    ) -> Tensor:
+        """Attack an image, by NumPy as ART does, without its progress bars."""
+        from art.estimators.classification import PyTorchClassifier
+
+        with torch.no_grad():
+            classes = model(image).shape[1]
+        classifier = PyTorchClassifier(
+            model,
+            nn.CrossEntropyLoss(),
+            input_shape=tuple(image.shape[1:]),
+            nb_classes=classes,
+            clip_values=(0.0, 1.0),
+            device_type="gpu" if image.device.type == "cuda" else "cpu",
+        )
+        quiet = {"verbose": False} if "verbose" in self.parameters(attack) else {}
+        made = attack(classifier, **{**quiet, **constants})
+        adversarial = made.generate(x=image.float().cpu().numpy(), y=label.cpu().numpy())
+        return torch.from_numpy(adversarial)

@@ -1,0 +1,43 @@
+"""The attacks of foolbox."""
+
+from collections.abc import Mapping
+from inspect import Parameter, isabstract
+
+from torch import Tensor, nn
+
+from edgefool.adapters.peer_library import Constant, PeerLibrary
+
+
+class Foolbox(PeerLibrary):
+    """https://github.com/bethgelab/foolbox."""
+
+    prefix, package, module = "foolbox", "foolbox", "foolbox"
+    given = frozenset[str]()
+
+    def attacks(self) -> dict[str, type]:
+        """Return its attacks, also by their short names such as ``LinfPGD``."""
+        attacks = self.load().attacks
+        found = {name: value for name, value in vars(attacks).items() if isinstance(value, type)}
+        found["L2DDNAttack"] = attacks.DDNAttack  # named as its other attacks are
+        return {name: t for name, t in found.items() if issubclass(t, attacks.Attack) and not isabstract(t)}
+
+    def parameters(self, attack: type) -> dict[str, Parameter]:
+        """Return the attack's parameters and ``epsilon``, the bound of the perturbation.
+
+        Attacks that search for the smallest perturbation need none.
+        """
+        bounded = issubclass(attack, self.load().attacks.base.FixedEpsilonAttack)
+        epsilon = Parameter("epsilon", Parameter.KEYWORD_ONLY, default=Parameter.empty if bounded else None)
+        return {**super().parameters(attack), "epsilon": epsilon}
+
+    def run(
+        self, attack: type, constants: Mapping[str, Constant], model: nn.Module, image: Tensor, label: Tensor
+    ) -> Tensor:
+        """Attack an image; return it clipped to ``epsilon``."""
+        foolbox = self.load()
+        own = {name: value for name, value in constants.items() if name != "epsilon"}
+        bounded = foolbox.PyTorchModel(model, bounds=(0, 1), device=image.device)
+        criterion = foolbox.Misclassification(label)
+        _, clipped, _ = attack(**own)(bounded, image, criterion, epsilons=constants.get("epsilon"))
+        adversarial: Tensor = clipped
+        return adversarial

@@ -1,0 +1,26 @@
+"""The attacks of torchattack (singular)."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from edgefool.adapters.peer_library import Constant, PeerLibrary
+
+
+class Torchattack(PeerLibrary):
+    """https://github.com/spencerwooo/torchattack."""
+
+    prefix, package, module = "torchattack", "torchattack", "torchattack"
+    given = frozenset({"model", "normalize", "device", "targeted"})
+
+    def attacks(self) -> dict[str, type]:
+        """Return all registered attacks."""
+        return dict(self.load().ATTACK_REGISTRY)
+
+    def run(
+        self, attack: type, constants: Mapping[str, Constant], model: nn.Module, image: Tensor, label: Tensor
+    ) -> Tensor:
+        """Attack an image; the classifier normalises by itself."""
+        made = self.load().create_attack(attack, model, None, image.device, **constants)
+        adversarial: Tensor = made(image, label)
+        return adversarial

@@ -1,0 +1,136 @@
+"""What a plan needs of another library of attacks."""
+
+import importlib
+import importlib.metadata
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from inspect import Parameter, signature
+from types import ModuleType
+from typing import Any, ClassVar, TypeAlias, get_type_hints
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from torch import Tensor, nn
+
+from edgefool.classifiers import vision  # noqa: F401  # after which libraries can import torchvision
+from edgefool.errors import UsageError, unknown
+
+Constant: TypeAlias = bool | int | float | str
+
+
+class PeerLibrary(ABC):
+    """Another library of attacks, which may not be installed.
+
+    Attributes
+    ----------
+    prefix : str
+        Of its methods' names.
+    package : str
+        Its name on PyPI.
+    module : str
+        The module that has its attacks.
+    given : set of str
+        Parameters of its attacks that do not come from a plan.
+    """
+
+    prefix: ClassVar[str]
+    package: ClassVar[str]
+    module: ClassVar[str]
+    given: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def attacks(self) -> dict[str, type]:
+        """Return the library's attacks by name."""
+
+    @abstractmethod
+    def run(
+        self, attack: type, constants: Mapping[str, Constant], model: nn.Module, image: Tensor, label: Tensor
+    ) -> Tensor:
+        """Attack an image.
+
+        Parameters
+        ----------
+        attack
+            One of `attacks`.
+        constants
+            Values of its `parameters`.
+        model
+            Images in [0, 1] to logits, in eval mode.
+        image : Tensor
+            (1, 3, H, W) in [0, 1].
+        label : Tensor
+            (1,), int64: the class to leave.
+
+        Returns
+        -------
+        Tensor
+            (1, 3, H, W): the adversarial image.
+        """
+
+    def parameters(self, attack: type) -> dict[str, Parameter]:
+        """Return the parameters of an attack that a plan may set, by name."""
+        found = signature(_constructor(attack)).parameters.items()
+        variadic = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+        return {name: p for name, p in list(found)[1:] if name not in self.given and p.kind not in variadic}
+
+    def version(self) -> str | None:
+        """Return the installed version; None: it is not installed."""
+        try:
+            return importlib.metadata.version(self.package)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+    def load(self) -> ModuleType:
+        """Import the library; raise `UsageError` if that fails."""
+        try:
+            return importlib.import_module(self.module)
+        except ImportError as error:
+            why = f" ({error})" if self.version() else ""
+            needed = f"methods {self.prefix}:... need {self.package}{why}"
+            raise UsageError(f"{needed}: pip install 'edgefool[peers]'") from error
+
+    def find(self, name: str) -> type:
+        """Return an attack by its name in the library; raise `UsageError`, with similar names, if there is none."""
+        attacks = self.attacks()
+        if name not in attacks:
+            raise unknown(f"attack of {self.package}", name, attacks)
+        return attacks[name]
+
+    def check(self, method: str, attack: type, constants: Mapping[str, Constant]) -> None:
+        """Raise `UsageError`, which names the method and the field, unless the attack takes these constants."""
+        parameters = self.parameters(attack)
+        hints = _hints(_constructor(attack))
+        for name, value in constants.items():
+            if name not in parameters:
+                raise unknown(f"field of {method}", name, parameters)
+            if (problem := _problem(value, hints.get(name), parameters[name].default)) is not None:
+                raise UsageError(f"{method}: {name}={value}: {problem}")
+        for name, parameter in parameters.items():
+            if parameter.default is Parameter.empty and name not in constants:
+                raise UsageError(f"{method} needs the constant {name}")
+
+
+def _constructor(attack: type) -> Callable[..., Any]:
+    return attack.__init__  # type: ignore[no-any-return,misc]
+
+
+def _hints(constructor: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(constructor)
+    except (NameError, TypeError):  # types that are there for type checkers only
+        return {}
+
+
+def _problem(value: Constant, hint: Any, default: Any) -> str | None:
+    """Return why a parameter with this type or default cannot have a value; None: it can, as far as that says."""
+    if hint is None:
+        if default is None or not isinstance(default, Constant):
+            return None
+        hint = type(default) if isinstance(default, bool | str) else float
+    try:
+        TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+    except ValidationError as error:
+        message = error.errors()[0]["msg"]
+        return message[0].lower() + message[1:]
+    except PydanticUserError:  # a type of the library that says nothing about plain values
+        return None
+    return None
