@@ -1,7 +1,7 @@
 """EdgeFool and other libraries of attacks: their attacks as methods of plans.
 
-Their names are ``foolbox:NAME``, ``torchattacks:NAME``, ``torchattack:NAME`` and ``art:NAME``. A library is imported
-when an attack of it is used, not before.
+Their names are ``foolbox:NAME``, ``torchattacks:NAME``, ``torchattack:NAME``, ``art:NAME`` and ``adv-lib:NAME``. A
+library is imported when an attack of it is used, not before.
 """
 
 from edgefool.adapters.peer_attack import LIBRARIES, PeerAttack, make_peer_attack

@@ -6,7 +6,7 @@ from inspect import isabstract
 import torch
 from torch import Tensor, nn
 
-from edgefool.adapters.peer_library import Constant, PeerLibrary
+from edgefool.adapters.peer_library import AttackMaker, Constant, PeerLibrary
 
 
 class Art(PeerLibrary):
@@ -15,7 +15,7 @@ class Art(PeerLibrary):
     prefix, package, module = "art", "adversarial-robustness-toolbox", "art.attacks.evasion"
     given = frozenset({"estimator", "classifier", "targeted", "summary_writer"})
 
-    def attacks(self) -> dict[str, type]:
+    def attacks(self) -> dict[str, AttackMaker]:
         """Return its evasion attacks."""
         from art.attacks.attack import EvasionAttack
 
@@ -23,7 +23,7 @@ class Art(PeerLibrary):
         return {name: t for name, t in found.items() if issubclass(t, EvasionAttack) and not isabstract(t)}
 
     def run(
-        self, attack: type, constants: Mapping[str, Constant], model: nn.Module, image: Tensor, label: Tensor
+        self, attack: AttackMaker, constants: Mapping[str, Constant], model: nn.Module, image: Tensor, label: Tensor
     ) -> Tensor:
         """Attack an image, by NumPy as ART does, without its progress bars."""
         from art.estimators.classification import PyTorchClassifier

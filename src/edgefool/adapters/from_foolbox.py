@@ -5,7 +5,7 @@ from inspect import Parameter, isabstract
 
 from torch import Tensor, nn
 
-from edgefool.adapters.peer_library import Constant, PeerLibrary
+from edgefool.adapters.peer_library import AttackMaker, Constant, PeerLibrary
 
 
 class Foolbox(PeerLibrary):
@@ -14,24 +14,25 @@ class Foolbox(PeerLibrary):
     prefix, package, module = "foolbox", "foolbox", "foolbox"
     given = frozenset[str]()
 
-    def attacks(self) -> dict[str, type]:
+    def attacks(self) -> dict[str, AttackMaker]:
         """Return its attacks, also by their short names such as ``LinfPGD``."""
         attacks = self.load().attacks
         found = {name: value for name, value in vars(attacks).items() if isinstance(value, type)}
         found["L2DDNAttack"] = attacks.DDNAttack  # named as its other attacks are
         return {name: t for name, t in found.items() if issubclass(t, attacks.Attack) and not isabstract(t)}
 
-    def parameters(self, attack: type) -> dict[str, Parameter]:
+    def parameters(self, attack: AttackMaker) -> dict[str, Parameter]:
         """Return the attack's parameters and ``epsilon``, the bound of the perturbation.
 
         Attacks that search for the smallest perturbation need none.
         """
-        bounded = issubclass(attack, self.load().attacks.base.FixedEpsilonAttack)
+        fixed = self.load().attacks.base.FixedEpsilonAttack
+        bounded = isinstance(attack, type) and issubclass(attack, fixed)
         epsilon = Parameter("epsilon", Parameter.KEYWORD_ONLY, default=Parameter.empty if bounded else None)
         return {**super().parameters(attack), "epsilon": epsilon}
 
     def run(
-        self, attack: type, constants: Mapping[str, Constant], model: nn.Module, image: Tensor, label: Tensor
+        self, attack: AttackMaker, constants: Mapping[str, Constant], model: nn.Module, image: Tensor, label: Tensor
     ) -> Tensor:
         """Attack an image; return it clipped to ``epsilon``."""
         foolbox = self.load()

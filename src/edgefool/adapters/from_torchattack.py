@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from edgefool.adapters.peer_library import Constant, PeerLibrary
+from edgefool.adapters.peer_library import AttackMaker, Constant, PeerLibrary
 
 
 class Torchattack(PeerLibrary):
@@ -13,12 +13,12 @@ class Torchattack(PeerLibrary):
     prefix, package, module = "torchattack", "torchattack", "torchattack"
     given = frozenset({"model", "normalize", "device", "targeted"})
 
-    def attacks(self) -> dict[str, type]:
+    def attacks(self) -> dict[str, AttackMaker]:
         """Return all registered attacks."""
         return dict(self.load().ATTACK_REGISTRY)
 
     def run(
-        self, attack: type, constants: Mapping[str, Constant], model: nn.Module, image: Tensor, label: Tensor
+        self, attack: AttackMaker, constants: Mapping[str, Constant], model: nn.Module, image: Tensor, label: Tensor
     ) -> Tensor:
         """Attack an image; the classifier normalises by itself."""
         made = self.load().create_attack(attack, model, None, image.device, **constants)

@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from edgefool.adapters.from_adv_lib import AdvLib
 from edgefool.adapters.from_art import Art
 from edgefool.adapters.from_foolbox import Foolbox
 from edgefool.adapters.from_torchattack import Torchattack
@@ -25,7 +26,7 @@ from edgefool.classifiers import Ensemble, members_of
 from edgefool.errors import UsageError, unknown
 
 LIBRARIES: dict[str, PeerLibrary] = {
-    library.prefix: library for library in (Foolbox(), Torchattacks(), Torchattack(), Art())
+    library.prefix: library for library in (Foolbox(), Torchattacks(), Torchattack(), Art(), AdvLib())
 }
 """By the prefix of their methods' names."""
 
@@ -49,7 +50,7 @@ class PeerState(State):
 
 @dataclass(frozen=True)
 class PeerAttack(IterativeAttack[PeerState]):
-    """An attack of foolbox, torchattacks, torchattack or ART, one image at a time, each with its own random numbers.
+    """An attack of another library, on one image at a time, each with its own random numbers.
 
     The library sees one classifier of images in [0, 1] and the class to leave: by default the classifier's own
     decision. Of an ensemble it sees the mean of the members' logits; success is still judged by every member.
@@ -57,7 +58,8 @@ class PeerAttack(IterativeAttack[PeerState]):
     Parameters
     ----------
     name : str
-        ``foolbox:NAME``, ``torchattacks:NAME``, ``torchattack:NAME`` or ``art:NAME``, by the name in the library.
+        ``foolbox:NAME``, ``torchattacks:NAME``, ``torchattack:NAME``, ``art:NAME`` or ``adv-lib:NAME``, by the name in
+        the library.
     constants : dict
         Arguments of the attack; the others keep the library's defaults. An argument ``seed`` is by default the image's
         own. Attacks of foolbox also take ``epsilon``, the bound of the perturbation.

@@ -11,10 +11,11 @@ from typing import Any, ClassVar, TypeAlias, get_type_hints
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from edgefool.classifiers import vision  # noqa: F401  # after which libraries can import torchvision
 from edgefool.errors import UsageError, unknown
 
 Constant: TypeAlias = bool | int | float | str
+AttackMaker: TypeAlias = Callable[..., Any]
+"""A class of attacks, or a function that is one."""
 
 
 class PeerLibrary(ABC):
@@ -38,12 +39,12 @@ class PeerLibrary(ABC):
     given: ClassVar[frozenset[str]]
 
     @abstractmethod
-    def attacks(self) -> dict[str, type]:
+    def attacks(self) -> dict[str, AttackMaker]:
         """Return the library's attacks by name."""
 
     @abstractmethod
     def run(
-        self, attack: type, constants: Mapping[str, Constant], model: nn.Module, image: Tensor, label: Tensor
+        self, attack: AttackMaker, constants: Mapping[str, Constant], model: nn.Module, image: Tensor, label: Tensor
     ) -> Tensor:
         """Attack an image.
 
@@ -66,11 +67,11 @@ class PeerLibrary(ABC):
             (1, 3, H, W): the adversarial image.
         """
 
-    def parameters(self, attack: type) -> dict[str, Parameter]:
+    def parameters(self, attack: AttackMaker) -> dict[str, Parameter]:
         """Return the parameters of an attack that a plan may set, by name."""
-        found = signature(_constructor(attack)).parameters.items()
         variadic = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
-        return {name: p for name, p in list(found)[1:] if name not in self.given and p.kind not in variadic}
+        found = signature(attack).parameters.items()
+        return {name: p for name, p in found if name not in self.given and p.kind not in variadic}
 
     def version(self) -> str | None:
         """Return the installed version; None: it is not installed."""
@@ -81,24 +82,27 @@ class PeerLibrary(ABC):
 
     def load(self) -> ModuleType:
         """Import the library; raise `UsageError` if that fails."""
+        from edgefool.classifiers import vision  # noqa: F401  # after which other libraries can import torchvision
+
         try:
             return importlib.import_module(self.module)
         except ImportError as error:
-            why = f" ({error})" if self.version() else ""
-            needed = f"methods {self.prefix}:... need {self.package}{why}"
-            raise UsageError(f"{needed}: pip install 'edgefool[peers]'") from error
+            needed = f"methods {self.prefix}:... need {self.package}"
+            if self.version() is None:
+                raise UsageError(f"{needed}: pip install {self.package}") from error
+            raise UsageError(f"{needed}, whose import fails: {error}") from error
 
-    def find(self, name: str) -> type:
+    def find(self, name: str) -> AttackMaker:
         """Return an attack by its name in the library; raise `UsageError`, with similar names, if there is none."""
         attacks = self.attacks()
         if name not in attacks:
             raise unknown(f"attack of {self.package}", name, attacks)
         return attacks[name]
 
-    def check(self, method: str, attack: type, constants: Mapping[str, Constant]) -> None:
+    def check(self, method: str, attack: AttackMaker, constants: Mapping[str, Constant]) -> None:
         """Raise `UsageError`, which names the method and the field, unless the attack takes these constants."""
         parameters = self.parameters(attack)
-        hints = _hints(_constructor(attack))
+        hints = _hints(attack)
         for name, value in constants.items():
             if name not in parameters:
                 raise unknown(f"field of {method}", name, parameters)
@@ -109,11 +113,8 @@ class PeerLibrary(ABC):
                 raise UsageError(f"{method} needs the constant {name}")
 
 
-def _constructor(attack: type) -> Callable[..., Any]:
-    return attack.__init__  # type: ignore[no-any-return,misc]
-
-
-def _hints(constructor: Callable[..., Any]) -> dict[str, Any]:
+def _hints(attack: AttackMaker) -> dict[str, Any]:
+    constructor = attack.__init__ if isinstance(attack, type) else attack  # type: ignore[misc]
     try:
         return get_type_hints(constructor)
     except (NameError, TypeError):  # types that are there for type checkers only
