@@ -3,16 +3,18 @@
 from pathlib import Path
 
 import pytest
+from torch import nn
 
-from edgefool.attacks import METHODS
+from edgefool.adapters import PeerAttack
+from edgefool.attacks import METHODS, make_attack
 from edgefool.errors import UsageError
 from edgefool.experiments import Experiment, read_plan
 
 PLANS = Path(__file__).parent.parent / "plans"
 
 
-def test_there_are_four():
-    names = {"demo.toml", "paper.toml", "imagenet_mini.toml", "transfer.toml"}
+def test_there_are_five():
+    names = {"demo.toml", "paper.toml", "imagenet_mini.toml", "transfer.toml", "peers.toml"}
     assert {path.name for path in PLANS.glob("*.toml")} == names
 
 
@@ -61,3 +63,13 @@ def test_the_plan_of_transfer():
     strengths = {method.constants.get("strength", 7.0) for method in plan.methods if method.name == "robust-edgefool"}
     nulls = {method.constants["v3"] for method in plan.methods if method.name == "enhance"}
     assert strengths == nulls, "each strength has its null method"
+
+
+def test_the_plan_of_peers_names_attacks_that_exist():
+    plan = read_plan(PLANS / "peers.toml")
+    attacks = [make_attack(method.name, method.constants) for method in plan.methods]
+    peers = [attack for attack in attacks if isinstance(attack, PeerAttack)]
+    assert {peer.library.prefix for peer in peers} == {"foolbox", "torchattacks", "torchattack"}
+    for peer in peers:
+        pytest.importorskip(peer.library.module)
+        peer.check(nn.Identity())

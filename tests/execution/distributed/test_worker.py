@@ -86,6 +86,19 @@ def test_it_does_what_a_local_run_does(opened, plan_done, agree):
     agree(state.run, plan_done.run)
 
 
+def test_it_makes_attacks_of_other_libraries_from_the_settings_of_their_cells(settings, open_state, carry_out):
+    pytest.importorskip("foolbox")
+    method = {"name": "foolbox:LinfPGD", "constants": {"steps": 2, "epsilon": 0.05}}
+    theirs = settings | {"methods": [method], "classifiers": settings["classifiers"][:1]}
+    with open_state(theirs, "by-worker") as (state, config):
+        items = work_items(state, state.cells[0])
+        worker = Worker(config)
+        worker.submit(items)
+        records = [outcome.record for outcome in collect(worker, len(items)).values()]
+    local = carry_out(theirs).run.records()
+    assert {record.image: record.png for record in records} == {record.image: record.png for record in local}
+
+
 def test_the_limit_of_pixels_and_warnings_reach_and_leave_a_worker(settings, album, open_state):
     Image.new("RGB", (1100, 1000), "red").save(album / "large.png")
     Image.new("RGB", (64, 64), "red").save(album / "short.jpg")
