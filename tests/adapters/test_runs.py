@@ -12,7 +12,7 @@ from edgefool.runs import RunFolder, load_records
 
 pytest.importorskip("foolbox")
 
-CONSTANTS = {"steps": 4, "epsilon": 0.1}
+CONSTANTS = {"steps": 4, "epsilon": 0.3, "rel_stepsize": 0.3}
 
 
 @pytest.fixture
