@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from edgefool.adapters import LIBRARIES
+from edgefool.adapters import LIBRARIES, PeerAttack
 from edgefool.errors import UsageError
 from edgefool.experiments import Experiment, make_plan
 from edgefool.report import load_results, make_tables, write_report
@@ -77,6 +77,13 @@ def test_names_constants_and_ensembles_are_checked_before_the_run(plan):
     both = {"label": "both", "members": ["first", "three"]}
     with pytest.raises(UsageError, match="members need equally many classes, not 5 and 3"):
         Experiment(make_plan(plan | {"classifiers": [*plan["classifiers"][:2], three, both]}))
+
+
+def test_the_estimate_takes_no_whole_attack(plan, monkeypatch):
+    monkeypatch.setattr(PeerAttack, "step", None)
+    experiment = Experiment(make_plan(plan))
+    (seconds,) = experiment.seconds_per_image(experiment.jobs)
+    assert seconds > 0
 
 
 def test_the_command_line(tmp_path, tiny, make_photo, edgefool):
