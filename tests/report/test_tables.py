@@ -138,6 +138,7 @@ def make_world(
                                 linf=0.0 if unchanged else float(random.uniform(0.01, 1)),
                                 changed_pixels=float(random.random()),
                                 lpips=None if maybe(gaps) else float(random.random()),
+                                smooth_delta_e=None if maybe(gaps) else float(random.uniform(0.1, 9)),
                             )
                         )
                     for other, count in classifiers.items():
@@ -365,11 +366,20 @@ def detected_in_resamples(
     return found
 
 
+def qualities(world: World, folder: str) -> list[Quality]:
+    return [q for q in world.qualities if q.cell == folder and any(r.png == q.png for r in of(world, folder))]
+
+
 def expect_quality(world: World) -> list[dict[str, Any]]:
     rows = []
     for folder, cell in world.cells.items():
-        records = of(world, folder)
-        known = [q for q in world.qualities if q.cell == folder and any(r.png == q.png for r in records)]
+        records, known = of(world, folder), qualities(world, folder)
+        enhanced = qualities(world, f"{cell.dataset}/enhance/{cell.classifier}")
+        pairs = [
+            (q.smooth_delta_e, null.smooth_delta_e)
+            for q, null in itertools.product(known, enhanced)
+            if q.image == null.image and None not in (q.smooth_delta_e, null.smooth_delta_e)
+        ]
         rows.append(
             {
                 **names(cell),
@@ -381,8 +391,13 @@ def expect_quality(world: World) -> list[dict[str, Any]]:
                 "ciede2000": mean([q.ciede2000 for q in known]),
                 "linf": mean([q.linf for q in known]),
                 "changed_pixels": mean([q.changed_pixels for q in known]),
+                "smooth_images": sum(q.smooth_delta_e is not None for q in known),
+                "smooth_delta_e": mean([q.smooth_delta_e for q in known]),
+                "smooth_ratio": mean([q for q, _ in pairs]) / mean([null for _, null in pairs]),
             }
         )
+    if not any(row["smooth_images"] for row in rows):
+        return [{name: value for name, value in row.items() if not name.startswith("smooth")} for row in rows]
     return rows
 
 
@@ -600,7 +615,7 @@ def test_answers_about_other_files_do_not_count(folder):
         assert (before[name][mine][count] == 8).all()
         assert (after[name][mine][count] == 0).all()
         # Those of the null method are of these images.
-        others = [column for column in after[name] if not column.startswith(("null", "gain"))]
+        others = [column for column in after[name] if not column.startswith(("null", "gain", "smooth_ratio"))]
         pd.testing.assert_frame_equal(after[name][~mine][others], before[name][~mine][others])
 
 

@@ -23,6 +23,7 @@ from edgefool.report.table_parts import KEYS, MEAN, average, has_labels, names_o
 _CRITERION = ["criterion", "target", "success_before"]
 _COSTS = ["forward_passes", "backward_passes", "seconds"]
 _DISTANCES = ["lpips", "ciede2000", "linf", "changed_pixels"]
+_SMOOTH = ["smooth_images", "smooth_delta_e", "smooth_ratio"]
 
 
 def misleading_table(results: Results) -> pd.DataFrame:
@@ -140,6 +141,10 @@ def quality_table(results: Results) -> pd.DataFrame:
 
     ``unchanged`` is the share of images that are equal to their originals after rounding to 8 bits. The mean PSNR
     leaves them out, as theirs is infinite.
+
+    If a line has it, ``smooth_delta_e`` is the mean colour difference where the originals are smooth, over the
+    ``smooth_images`` that have smooth pixels, and ``smooth_ratio`` its ratio to that of detail enhancement without an
+    attack, on the images for which both are known.
     """
     rows: list[dict[str, Any]] = []
     for folder in results.cells:
@@ -153,9 +158,22 @@ def quality_table(results: Results) -> pd.DataFrame:
                 "psnr": average(np.mean, [record.psnr for record in records if record.psnr != np.inf]),
                 **_means(records, ["ssim"]),
                 **_means(known, _DISTANCES),
+                **_smooth(results, folder),
             }
         )
-    return pd.DataFrame(rows, columns=[*KEYS, "images", "unchanged", "psnr", "ssim", *_DISTANCES])
+    smooth = _SMOOTH if any(row["smooth_images"] for row in rows) else []
+    return pd.DataFrame(rows, columns=[*KEYS, "images", "unchanged", "psnr", "ssim", *_DISTANCES, *smooth])
+
+
+def _smooth(results: Results, folder: str) -> dict[str, float]:
+    own, null = (
+        {image: line.smooth_delta_e for image, line in lines.items() if line.smooth_delta_e is not None}
+        for lines in (results.quality(folder), results.quality(results.null(results.cells[folder]) or ""))
+    )
+    both = [image for image in own if image in null]
+    of_null = sum(null[image] for image in both)
+    ratio = sum(own[image] for image in both) / of_null if of_null else np.nan
+    return dict(zip(_SMOOTH, (len(own), average(np.mean, list(own.values())), ratio), strict=True))
 
 
 TABLES: dict[str, Callable[[Results], pd.DataFrame]] = {
