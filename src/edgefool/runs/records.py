@@ -11,8 +11,8 @@ from edgefool.runs.cell import Cell
 from edgefool.storage import StorePath
 from edgefool.storage.keyed_log import Line
 
-ImageKind = Literal["originals", "images", "failures", "structure"]
-"""Folders of a run: originals as attacked, successful and failed adversarial images, smooth structures I_s."""
+ImageKind = Literal["originals", "images", "failures", "structure", "mask"]
+"""Folders of a run: originals as attacked, successful and failed adversarial images, smooth structures I_s, masks."""
 
 
 def _check_inside(text: str) -> str:
@@ -127,6 +127,8 @@ class Record(Line):
         The original meets the criterion: its class is wrong, or the target.
     members : tuple of MemberDecisions
         The decisions of the members of an ensemble; None for a single classifier.
+    mask_png : str
+        SHA-256 of the grey PNG of the mask that says where the photo hides a change, scaled to its maximum.
     error : str
         The reason why there is no result.
     """
@@ -167,6 +169,7 @@ class Record(Line):
     target_class: int | None = None
     success_before: bool = False
     members: tuple[MemberDecisions, ...] | None = None
+    mask_png: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -184,7 +187,12 @@ class Record(Line):
 
     def files(self) -> dict[ImageKind, str]:
         """Return the SHA-256 of each PNG of the image, by its kind."""
-        hashes = {"originals": self.original_png, self.kind: self.png, "structure": self.structure_png}
+        hashes: dict[ImageKind, str | None] = {
+            "originals": self.original_png,
+            self.kind: self.png,
+            "structure": self.structure_png,
+            "mask": self.mask_png,
+        }
         return {kind: sha for kind, sha in hashes.items() if sha}
 
 
