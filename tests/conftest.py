@@ -384,7 +384,7 @@ def alike(frames: Callable[[RunFolder], list[pd.DataFrame]]) -> Callable[[RunFol
 
     def alike(run: RunFolder, other: RunFolder) -> None:
         for tolerance, mine, theirs in zip((1e-3, 1e-2, 1e-2), frames(run), frames(other), strict=True):
-            hashes = [name for name in ("png", "structure_png") if name in mine]
+            hashes = [name for name in ("png", "structure_png", "mask_png") if name in mine]
             tables = [table.drop(columns=hashes) for table in (mine, theirs)]
             pd.testing.assert_frame_equal(*tables, rtol=tolerance, atol=tolerance, check_like=True)
         files = {name for name in run.path.find() if name.endswith(".png")}

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 import os
 import shutil
 import struct
@@ -9,6 +10,7 @@ import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
@@ -19,8 +21,9 @@ from edgefool.attacks import METHODS, EdgeFool
 from edgefool.classifiers import load_classifier
 from edgefool.errors import AttackError, UsageError
 from edgefool.execution import image_seed
+from edgefool.filters import l0_smooth, texture_mask
 from edgefool.images import read_image, resize_image
-from edgefool.metrics import changed_pixels, ciede2000, linf, psnr, ssim
+from edgefool.metrics import changed_pixels, ciede2000, linf, psnr, smooth_delta_e, ssim
 from edgefool.runs import RunFolder
 from edgefool.runs.records import source_text
 from edgefool.storage import LocalStore
@@ -81,6 +84,8 @@ def test_records_say_what_the_files_hold(tmp_path, tiny, photos, attack_photos):
         for distance in (psnr, ssim, ciede2000, linf, changed_pixels):
             value = getattr(qualities[row.image], distance.__name__)
             assert value == pytest.approx(float(distance(adversarial[None], original[None])), rel=1e-5)
+        smooth = float(smooth_delta_e(adversarial[None], original[None]))
+        assert (qualities[row.image].smooth_delta_e or math.nan) == pytest.approx(smooth, rel=1e-5, nan_ok=True)
         originals = tmp_path / "run/originals/photos" / f"{row.image}.png"
         hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (originals, paths[there[0]])]
         assert [row.original_png, row.png] == hashes
@@ -271,13 +276,27 @@ def test_each_method_runs_resumes_and_says_what_it_spent(tmp_path, photos, attac
     assert (frame["forward_passes"] > 1).all()
     assert frame["smoothing_loss"].notna().all() == method.endswith("edgefool")
     for row in frame.itertuples():
-        kinds = [
-            k for k in ("images", "failures", "structure") if list((tmp_path / "run" / k).rglob(f"{row.image}.png"))
-        ]
-        has_structure = (method.endswith("edgefool") or method == "enhance") and row.success
-        assert kinds == ["images" if row.success else "failures"] + ["structure"] * has_structure
+        folders = ("images", "failures", "structure", "mask")
+        kinds = [kind for kind in folders if list((tmp_path / "run" / kind).rglob(f"{row.image}.png"))]
+        intermediates = {"edgefool": ["structure"], "enhance": ["structure"], "robust-edgefool": ["structure", "mask"]}
+        expected = intermediates.get(method, []) if row.success else []
+        assert kinds == ["images" if row.success else "failures", *expected]
     attack_photos(photos[:3], method=method, constants=QUICK.get(method, {}))
     assert (tmp_path / "run/records.jsonl").read_bytes() == records
+
+
+def test_the_mask_is_grey_and_scaled_to_its_maximum(tmp_path, photos, attack_photos):
+    attack_photos(photos[:3], method="robust-edgefool", constants={"strength": 15.0, "tau": 0.02})
+    record = next(record for record in RunFolder(tmp_path / "run").records() if record.success)
+    file = Path(str(RunFolder(tmp_path / "run").image_path("mask", record)))
+    assert record.mask_png == hashlib.sha256(file.read_bytes()).hexdigest()
+    with Image.open(file) as image:
+        assert image.mode == "L"
+        pixels = np.asarray(image) / 255
+    original = read_image(tmp_path / "run/originals/photos" / f"{record.image}.png")[None]
+    expected = texture_mask(original, l0_smooth(original))[0, 0]
+    assert np.abs(pixels - (expected / expected.max()).numpy()).max() <= 0.51 / 255
+    assert pixels.max() == 1
 
 
 def test_what_rounding_undid_is_in_the_record(photos, attack_photos):

@@ -206,14 +206,19 @@ def whole(run: RunFolder, record: Record) -> bool:
     """Tell whether the images of a record are as it says."""
     if record.error:
         return True
-    hashes = {"originals": record.original_png, record.kind: record.png, "structure": record.structure_png}
+    hashes = {
+        "originals": record.original_png,
+        record.kind: record.png,
+        "structure": record.structure_png,
+        "mask": record.mask_png,
+    }
     paths = {run.image_path(kind, record): expected for kind, expected in hashes.items() if expected}
     return all(path.exists() and sha256(path.read()) == expected for path, expected in paths.items())
 
 
 def images(folder: Path) -> dict[str, bytes]:
     """Return the images of a run, and whatever was left beside them."""
-    kinds = ("originals", "images", "failures", "structure")
+    kinds = ("originals", "images", "failures", "structure", "mask")
     paths = [path for kind in kinds for path in (folder / kind).rglob("*") if path.is_file()]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 

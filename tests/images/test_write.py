@@ -25,6 +25,14 @@ def test_png_holds_all_levels_in_the_right_channels():
     assert np.array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)[..., ::-1], pixels)
 
 
+def test_a_grey_image_is_a_grey_png():
+    image = torch.arange(256).reshape(1, 16, 16) / 255
+    data = encode_png(image)
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(pixels, np.arange(256).reshape(16, 16))
+    assert torch.equal(read_image(data), image.expand(3, -1, -1))
+
+
 @pytest.mark.parametrize(
     "image", [torch.full((3, 20, 20), 1.1), torch.full((3, 20, 20), torch.nan), torch.ones(20, 20)]
 )

@@ -4,14 +4,23 @@ import kornia.filters
 import numpy as np
 import pytest
 import torch
-from skimage.color import deltaE_ciede2000, rgb2lab
+from skimage.color import deltaE_cie76, deltaE_ciede2000, lab2rgb, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from edgefool.classifiers import read_state_dict
 from edgefool.classifiers.vision import torchvision
 from edgefool.errors import UsageError
 from edgefool.images import read_image
-from edgefool.metrics import LPIPS_BACKBONES, Lpips, changed_pixels, ciede2000, linf, psnr, ssim
+from edgefool.metrics import (
+    LPIPS_BACKBONES,
+    Lpips,
+    changed_pixels,
+    ciede2000,
+    linf,
+    psnr,
+    smooth_delta_e,
+    ssim,
+)
 
 
 @pytest.fixture
@@ -56,6 +65,50 @@ def test_ciede2000_of_two_greys_has_a_closed_form():
     assert ciede2000(dark, dark).item() == 0
 
 
+def lightness(grey):
+    return 116 * (((grey + 0.055) / 1.055) ** 2.4) ** (1 / 3) - 16
+
+
+def test_smooth_delta_e_counts_smooth_pixels_only():
+    """The left half is grey, the right half a chessboard; a window of 7 x 7 reaches 3 columns into it."""
+    original = torch.full((1, 3, 16, 32), 0.5)
+    original[..., 16:] = ((torch.arange(16)[:, None] + torch.arange(16)) % 2).float()
+    image = original.clone()
+    image[..., :8] = 0.6
+    expected = 8 / 13 * (lightness(0.6) - lightness(0.5))  # of 13 smooth columns
+    assert smooth_delta_e(image, original).item() == pytest.approx(expected, abs=1e-3)
+    image[..., 13:] = 0
+    assert smooth_delta_e(image, original).item() == pytest.approx(expected, abs=1e-3)
+    image[..., 12:] = 0
+    assert smooth_delta_e(image, original).item() > expected + 3
+    assert smooth_delta_e(original[..., 16:], original[..., 16:]).isnan().all()
+
+
+@pytest.mark.parametrize(("deviation", "is_smooth"), [(1.95, True), (2.05, False)])
+def test_smooth_is_a_deviation_below_2(deviation, is_smooth):
+    """Of rows that alternate, a window of 7 has 4 and 3: its deviation is √12 / 7 of their difference; 4 has 1 / 2."""
+    lab = np.full((21, 20, 3), [50.0, 0, 0])
+    lab[::2, :, 0] += deviation * 7 / np.sqrt(12)
+    original = torch.from_numpy(lab2rgb(lab)).permute(2, 0, 1)[None]
+    value = smooth_delta_e(original, original)
+    assert value.item() == 0 if is_smooth else value.isnan().all()
+
+
+def test_smooth_delta_e_equals_scikit_images():
+    generator = torch.Generator().manual_seed(1)
+    coarse = torch.rand(2, 3, 4, 3, generator=generator)
+    originals = torch.nn.functional.interpolate(coarse, (24, 20), mode="nearest")
+    images = (originals + 0.1 * torch.randn(originals.shape, generator=generator)).clamp(0, 1)
+    found = smooth_delta_e(images, originals)
+    assert found.dtype == torch.float32
+    for value, *colours in zip(found, images, originals, strict=True):
+        image, original = (rgb2lab(side.permute(1, 2, 0).double().numpy()) for side in colours)
+        windows = [[original[max(0, i - 3) : i + 4, max(0, j - 3) : j + 4, 0] for j in range(20)] for i in range(24)]
+        smooth = np.array([[window.std() < 2 for window in row] for row in windows])
+        assert 0 < smooth.sum() < smooth.size
+        assert value.item() == pytest.approx(deltaE_cie76(image, original)[smooth].mean(), rel=1e-3)
+
+
 def test_linf_and_changed_pixels():
     originals = torch.full((3, 3, 4, 5), 100 / 255)
     images = originals.clone()
@@ -79,7 +132,7 @@ def test_measures_each_image_by_itself(pair, measure, dtype):
 
 
 @pytest.mark.parametrize("shapes", [((1, 3, 8, 8), (2, 3, 8, 8)), ((1, 1, 8, 8), (1, 1, 8, 8)), ((3, 8, 8), (3, 8, 8))])
-@pytest.mark.parametrize("measure", [ciede2000, linf, changed_pixels])
+@pytest.mark.parametrize("measure", [ciede2000, smooth_delta_e, linf, changed_pixels])
 def test_refuses_shapes(measure, shapes):
     with pytest.raises(UsageError, match=r"must both be \(N, 3, H, W\), not \(.*\) and \(.*\)"):
         measure(*map(torch.rand, shapes))

@@ -17,7 +17,7 @@ from edgefool.runs import Record, RunFolder
 def drawn(tmp_path):
     """Return a function that draws Fig. 3 for made-up images and class names."""
 
-    def draw(original: str = "tabby", adversarial: str = "beaver", height: int = 32, width: int = 48):
+    def draw(original: str = "tabby", adversarial: str = "beaver", height: int = 32, width: int = 48, mask=None):
         run = RunFolder(tmp_path)
         record = Record(
             cell="photos/edgefool/tiny",
@@ -31,10 +31,13 @@ def drawn(tmp_path):
             adversarial_name=adversarial,
             adversarial_probability=0.999,
             success=True,
+            mask_png=None if mask is None else "its hash",
         )
         images = torch.rand(3, 3, height, width, generator=torch.Generator().manual_seed(0))
         for kind, image in zip(["originals", "structure", "images"], images, strict=True):
             run.image_path(kind, record).write(encode_png(image))
+        if mask is not None:
+            run.image_path("mask", record).write(encode_png(mask))
         figure = intermediate_figure(run, record)
         file = io.BytesIO()
         figure.savefig(file)
@@ -57,6 +60,14 @@ def test_five_panels_with_the_decisions_below_the_first_and_last(drawn):
     for panel, image in zip([shown[0], shown[1], shown[4]], images, strict=True):
         assert np.abs(panel - image.permute(1, 2, 0).numpy()).max() <= 0.51 / 255
     assert pixels.std() > 10
+
+
+def test_a_mask_is_behind_the_structure(drawn):
+    mask = torch.linspace(0, 1, 32 * 48).reshape(1, 32, 48)
+    figure, *_ = drawn(mask=mask)
+    assert [axis.get_title() for axis in figure.axes][1:4] == ["structure $I_s$", "mask", "details $I_d^L$"]
+    shown = figure.axes[2].get_images()[0].get_array()
+    assert np.abs(shown - mask.permute(1, 2, 0).numpy()).max() <= 0.51 / 255
 
 
 def test_details_are_differences_of_lightness(drawn):

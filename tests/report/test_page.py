@@ -197,6 +197,22 @@ def test_the_perturbation_is_the_scaled_difference(page, visit, run):
 
 
 @needs_browser
+@pytest.mark.usefixtures("no_figures")
+def test_masks_are_shown_where_there_are_any(run, visit):
+    lines = [record for record in run.records() if not record.error and record.success][:2]
+    mask = encode_png(torch.full((1, 32, 32), 0.25))
+    run.image_path("mask", lines[0]).write(mask)
+    rewrite(run.record_lines, [lines[0].model_copy(update={"mask_png": sha256(mask)}), lines[1]])
+    opened = visit(report(run))
+    assert opened.is_visible("input[value=mask]")
+    opened.check("input[value=mask]")
+    opened.wait_for_function("document.getElementById('below').naturalWidth === 32")
+    assert "/images/mask/" in opened.evaluate("document.getElementById('below').src")
+    opened.click("#next")
+    assert not opened.is_visible("input[value=mask]")
+
+
+@needs_browser
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_the_page_is_accessible(page, visit, width, scheme):
     from axe_playwright_python.sync_playwright import Axe

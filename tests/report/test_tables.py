@@ -138,6 +138,7 @@ def make_world(
                                 linf=0.0 if unchanged else float(random.uniform(0.01, 1)),
                                 changed_pixels=float(random.random()),
                                 lpips=None if maybe(gaps) else float(random.random()),
+                                smooth_delta_e=None if maybe(gaps) else float(random.uniform(0.1, 9)),
                             )
                         )
                     for other, count in classifiers.items():
@@ -267,6 +268,7 @@ def expect_transferability(world: World) -> list[dict[str, Any]]:
             records = [r for r in of(world, folder) if r.image in clean and r.image in adversarial]
             labelled = [r for r in records if r.label is not None] if labels == classes else []
             comparable = records if classifiers[cell.classifier] == classes else []
+            right = [r for r in labelled if clean[r.image].predicted == r.label]
             rows.append(
                 {
                     **names(cell),
@@ -292,6 +294,8 @@ def expect_transferability(world: World) -> list[dict[str, Any]]:
                     **share("source", [adversarial[r.image].predicted != r.original_class for r in comparable]),
                     **share("truth", [adversarial[r.image].predicted != r.label for r in labelled]),
                     "truth_clean": mean([clean[r.image].predicted != r.label for r in labelled]),
+                    "images_correct": len(right),
+                    **share("changed_correct", [adversarial[r.image].predicted != r.label for r in right]),
                 }
             )
     return rows
@@ -362,11 +366,20 @@ def detected_in_resamples(
     return found
 
 
+def qualities(world: World, folder: str) -> list[Quality]:
+    return [q for q in world.qualities if q.cell == folder and any(r.png == q.png for r in of(world, folder))]
+
+
 def expect_quality(world: World) -> list[dict[str, Any]]:
     rows = []
     for folder, cell in world.cells.items():
-        records = of(world, folder)
-        known = [q for q in world.qualities if q.cell == folder and any(r.png == q.png for r in records)]
+        records, known = of(world, folder), qualities(world, folder)
+        enhanced = qualities(world, f"{cell.dataset}/enhance/{cell.classifier}")
+        pairs = [
+            (q.smooth_delta_e, null.smooth_delta_e)
+            for q, null in itertools.product(known, enhanced)
+            if q.image == null.image and None not in (q.smooth_delta_e, null.smooth_delta_e)
+        ]
         rows.append(
             {
                 **names(cell),
@@ -378,29 +391,40 @@ def expect_quality(world: World) -> list[dict[str, Any]]:
                 "ciede2000": mean([q.ciede2000 for q in known]),
                 "linf": mean([q.linf for q in known]),
                 "changed_pixels": mean([q.changed_pixels for q in known]),
+                "smooth_images": sum(q.smooth_delta_e is not None for q in known),
+                "smooth_delta_e": mean([q.smooth_delta_e for q in known]),
+                "smooth_ratio": mean([q for q, _ in pairs]) / mean([null for _, null in pairs]),
             }
         )
+    if not any(row["smooth_images"] for row in rows):
+        return [{name: value for name, value in row.items() if not name.startswith("smooth")} for row in rows]
     return rows
 
 
 def expect_mean_transfer(world: World, folder: str, cell: Cell) -> dict[str, Any]:
     targets = [name for name in DATASETS[cell.dataset][1] if name != cell.classifier]
-    shares, nulls = {}, {}
+    shares, nulls, when_right = {}, {}, {}
+    labels = {record.image: record.label for record in of(world, folder)}
     for image in sorted({record.image for record in world.records if record.dataset == cell.dataset}):
         for known, made_by in ((shares, folder), (nulls, f"{cell.dataset}/enhance/{cell.classifier}")):
-            hits = []
+            hits, right = [], []
             for target in targets:
                 clean = answers(world, None, cell.dataset, f"print of {target}")
                 adversarial = answers(world, made_by, cell.dataset, f"print of {target}")
                 if image in clean and image in adversarial:
                     hits.append(clean[image].predicted != adversarial[image].predicted)
+                    fits = DATASETS[cell.dataset][0] == DATASETS[cell.dataset][1][target]
+                    right += hits[-1:] if fits and clean[image].predicted == labels.get(image) else []
             if len(hits) == len(targets):
                 known[image] = mean(hits)
+                if right and known is shares:
+                    when_right[image] = mean(right)
     both = [image for image in shares if image in nulls]
     return {
         **average("transferred", list(shares.values())),
         "null": mean([nulls[image] for image in both]),
         **average("gain", [shares[image] - nulls[image] for image in both]),
+        **average("transferred_correct", list(when_right.values())),
     }
 
 
@@ -483,7 +507,8 @@ def test_intervals_of_more_images():
     world = make_world(4, 25, 0.1)
     results = world.results()
     compare(transferability_table(results), expect_transferability(world))
-    columns = [f"{name}{end}" for name in ("transferred", "gain") for end in ("", "_low", "_high")] + ["null"]
+    means = ("transferred", "gain", "transferred_correct")
+    columns = [f"{name}{end}" for name in means for end in ("", "_low", "_high")] + ["null"]
     expected = [expect_mean_transfer(world, folder, cell) for folder, cell in world.cells.items()]
     compare(make_tables(results)["summary"][columns], expected)
 
@@ -495,14 +520,15 @@ def test_a_world_without_gaps_has_them_all():
     """Else the comparisons above could compare nothing with nothing."""
     results = make_world(0, 30, 0.0).results()
     tables = make_tables(results)
-    assert list(tables) == ["misleading", "transferability", "detectability", "quality", "summary"]
+    assert list(tables) == ["misleading", "transferability", "detectability", "quality", "differences", "summary"]
     assert (tables["misleading"]["images"] == 30).all()
     assert not tables["misleading"].isna().any(axis=None)
     assert not tables["quality"].isna().any(axis=None)
     means = tables["detectability"]["squeezer"] == "mean"
     assert not tables["detectability"].drop(columns=["threshold", "paper"]).isna().any(axis=None)
     assert (tables["detectability"]["threshold"].isna() == means).all()
-    sometimes = [f"{name}{end}" for name in ("source", "truth") for end in ("", "_low", "_high")] + ["truth_clean"]
+    by_label = ("source", "truth", "changed_correct")
+    sometimes = [f"{name}{end}" for name in by_label for end in ("", "_low", "_high")] + ["truth_clean"]
     assert not tables["transferability"].drop(columns=sometimes).isna().any(axis=None)
     source = tables["transferability"].set_index(["dataset", "classifier", "target"])["source"].sort_index()
     assert source.notna().tolist() == [
@@ -515,7 +541,9 @@ def test_a_world_without_gaps_has_them_all():
     assert truth.loc["things"].isna().all(), "no labels"
     summary = tables["summary"]
     assert len(summary) == len(results.cells)
-    assert not summary.isna().any(axis=None)
+    correct = [name for name in summary if name.startswith("transferred_correct")]
+    assert not summary.drop(columns=correct).isna().any(axis=None)
+    assert (summary["dataset"] == "things").equals(summary[correct].isna().all(axis=1)), "no labels"
 
 
 def test_the_order_of_lines_changes_nothing():
@@ -587,7 +615,7 @@ def test_answers_about_other_files_do_not_count(folder):
         assert (before[name][mine][count] == 8).all()
         assert (after[name][mine][count] == 0).all()
         # Those of the null method are of these images.
-        others = [column for column in after[name] if not column.startswith(("null", "gain"))]
+        others = [column for column in after[name] if not column.startswith(("null", "gain", "smooth_ratio"))]
         pd.testing.assert_frame_equal(after[name][~mine][others], before[name][~mine][others])
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from edgefool.execution.judge import Decision, decide_all, device_of, judge
 from edgefool.execution.photo_records import error_record, image_seed, photo_fields
 from edgefool.images import encode_png, read_image, resize_image
 from edgefool.runs import Cell, Quality, Record, RunFolder
-from edgefool.runs.records import sha256
+from edgefool.runs.records import ImageKind, sha256
 from edgefool.storage import StorePath
 
 THREADS = min(os.cpu_count() or 1, 8)
@@ -256,16 +256,15 @@ class CellAttack:
             original_decisions=image.decisions,
             adversarial_logits=[member[0] for member in logits] if torch.equal(read_back, adversarial) else None,
         )
-        structure = None
-        if "structure" in result.details and judgement.success:
-            structure = encode_png(result.details["structure"][0].cpu().clamp(0, 1))
+        intermediates = _intermediate_images(result.details) if judgement.success else {}
+        hashes: dict[str, Any] = {f"{kind}_png": sha256(data) for kind, data in intermediates.items()}
         record = Record(
             **photo_fields(self._folder, self._cell, image.photo),
             **judgement.record_fields(),
+            **hashes,
             sha256=image.sha256,
             original_png=sha256(image.png),
             png=sha256(png),
-            structure_png=sha256(structure) if structure else None,
             seed=image.seed,
             success_float=bool(result.success_float),
             converged=bool(result.converged) and judgement.success,
@@ -277,10 +276,19 @@ class CellAttack:
             smoothing_loss=float(result.details["smoothing_loss"]) if "smoothing_loss" in result.details else None,
         )
         files = {self._run.image_path("originals", record): image.png} if image.is_new else {}
-        if structure:
-            files[self._run.image_path("structure", record)] = structure
+        files |= {self._run.image_path(kind, record): data for kind, data in intermediates.items()}
         files[self._run.image_path(record.kind, record)] = png
         return Outcome(record, judgement.quality(record), image.warnings), files
+
+
+def _intermediate_images(details: Mapping[str, Tensor]) -> dict[ImageKind, bytes]:
+    """Return the PNGs of what an attack has of the structure and the mask, which is scaled to its maximum."""
+    images: dict[ImageKind, bytes] = {}
+    if "structure" in details:
+        images["structure"] = encode_png(details["structure"][0].cpu().clamp(0, 1))
+    if "mask" in details:
+        images["mask"] = encode_png((details["mask"][0] / details["mask"].amax()).cpu())
+    return images
 
 
 def read_png(path: StorePath) -> bytes:

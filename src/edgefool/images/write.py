@@ -13,20 +13,22 @@ PNG_COMPRESSION = 1
 
 
 def encode_png(image: Tensor) -> bytes:
-    """Return an image as an 8-bit RGB PNG; `read_image` returns `round_to_8_bits` of the image from it.
+    """Return an image as an 8-bit PNG; `read_image` returns `round_to_8_bits` of the image from it, in RGB.
 
     Parameters
     ----------
     image
-        (3, H, W), values in [0, 1].
+        (3, H, W), RGB, or (1, H, W), grey; values in [0, 1].
 
     Raises
     ------
     UsageError
         The image has another shape or range.
     """
-    check_images(image[None])
+    is_grey = image.ndim == 3 and len(image) == 1
+    check_images((image.expand(3, -1, -1) if is_grey else image)[None])
     levels = (image.detach() * 255).round().to("cpu", torch.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy()).save(buffer, "PNG", compress_level=PNG_COMPRESSION)
+    pixels = levels[0] if is_grey else levels.permute(1, 2, 0)
+    Image.fromarray(pixels.contiguous().numpy()).save(buffer, "PNG", compress_level=PNG_COMPRESSION)
     return buffer.getvalue()

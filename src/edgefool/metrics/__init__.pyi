@@ -1,5 +1,5 @@
 from .detection import detectability, detection_threshold
-from .quality import LPIPS_BACKBONES, Lpips, changed_pixels, ciede2000, distances, linf, psnr, ssim
+from .quality import LPIPS_BACKBONES, Lpips, changed_pixels, ciede2000, distances, linf, psnr, smooth_delta_e, ssim
 from .rates import Rate, Transferability, mean_rate, misleading_rate, rate, transferability
 from .robustness import TRANSFORMATIONS, check_transformation, transform
 from .semantics import common_depth, group_left
@@ -28,6 +28,7 @@ __all__ = [
     "misleading_rate",
     "psnr",
     "rate",
+    "smooth_delta_e",
     "squeezing_scores",
     "ssim",
     "transferability",

@@ -7,13 +7,18 @@ from typing import Self
 import kornia.metrics
 import numpy as np
 import torch
+from kornia.color import rgb_to_lab
 from skimage.color import deltaE_ciede2000, rgb2lab
 from torch import Tensor, nn
 
 from edgefool.errors import UsageError, unknown
+from edgefool.filters.texture_mask import local_deviation
 
 LPIPS_BACKBONES = {"alex": "alexnet", "squeeze": "squeezenet1_1", "vgg": "vgg16"}
 """The networks whose weights `Lpips` takes: torchvision's names by the authors' names."""
+
+SMOOTH_BELOW = 2.0
+"""An original is smooth where the standard deviation of its lightness L*, 0 to 100, over 7 x 7 pixels is below this."""
 
 
 def psnr(images: Tensor, originals: Tensor) -> Tensor:
@@ -69,6 +74,45 @@ def ciede2000(images: Tensor, originals: Tensor) -> Tensor:
         image, original = (rgb2lab(colours.detach().cpu().double().numpy(), channel_axis=0) for colours in pair)
         apart = deltaE_ciede2000(image, original, channel_axis=0)  # type: ignore[no-untyped-call]
         means[index] = float(np.mean(apart))
+    return means
+
+
+def smooth_delta_e(images: Tensor, originals: Tensor) -> Tensor:
+    r"""Return the mean colour difference over the pixels where each original is smooth, and a change is seen at once.
+
+    .. math::
+        \Delta E^*_{ab} = \sqrt{(\Delta L^*)^2 + (\Delta a^*)^2 + (\Delta b^*)^2}
+
+    (CIE 1976), of pixels where the standard deviation of the original's L* over 7 x 7 pixels, cropped at the border, is
+    below `SMOOTH_BELOW`. Computed in double precision.
+
+    Parameters
+    ----------
+    images, originals : Tensor
+        (N, 3, H, W), floating point, sRGB in [0, 1].
+
+    Returns
+    -------
+    Tensor
+        (N,), at least 0; NaN for an original without smooth pixels. Same dtype and device as ``images``.
+
+    Raises
+    ------
+    UsageError
+        If the images are not (N, 3, H, W) or the two shapes differ.
+
+    Examples
+    --------
+    >>> white, noise = torch.ones(1, 3, 16, 16), torch.rand(1, 3, 16, 16)
+    >>> smooth_delta_e(torch.cat([0 * white, white]), torch.cat([white, noise])).round(decimals=2)
+    tensor([100.,  nan])
+    """
+    _check_pair(images, originals)
+    means = images.new_empty(len(images))
+    for index, pair in enumerate(zip(images, originals, strict=True)):
+        image, original = (rgb_to_lab(colours.detach().double()[None]) for colours in pair)
+        smooth = local_deviation(original[:, :1])[0, 0] < SMOOTH_BELOW
+        means[index] = (image - original).square().sum(1).sqrt()[0][smooth].mean()
     return means
 
 
@@ -131,7 +175,8 @@ def changed_pixels(images: Tensor, originals: Tensor) -> Tensor:
 
 def distances(images: Tensor, originals: Tensor) -> dict[str, Tensor]:
     """Return all distances between images and their originals except LPIPS, by name, (N, 3, H, W) to (N,)."""
-    return {metric.__name__: metric(images, originals) for metric in (psnr, ssim, ciede2000, linf, changed_pixels)}
+    metrics = (psnr, ssim, ciede2000, smooth_delta_e, linf, changed_pixels)
+    return {metric.__name__: metric(images, originals) for metric in metrics}
 
 
 class Lpips(nn.Module):

@@ -1,6 +1,7 @@
 """Tables, figures and the page of a run, made from its folder alone."""
 
 from edgefool.report.detection import detectability_table
+from edgefool.report.differences_table import differences_table
 from edgefool.report.figures import FIGURES, draw_figure, save_figure
 from edgefool.report.image_figures import comparison_figure, intermediate_figure, perturbation_figure
 from edgefool.report.latex import detectability_latex
@@ -22,6 +23,7 @@ __all__ = [
     "comparison_figure",
     "detectability_latex",
     "detectability_table",
+    "differences_table",
     "draw_figure",
     "intermediate_figure",
     "load_results",

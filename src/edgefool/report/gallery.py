@@ -94,7 +94,7 @@ def _item(results: Results, cell: int, record: Record) -> dict[str, Any]:
         "o": _decision(record, "original"),
         "a": _decision(record, "adversarial"),
         "w": [record.width, record.height],
-        "x": int(record.structure_png is not None) + 2 * int(_is_large(record)),
+        "x": int(record.structure_png is not None) + 2 * int(_is_large(record)) + 4 * int(record.mask_png is not None),
         "t": _transfers(results, record),
         "m": [record.iterations, _round(record.seconds), _round(psnr), _round(record.ssim)],
     }
@@ -144,7 +144,7 @@ def _files(run: RunFolder, record: Record) -> dict[str, StorePath]:
 
 
 def _copy_files(run: RunFolder, records: Sequence[Record], folder: Path) -> None:
-    """Copy the images into ``originals``, ``adversarial`` and ``structure``, and make ``thumbnails`` of large ones."""
+    """Copy the images into a folder for each kind, and make ``thumbnails`` of large ones."""
     copies: dict[Path, StorePath] = {}
     thumbnails: dict[Path, StorePath] = {}
     for record in records:

@@ -28,13 +28,14 @@ def intermediate_figure(run: RunFolder, record: Record) -> Figure:
     run : RunFolder
         The run.
     record : Record
-        A success of EdgeFool or the null method.
+        A success of EdgeFool, Robust EdgeFool or the null method.
 
     Returns
     -------
     Figure
         Five panels, with the predicted class and its probability below the first and the last. Details are
-        differences of lightness, scaled for viewing; grey means no difference.
+        differences of lightness, scaled for viewing; grey means no difference. A method with a mask, bright where the
+        photo hides a change, has a sixth panel behind the structure.
     """
     original = _read(run.image_path("originals", record))
     structure = _read(run.image_path("structure", record))
@@ -43,6 +44,7 @@ def intermediate_figure(run: RunFolder, record: Record) -> Figure:
     panels = {
         "original": original,
         "structure $I_s$": structure,
+        **({"mask": _read(run.image_path("mask", record))} if record.mask_png else {}),
         "details $I_d^L$": _viewable(lightness[0] - lightness[1]),
         "enhanced details": _viewable(lightness[2] - lightness[1]),
         "adversarial": adversarial,

@@ -16,7 +16,13 @@ from edgefool.report.figures import draw_figure, encode_figure, titles
 from edgefool.report.gallery import MAX_IMAGES, Gallery, make_gallery
 from edgefool.report.latex import detectability_latex
 from edgefool.report.page_facts import run_facts
-from edgefool.report.page_tables import detectability_rows, known_columns, robustness_rows, summary_rows
+from edgefool.report.page_tables import (
+    detectability_rows,
+    difference_rows,
+    known_columns,
+    robustness_rows,
+    summary_rows,
+)
 from edgefool.report.rates_figure import rates_figure
 from edgefool.report.results import Results
 from edgefool.runs import RunFolder
@@ -98,6 +104,7 @@ def _render(
     style, script = (templates.get_source(environment, name)[0] for name in ("report.css", "report.js"))
     columns = known_columns(tables["summary"])
     groups, detection = detectability_rows(results, tables["detectability"])
+    rivals, differences = difference_rows(results, tables["differences"]) if "differences" in tables else ([], {})
     methods = {cell.method for cell in results.cells.values()}
     return environment.get_template("report.html").render(
         name=run.path.resolve().name,
@@ -112,6 +119,8 @@ def _render(
         groups=groups,
         detection=detection,
         tables=list(tables),
+        rivals=rivals,
+        differences=differences,
         transformations=results.transformations,
         robustness=robustness_rows(results, tables["robustness"]) if "robustness" in tables else {},
         false_positive_rate=results.false_positive_rate,

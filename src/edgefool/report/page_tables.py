@@ -201,6 +201,50 @@ def robustness_rows(results: Results, table: pd.DataFrame) -> Rows:
     return {key: found for key, found in rows.items() if found}
 
 
+def difference_rows(results: Results, table: pd.DataFrame) -> tuple[list[str], Rows]:
+    """Return the titles of the methods, and a row per method with its difference to each of them.
+
+    A difference is that of the mean over the classifiers that were not attacked.
+    """
+    by_name = titles(results)
+    attacks = {name: results.cells[folder].method for folder, name in results.methods.items()}
+    lines: dict[tuple[str, str], dict[str, dict[str, Mapping[Any, Any]]]] = defaultdict(lambda: defaultdict(dict))
+    for line in table[(table["target"] == MEAN) & (table["images"] > 0)].to_dict("records"):
+        found = lines[line["dataset"], line["classifier"]]
+        found[line["method"]][line["other"]] = line
+        found[line["other"]][line["method"]] = {
+            "images": line["images"],
+            "difference": -line["difference"],
+            "difference_low": -line["difference_high"],
+            "difference_high": -line["difference_low"],
+        }
+    names = [name for name in dict.fromkeys(results.methods.values()) if any(name in own for own in lines.values())]
+    rows = {
+        key: [
+            Row(
+                by_name[name],
+                f"{max(line['images'] for line in found[name].values()):,}",
+                [_difference(found[name].get(other)) for other in names],
+                attacks[name] == NULL_METHOD,
+            )
+            for name in names
+            if name in found
+        ]
+        for key, found in lines.items()
+    }
+    return [by_name[name] for name in names], rows
+
+
+def _difference(line: Mapping[Any, Any] | None) -> Number:
+    def points(share: float) -> str:
+        text = f"{100 * share:+.0f}"
+        return "0" if text in ("+0", "-0") else text
+
+    if line is None:
+        return Number()
+    return Number(points(line["difference"]), _interval(line, "difference", points), sign=_sign(line, "difference"))
+
+
 def _means(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     """Return the means over the targets, a row per transformation, without intervals."""
     return table.groupby("transformation")[["images", "changed", "unstable"]].mean().reindex(names)
@@ -213,9 +257,9 @@ def _share(line: Mapping[Any, Any], name: str, sign: str = "") -> Number:
     return Number(percent(line[name]), _interval(line, name, percent), sign=sign)
 
 
-def _sign(line: Mapping[Any, Any]) -> str:
-    """Return whether the gain over the null method is not 0 at the 95 % level."""
-    return "▲" if line.get("gain_low", 0) > 0 else "▼" if line.get("gain_high", 0) < 0 else ""
+def _sign(line: Mapping[Any, Any], name: str = "gain") -> str:
+    """Return whether a difference, by default the gain over the null method, is not 0 at the 95 % level."""
+    return "▲" if line.get(f"{name}_low", 0) > 0 else "▼" if line.get(f"{name}_high", 0) < 0 else ""
 
 
 def _best(rows: Sequence[Mapping[Any, Any]], column: Column) -> str:

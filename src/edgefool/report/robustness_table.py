@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from edgefool.metrics import mean_rate
 from edgefool.report.class_changes import Pairs, by_all, changed, left, mean_by_image
 from edgefool.report.results import Judge, Results, Target
 from edgefool.report.table_parts import (
@@ -45,7 +46,8 @@ def robustness_summary(results: Results, table: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of the summary, a row per cell, from `robustness_table`.
 
     ``robust`` is the mean over the transformations of ``changed`` of what was attacked, ``robust_null`` that of
-    ``null``, ``robust_transferred`` the mean over the other classifiers, without members of an attacked ensemble.
+    ``null``, ``robust_transferred`` the mean over the other classifiers, without members of an attacked ensemble, for
+    the images that all of them classified after each transformation.
     """
     means = table[table["transformation"] == MEAN].to_dict("records")
     known = {(*(line[key] for key in KEYS), line["target"]): line for line in means}
@@ -53,16 +55,16 @@ def robustness_summary(results: Results, table: pd.DataFrame) -> pd.DataFrame:
     for folder, cell in results.cells.items():
         names = names_of(results, folder)
         attacked = known.get((*names.values(), cell.classifier), {})
-        others = [known.get((*names.values(), target.classifier), {}) for target in results.unseen(cell)]
+        others = [_survivors(results, folder, Judge.of(target), MEAN) for target in results.unseen(cell)]
         rows.append(
             {
                 **names,
                 **{f"robust{end}": attacked.get(f"changed{end}") for end in ("", "_low", "_high")},
                 "robust_null": attacked.get("null"),
-                "robust_transferred": average(np.mean, [line.get("changed") for line in others]),
+                **rate_cells("robust_transferred", mean_rate(list(mean_by_image(others).values()))),
             }
         )
-    columns = [*rate_columns("robust"), "robust_null", "robust_transferred"]
+    columns = [*rate_columns("robust"), "robust_null", *rate_columns("robust_transferred")]
     return pd.DataFrame(rows, columns=[*KEYS, *columns]).astype(dict.fromkeys(columns, float))
 
 

@@ -59,11 +59,12 @@ def semantics_summary(results: Results) -> pd.DataFrame:
             {
                 **names_of(results, folder),
                 **rate_cells("left_group", share_of(_left(results, folder, attacked) if known else {})),
-                "transferred_group": mean_rate(list(transferred.values())).value,
+                **rate_cells("transferred_group", mean_rate(list(transferred.values()))),
                 "null_group": mean_rate([null[image] for image in both]).value,
             }
         )
-    return pd.DataFrame(rows, columns=[*KEYS, *rate_columns("left_group"), "transferred_group", "null_group"])
+    numbers = [*rate_columns("left_group"), *rate_columns("transferred_group"), "null_group"]
+    return pd.DataFrame(rows, columns=[*KEYS, *numbers])
 
 
 def _row(results: Results, folder: str, judge: Judge) -> dict[str, Any]:

@@ -12,13 +12,18 @@ KEYS = ["dataset", "method", "classifier"]
 """The columns that name a cell."""
 
 MEAN = "mean"
-"""The row of the mean over the squeezers, or over the transformations."""
+"""The row of the mean over the squeezers, the transformations, or the classifiers that were not attacked."""
 
 
 def names_of(results: Results, folder: str) -> dict[str, str]:
     """Return the names of a cell, by `KEYS`."""
     cell = results.cells[folder]
     return {"dataset": cell.dataset, "method": results.methods[folder], "classifier": cell.classifier}
+
+
+def has_labels(results: Results) -> bool:
+    """Return whether a dataset of the cells has labels."""
+    return any(results.label_classes.get(cell.dataset) for cell in results.cells.values())
 
 
 def rate_columns(name: str) -> list[str]:

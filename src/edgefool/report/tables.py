@@ -10,17 +10,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from edgefool.metrics import mean_rate, rate, transferability
+from edgefool.metrics import Rate, mean_rate, rate, transferability
 from edgefool.report.class_changes import mean_by_image
 from edgefool.report.detection import detectability_table
+from edgefool.report.differences_table import differences_table
+from edgefool.report.outcomes import mean_outcomes, outcomes
 from edgefool.report.results import Results, Target
 from edgefool.report.robustness_table import robustness_summary, robustness_table
 from edgefool.report.semantics_table import semantics_summary, semantics_table
-from edgefool.report.table_parts import KEYS, MEAN, average, names_of, rate_cells, rate_columns
+from edgefool.report.table_parts import KEYS, MEAN, average, has_labels, names_of, rate_cells, rate_columns
 
 _CRITERION = ["criterion", "target", "success_before"]
 _COSTS = ["forward_passes", "backward_passes", "seconds"]
 _DISTANCES = ["lpips", "ciede2000", "linf", "changed_pixels"]
+_SMOOTH = ["smooth_images", "smooth_delta_e", "smooth_ratio"]
 
 
 def misleading_table(results: Results) -> pd.DataFrame:
@@ -74,6 +77,9 @@ def transferability_table(results: Results) -> pd.DataFrame:
     ``null`` is ``changed`` of detail enhancement without an attack, ``gain`` the mean difference between the two, image
     by image, and ``truth_clean`` is ``truth`` of the originals.
 
+    If a dataset has labels, ``changed_correct`` is ``changed`` of the ``images_correct`` that the target classified
+    rightly before the attack.
+
     An ensemble has no ``source``, and all classifiers are its targets; if there is one, ``member`` marks those that
     belong to it.
     """
@@ -82,6 +88,7 @@ def transferability_table(results: Results) -> pd.DataFrame:
         for folder, cell in results.cells.items()
         for target in results.others(cell)
     ]
+    correct = ["images_correct", *rate_columns("changed_correct")] if has_labels(results) else []
     member = ["member"] if any(cell.members for cell in results.cells.values()) else []
     numbers = [
         *rate_columns("changed"),
@@ -90,6 +97,7 @@ def transferability_table(results: Results) -> pd.DataFrame:
         *rate_columns("source"),
         *rate_columns("truth"),
         "truth_clean",
+        *correct,
     ]
     return pd.DataFrame(rows, columns=[*KEYS, "target", "images", *numbers, *member])
 
@@ -99,13 +107,14 @@ def _transferability(results: Results, folder: str, target: Target) -> dict[str,
     clean = results.of_originals(cell.dataset, target.fingerprint)
     adversarial = results.of_adversarial(folder, target.fingerprint)
     records = [r for r in results.records.get(folder, []) if r.image in clean and r.image in adversarial]
-    before = np.array([clean[r.image].predicted for r in records], dtype=int)
+    before, after = (np.array([found[r.image].predicted for r in records], dtype=int) for found in (clean, adversarial))
     labels = np.array([np.nan if r.label is None else r.label for r in records], dtype=float)
     labelled = ~np.isnan(labels) & results.fits(target)
+    right = labelled & (before == labels)
     has_source = not cell.members and cell.num_classes == target.num_classes
     transferred = transferability(
         before,
-        np.array([adversarial[r.image].predicted for r in records], dtype=int),
+        after,
         np.array([r.original_class for r in records], dtype=int) if has_source else before,
         labels if results.fits(target) else None,
     )
@@ -121,6 +130,8 @@ def _transferability(results: Results, folder: str, target: Target) -> dict[str,
         **rate_cells("source", transferred.source if has_source else rate([])),
         **rate_cells("truth", transferred.truth or rate([])),
         "truth_clean": rate(before[labelled] != labels[labelled]).value,
+        "images_correct": int(right.sum()),
+        **rate_cells("changed_correct", rate(before[right] != after[right])),
         "member": target.fingerprint in {member.fingerprint for member in cell.members},
     }
 
@@ -130,6 +141,10 @@ def quality_table(results: Results) -> pd.DataFrame:
 
     ``unchanged`` is the share of images that are equal to their originals after rounding to 8 bits. The mean PSNR
     leaves them out, as theirs is infinite.
+
+    If a line has it, ``smooth_delta_e`` is the mean colour difference where the originals are smooth, over the
+    ``smooth_images`` that have smooth pixels, and ``smooth_ratio`` its ratio to that of detail enhancement without an
+    attack, on the images for which both are known.
     """
     rows: list[dict[str, Any]] = []
     for folder in results.cells:
@@ -143,9 +158,22 @@ def quality_table(results: Results) -> pd.DataFrame:
                 "psnr": average(np.mean, [record.psnr for record in records if record.psnr != np.inf]),
                 **_means(records, ["ssim"]),
                 **_means(known, _DISTANCES),
+                **_smooth(results, folder),
             }
         )
-    return pd.DataFrame(rows, columns=[*KEYS, "images", "unchanged", "psnr", "ssim", *_DISTANCES])
+    smooth = _SMOOTH if any(row["smooth_images"] for row in rows) else []
+    return pd.DataFrame(rows, columns=[*KEYS, "images", "unchanged", "psnr", "ssim", *_DISTANCES, *smooth])
+
+
+def _smooth(results: Results, folder: str) -> dict[str, float]:
+    own, null = (
+        {image: line.smooth_delta_e for image, line in lines.items() if line.smooth_delta_e is not None}
+        for lines in (results.quality(folder), results.quality(results.null(results.cells[folder]) or ""))
+    )
+    both = [image for image in own if image in null]
+    of_null = sum(null[image] for image in both)
+    ratio = sum(own[image] for image in both) / of_null if of_null else np.nan
+    return dict(zip(_SMOOTH, (len(own), average(np.mean, list(own.values())), ratio), strict=True))
 
 
 TABLES: dict[str, Callable[[Results], pd.DataFrame]] = {
@@ -160,25 +188,31 @@ TABLES: dict[str, Callable[[Results], pd.DataFrame]] = {
 def make_tables(results: Results) -> dict[str, pd.DataFrame]:
     """Return all tables by the names of their files: those of `TABLES`, and their ``summary``.
 
-    ``semantics`` is there if a classifier has semantic groups, ``robustness`` if the plan asks for it. Each adds
-    columns to the summary.
+    ``differences`` is there if two methods attacked the same classifier, ``semantics`` if a classifier has semantic
+    groups, ``robustness`` if the plan asks for it. The last two add columns to the summary.
 
     The summary has a row per cell. ``transferred``, ``null`` and ``gain`` are means over the other classifiers,
     without members of an attacked ensemble, of ``changed``, ``null`` and ``gain``, for the images that all of them
-    classified. ``detected`` is the mean over the squeezers.
+    classified. ``detected`` is the mean over the squeezers. If a dataset has labels, ``transferred_correct`` is the
+    mean over the images of the share of those classifiers which the image fools, among those that classified its
+    original rightly.
     """
     tables = {name: make(results) for name, make in TABLES.items()}
     detection = tables["detectability"]
     of_all = detection["member"].isna() if "member" in detection else True
     by_criterion = [name for name in [*_CRITERION, *rate_columns("misled_rest")] if name in tables["misleading"]]
+    correct = rate_columns("transferred_correct") if has_labels(results) else []
     summary = tables["misleading"][[*KEYS, "images", "errors", *rate_columns("misled"), "misled_float"]]
     for table, columns in (
-        (_mean_transferability(results), [*rate_columns("transferred"), "null", *rate_columns("gain")]),
+        (transfer := _mean_transferability(results), [*rate_columns("transferred"), "null", *rate_columns("gain")]),
         (detection[(detection["squeezer"] == MEAN) & of_all], rate_columns("detected")),
         (tables["quality"], ["psnr", "ssim", "lpips"]),
         (tables["misleading"], ["iterations", "seconds", *by_criterion]),
+        (transfer, correct),
     ):
         summary = summary.join(table.set_index(KEYS)[columns], on=KEYS)
+    if len(differences := differences_table(results)):
+        tables["differences"] = differences
     if len(semantics := semantics_table(results)):
         tables["semantics"] = semantics
         summary = summary.join(semantics_summary(results).set_index(KEYS), on=KEYS)
@@ -189,7 +223,7 @@ def make_tables(results: Results) -> dict[str, pd.DataFrame]:
 
 
 def _mean_transferability(results: Results) -> pd.DataFrame:
-    """Return ``changed``, ``null`` and ``gain`` as means over the targets, a row per cell."""
+    """Return ``changed``, ``null``, ``gain`` and ``changed_correct`` as means over the targets, a row per cell."""
     rows: list[dict[str, Any]] = []
     for folder, cell in results.cells.items():
         targets = results.unseen(cell)
@@ -202,9 +236,18 @@ def _mean_transferability(results: Results) -> pd.DataFrame:
                 **rate_cells("transferred", mean_rate(list(changed.values()))),
                 "null": mean_rate([null[image] for image in both]).value,
                 **rate_cells("gain", mean_rate([changed[image] - null[image] for image in both])),
+                **rate_cells("transferred_correct", _rate_where_right(results, folder, targets)),
             }
         )
-    return pd.DataFrame(rows, columns=[*KEYS, *rate_columns("transferred"), "null", *rate_columns("gain")])
+    numbers = [*rate_columns("transferred"), "null", *rate_columns("gain"), *rate_columns("transferred_correct")]
+    return pd.DataFrame(rows, columns=[*KEYS, *numbers])
+
+
+def _rate_where_right(results: Results, folder: str, targets: Sequence[Target]) -> Rate:
+    if not targets:
+        return rate([])
+    correct = mean_outcomes([outcomes(results, [folder], target) for target in targets]).correct
+    return mean_rate(correct[~np.isnan(correct)])
 
 
 def _means(lines: Sequence[object], names: Sequence[str]) -> dict[str, float]:

@@ -1,10 +1,10 @@
 from .cell import Cell, CellMember, Size
 from .class_groups import ClassGroups
+from .measurements import Prediction, Quality, TransformedClasses
 from .opening import check_run, open_run
-from .records import MemberDecisions, Prediction, Quality, Record, Session
+from .records import MemberDecisions, Record, Session
 from .run_folder import RunFolder, read_run
 from .tables import load_records
-from .transformed import TransformedClasses
 
 __all__ = [
     "Cell",

@@ -23,7 +23,7 @@ from edgefool.storage.store import STORE_THREADS
 
 _PACKAGES = ("edgefool", "torch", "torchvision", "kornia", "numpy", "pillow")
 Faults = Mapping[tuple[str, str], str]  # by the key of a record
-_KINDS: tuple[ImageKind, ...] = ("originals", "images", "failures", "structure")
+_KINDS: tuple[ImageKind, ...] = ("originals", "images", "failures", "structure", "mask")
 
 
 @contextmanager

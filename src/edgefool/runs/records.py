@@ -1,4 +1,4 @@
-"""The lines of a run's files: its cells, what happened to each image, and what was measured."""
+"""The lines of a run's files: its cells, photos and sessions, and what happened to each image."""
 
 import hashlib
 import os
@@ -11,8 +11,8 @@ from edgefool.runs.cell import Cell
 from edgefool.storage import StorePath
 from edgefool.storage.keyed_log import Line
 
-ImageKind = Literal["originals", "images", "failures", "structure"]
-"""Folders of a run: originals as attacked, successful and failed adversarial images, smooth structures I_s."""
+ImageKind = Literal["originals", "images", "failures", "structure", "mask"]
+"""Folders of a run: originals as attacked, successful and failed adversarial images, smooth structures I_s, masks."""
 
 
 def _check_inside(text: str) -> str:
@@ -127,6 +127,8 @@ class Record(Line):
         The original meets the criterion: its class is wrong, or the target.
     members : tuple of MemberDecisions
         The decisions of the members of an ensemble; None for a single classifier.
+    mask_png : str
+        SHA-256 of the grey PNG of the mask that says where the photo hides a change, scaled to its maximum.
     error : str
         The reason why there is no result.
     """
@@ -167,6 +169,7 @@ class Record(Line):
     target_class: int | None = None
     success_before: bool = False
     members: tuple[MemberDecisions, ...] | None = None
+    mask_png: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -184,71 +187,13 @@ class Record(Line):
 
     def files(self) -> dict[ImageKind, str]:
         """Return the SHA-256 of each PNG of the image, by its kind."""
-        hashes = {"originals": self.original_png, self.kind: self.png, "structure": self.structure_png}
+        hashes: dict[ImageKind, str | None] = {
+            "originals": self.original_png,
+            self.kind: self.png,
+            "structure": self.structure_png,
+            "mask": self.mask_png,
+        }
         return {kind: sha for kind, sha in hashes.items() if sha}
-
-
-class Prediction(Line):
-    """A classifier's decision on one image of the run, read from its PNG.
-
-    Attributes
-    ----------
-    cell : str or None
-        Of an adversarial image; None: the original.
-    dataset, image, png : str
-        Which image, and the SHA-256 of its PNG: a decision on another file is ignored.
-    classifier, fingerprint : str
-        Which classifier.
-    predicted, probability
-        The class and its probability (Eqs. 2 and 3).
-    num_classes : int
-        The classifier's number of classes; None in lines of version 0.1.0.
-    scores : dict
-        By squeezer, the L1 distance in [0, 2] of the probabilities to those of the squeezed image.
-    """
-
-    cell: Name | None
-    dataset: Name
-    image: Name
-    png: str
-    classifier: str
-    fingerprint: str
-    predicted: int
-    probability: float
-    scores: dict[str, float]
-    num_classes: int | None = None
-
-    @property
-    def key(self) -> tuple[str | None, str, str, str]:
-        """The image and the classifier."""
-        return self.cell, self.dataset, self.image, self.fingerprint
-
-
-class Quality(Line):
-    """How far an adversarial image is from its original; see `edgefool.metrics`.
-
-    Attributes
-    ----------
-    cell, image, png : str
-        Which image, and the SHA-256 of its PNG.
-    ciede2000, linf, changed_pixels, psnr, ssim, lpips : float
-        ``psnr`` and ``ssim`` are None in lines of version 0.1.0, ``lpips`` if it was not requested.
-    """
-
-    cell: Name
-    image: Name
-    png: str
-    ciede2000: float
-    linf: float
-    changed_pixels: float
-    lpips: float | None = None
-    psnr: float | None = None
-    ssim: float | None = None
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """The cell and the image."""
-        return self.cell, self.image
 
 
 class Session(Line):

@@ -11,17 +11,15 @@ from edgefool.errors import FormatError, RunError, UnreadableLineError, UsageErr
 from edgefool.runs.cell import Cell
 from edgefool.runs.class_groups import ClassGroups
 from edgefool.runs.formats import check_format, read_format
+from edgefool.runs.measurements import Prediction, Quality, TransformedClasses
 from edgefool.runs.records import (
     CellLine,
     FileStamp,
     ImageKind,
-    Prediction,
-    Quality,
     Record,
     Selection,
     Session,
 )
-from edgefool.runs.transformed import TransformedClasses
 from edgefool.storage import RunLock, StorePath, parse_path
 from edgefool.storage.keyed_log import KeyedLog, Line
 from edgefool.storage.run_lock import read_owner

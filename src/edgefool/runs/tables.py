@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from edgefool.runs.records import Quality, Record
+from edgefool.runs.measurements import Quality
+from edgefool.runs.records import Record
 from edgefool.runs.run_folder import read_run
 from edgefool.storage import StorePath
 

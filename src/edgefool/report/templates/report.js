@@ -7,7 +7,7 @@
   const at = (id) => document.getElementById(id);
   const CHUNK = 60;  // thumbnails added at a time
   const SCALES = [1, 2, 5, 10, 20, 50, 100];
-  const LARGE = 2, STRUCTURE = 1;  // flags of items
+  const STRUCTURE = 1, LARGE = 2, MASK = 4;  // flags of items
   let shown = [];  // items that pass the filters
   let current = -1;  // index into shown
 
@@ -16,6 +16,7 @@
   const original = (item) => path("originals", cells[item.c].dataset, `${item.i}.png`);
   const adversarial = (item) => path("adversarial", cells[item.c].folder, `${item.i}.png`);
   const structure = (item) => path("structure", cells[item.c].folder, `${item.i}.png`);
+  const mask = (item) => path("mask", cells[item.c].folder, `${item.i}.png`);
   const thumbnail = (item) =>
     item.x & LARGE ? path("thumbnails", cells[item.c].folder, `${item.i}.jpg`) : adversarial(item);
   const percent = (share) => share === null ? "" : `${(100 * share).toFixed(share > 0.995 && share < 1 ? 1 : 0)} %`;
@@ -120,6 +121,7 @@
     canvas.style.aspectRatio = `${width} / ${height}`;
     canvas.style.maxWidth = `calc(30rem * ${width / height})`;
     for (const label of document.querySelectorAll(".intermediate")) label.hidden = !(item.x & STRUCTURE);
+    for (const label of document.querySelectorAll(".mask")) label.hidden = !(item.x & MASK);
     const checked = document.querySelector("input[name=view]:checked");
     if (checked.parentElement.hidden) document.querySelector("input[name=view][value=wipe]").checked = true;
     draw();
@@ -133,6 +135,7 @@
     const difference = { perturbation: "difference", details: "half", enhanced: "half" }[view];
     const names = {
       wipe: [original, adversarial], perturbation: [original, adversarial], structure: [structure, original],
+      mask: [mask, original],
       details: [original, structure], enhanced: [adversarial, structure],
     }[view];
     for (const [image, name] of [[below, names[0]], [above, names[1]]]) {
@@ -141,6 +144,7 @@
     }
     const labels = {
       wipe: ["Original", "Adversarial"], perturbation: ["Perturbation", ""], structure: ["Structure", "Original"],
+      mask: ["Mask", "Original"],
       details: ["Details", ""], enhanced: ["Enhanced details", ""],
     }[view];
     below.alt = `${labels[0]}: ${item.n}`;
