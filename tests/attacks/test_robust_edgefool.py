@@ -45,7 +45,7 @@ def test_the_image_is_eq_7_of_a_structure_within_the_bound(strength):
 
 
 def test_the_first_step_is_the_masked_gradient():
-    attack = RobustEdgeFool(aim="class", max_iterations=1, transform_probability=0)
+    attack = RobustEdgeFool(aim="class", max_iterations=1, transform_probability=0, blocks=1)
     classifier, target = Colours(), l0_smooth(images())
     change = torch.zeros_like(images(), requires_grad=True)
     enhanced = enhance_details(images(), target + change, v3=7)
@@ -56,7 +56,7 @@ def test_the_first_step_is_the_masked_gradient():
     mask = texture_mask(images(), target)
     mask = mask / mask.square().mean((1, 2, 3), keepdim=True).sqrt()
     direction = gradient * mask / (gradient * mask).square().mean((1, 2, 3), keepdim=True).sqrt()
-    expected = target - 0.1 * (0.98 * 5e-4) ** 0.5 * mask * direction
+    expected = target - 0.2 * (0.98 * 5e-4) ** 0.5 * mask * direction
     structure = attack(classifier, images()).details["structure"]
     torch.testing.assert_close(structure, expected, atol=2e-5, rtol=0)
 
@@ -66,7 +66,7 @@ def test_leaves_the_group_where_there_are_groups():
     classifier, many = Colours(groups=groups), images(16)
 
     def left(**settings):
-        attack = RobustEdgeFool(tau=0.005, transform_probability=0, max_iterations=40, **settings)
+        attack = RobustEdgeFool(tau=0.005, transform_probability=0, blocks=1, max_iterations=40, **settings)
         result = attack(classifier, many)
         pairs = zip(result.original_class.tolist(), result.adversarial_class.tolist(), strict=True)
         return sum(groups.leaves_group(before, after) for before, after in pairs)
@@ -77,7 +77,7 @@ def test_leaves_the_group_where_there_are_groups():
 
 def test_patience_ends_easy_images_early():
     classifier = Colours()
-    settings = {"tau": 0.005, "max_iterations": 40, "transform_probability": 0}
+    settings = {"tau": 0.005, "max_iterations": 40, "transform_probability": 0, "blocks": 1}
     result = RobustEdgeFool(patience=3, **settings)(classifier, images(8))
     full = RobustEdgeFool(**settings)(classifier, images(8))
     assert (full.iterations == 40).all()
@@ -96,7 +96,7 @@ def test_members_have_transforms_of_their_own():
             seen.append(images.detach().clone())
             return super().forward(images)
 
-    RobustEdgeFool(max_iterations=2, transform_probability=1)(Ensemble([Watching(), Watching()]), images(2))
+    RobustEdgeFool(max_iterations=2, transform_probability=1, blocks=2)(Ensemble([Watching(), Watching()]), images(2))
     steps = [batch for batch in seen if not torch.equal(batch, images(2))][:4]  # two members, two steps
     assert all(not torch.equal(one, other) for k, one in enumerate(steps) for other in steps[:k])
 

@@ -8,10 +8,12 @@ from edgefool.attacks.transforms import (
     compose,
     draw_crop,
     draw_factor,
+    draw_order,
     draw_shrinking,
     draw_transform,
     generator,
     lower_resolution,
+    reorder,
 )
 
 
@@ -108,3 +110,32 @@ def test_each_image_has_its_own_resolution():
     assert torch.equal(together[:1], lower_resolution(images[:1], [0.5]))
     assert torch.equal(together[1:], lower_resolution(images[1:], [0.8]))
     assert together.shape == images.shape
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 64])
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+def test_an_order_has_whole_blocks_of_about_equal_length(length, blocks):
+    for seed in range(20):
+        order = draw_order(generator(seed), length, blocks)
+        assert torch.equal(order.sort().values, torch.arange(length))
+        seams = (order.diff() != 1).sum() + 1
+        assert seams <= blocks
+        if blocks == 1:
+            assert torch.equal(order, torch.arange(length))
+
+
+def test_blocks_come_in_every_order():
+    firsts = {int(draw_order(generator(seed), 60, 3)[0]) // 10 for seed in range(60)}
+    assert firsts >= {0, 2, 4}
+
+
+def test_each_image_is_reordered_by_its_own_indices_and_gradients_go_back():
+    images = torch.rand(2, 3, 5, 4, requires_grad=True)
+    rows = [torch.tensor([2, 3, 4, 0, 1]), torch.arange(5)]
+    columns = [torch.arange(4), torch.tensor([3, 0, 1, 2])]
+    result = reorder(images, rows, columns)
+    torch.testing.assert_close(result[0], images[0].roll(-2, -2), atol=0, rtol=0)
+    torch.testing.assert_close(result[1], images[1].roll(1, -1), atol=0, rtol=0)
+    weights = torch.rand(2, 3, 5, 4)
+    (gradient,) = torch.autograd.grad((result * weights).sum(), images)
+    torch.testing.assert_close(gradient[0], weights[0].roll(2, -2), atol=0, rtol=0)

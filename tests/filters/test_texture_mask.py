@@ -27,9 +27,9 @@ def test_textures_hide_changes_and_silhouettes_do_not():
     image = scene()
     mask = texture_mask(image, l0_smooth(image))[0, 0]
     smooth, silhouette, texture = (mask[8:-8, columns].mean() for columns in (slice(8), slice(16, 24), slice(50, 60)))
-    assert smooth == pytest.approx(0.02, abs=1e-3)
+    assert smooth == pytest.approx(0.05, abs=1e-3)
     assert texture > 0.8
-    assert silhouette < 0.2
+    assert silhouette < 0.5
 
 
 def test_the_formula_by_scikit_image_and_scipy():
@@ -42,7 +42,7 @@ def test_the_formula_by_scikit_image_and_scipy():
     detail = np.clip(windows.std((2, 3)) / 0.03, 0, 1)  # of the inner pixels
     tensor = structure_tensor(lightness / 8, sigma=2, mode="nearest", order="xy")
     smaller = np.sqrt(structure_tensor_eigenvalues(tensor)[1].clip(0))[3:-3, 3:-3]
-    expected = gaussian_filter(np.maximum(detail * (0.15 + 0.85 * np.clip(smaller / 0.02, 0, 1)), 0.02), 1, truncate=3)
+    expected = gaussian_filter(np.maximum(detail * (0.4 + 0.6 * np.clip(smaller / 0.02, 0, 1)), 0.05), 1, truncate=3)
     mask = texture_mask(image, structure)[0, 0, 3:-3, 3:-3]
     np.testing.assert_allclose(mask[6:-6, 6:-6], expected[6:-6, 6:-6], atol=0.02)
 

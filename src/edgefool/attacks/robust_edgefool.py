@@ -36,6 +36,7 @@ class RobustEdgeFoolState(State):
     mask: Tensor
     change: Tensor
     momentum: Tensor
+    average: Tensor
     streak: Tensor  # steps in a row that fooled all members
 
 
@@ -49,12 +50,15 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
         r, g = 0, 0
         for each of max_iterations steps:
             x = Eq. 7 of I_g + r, rounded to 8 bits (the gradient passes straight through)
-            d = M ∇_r mean over members m of margin_m(T_m(x))
+            d = M ∇_r mean over members m of (margin_m(T_m(x)) + group margin_m(T_m(x))) / 2
             g = momentum g + d / mean |d|
             r = r - step_size √τ M g / RMS(g)
             r = r √(0.98 τ / mean r²) if mean r² > 0.98 τ
+            r̄ = averaging r̄ + (1 - averaging) r
 
-    M, of mean square 1, says where the photo hides a change (`edgefool.filters.texture_mask`).
+    The result has r̄ RMS(r) / RMS(r̄) for r: what the last steps have in common fools more classifiers than the last
+    step. The group margin is the largest logit of the group of the class less the largest outside it, if the aim is the
+    group, else the margin. M, of mean square 1, says where the photo hides a change (`edgefool.filters.texture_mask`).
 
     Parameters
     ----------
@@ -73,14 +77,18 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
         In units of √τ.
     momentum : float
         Share of the earlier gradients that a step keeps (Dong et al., CVPR 2018).
+    averaging : float
+        Share of the earlier changes that the mean of the changes keeps; 0: only the last change counts.
     transform_probability : float
-        Of each transform, for each image, member and step.
+        Of shrinking, of a crop, of a lower resolution and of a lower brightness, for each image, member and step.
     min_size, min_crop : float
         The smallest share of its sides to which an image is shrunk, and that a crop of it keeps.
     min_resolution : float
         The smallest share of its sides to which an image is shrunk and from which it is enlarged again.
     min_brightness : float
         The smallest factor.
+    blocks : int
+        Each side of an image is cut into so many blocks, which are shuffled; 1: none.
 
     Examples
     --------
@@ -99,13 +107,15 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
     tau: Positive = 5e-4
     max_iterations: Count = 30
     patience: Annotated[int, Field(ge=0)] = 0
-    step_size: Positive = 0.1
+    step_size: Positive = 0.2
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    averaging: Annotated[float, Field(ge=0, lt=1)] = 0.8
     transform_probability: Annotated[float, Field(ge=0, le=1)] = 0.7
     min_size: Share = 0.7
     min_crop: Share = 0.67
     min_resolution: Share = 0.45
     min_brightness: Share = 0.3
+    blocks: Count = 2
 
     @field_validator("strength", mode="before")
     @classmethod
@@ -130,6 +140,7 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
             mask=mask / per_image(_rms(mask)),
             change=torch.zeros_like(images),
             momentum=torch.zeros_like(images),
+            average=torch.zeros_like(images),
             streak=torch.zeros(len(images), dtype=torch.int64, device=images.device),
         )
 
@@ -138,8 +149,9 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
         change = state.change.detach().requires_grad_()
         enhanced = self.enhancement.enhance(state.prepared, state.target + change)
         rounded = enhanced + (round_to_8_bits(enhanced) - enhanced).detach()
-        margins = aimed_margins(self.aim, classifier, self._transformed_logits(classifier, rounded, state), state.goal)
-        gradient = image_gradient(margins.mean(1), change)
+        logits = self._transformed_logits(classifier, rounded, state)
+        margins = aimed_margins(self.aim, classifier, logits, state.goal)
+        gradient = image_gradient((margins + state.goal.margins(logits)).mean(1) / 2, change)
         self._move(state, gradient.values)
 
         state.note(gradient)
@@ -151,7 +163,7 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
         state.finished = finished.cpu()
         if state.finished.any():
             with torch.no_grad():
-                state.adversarial = self.enhancement.enhance(state.prepared, state.target + state.change)
+                state.adversarial = self.enhancement.enhance(state.prepared, self._structure(state))
 
     def _transformed_logits(
         self, classifier: nn.Module, images: Tensor, state: RobustEdgeFoolState
@@ -169,7 +181,11 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
         drawn = [transforms.draw_transform(random, share, self.min_size, self.min_crop) for random in randoms]
         resolutions = [transforms.draw_factor(random, share, self.min_resolution) for random in randoms]
         brightness = [transforms.draw_factor(random, share, self.min_brightness) for random in randoms]
-        return transforms.lower_resolution(transforms.apply(images, drawn, brightness), resolutions)
+        rows, columns = (
+            [transforms.draw_order(random, length, self.blocks) for random in randoms] for length in images.shape[-2:]
+        )
+        images = transforms.lower_resolution(transforms.apply(images, drawn, brightness), resolutions)
+        return transforms.reorder(images, rows, columns)
 
     def _move(self, state: RobustEdgeFoolState, gradients: Tensor) -> None:
         """Take the step and scale r to its bound."""
@@ -180,12 +196,19 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
         steps = state.mask * state.momentum / per_image(_rms(state.momentum).clamp_min(tiny))
         change = state.change - self.step_size * bound * steps
         state.change = change * per_image((bound / _rms(change).clamp_min(tiny)).clamp(max=1))
+        state.average = self.averaging * state.average + (1 - self.averaging) * state.change
+
+    def _structure(self, state: RobustEdgeFoolState) -> Tensor:
+        """Return I_s: I_g and the mean of the last changes, as large as the last one."""
+        size, tiny = _rms(state.average), torch.finfo(state.average.dtype).tiny
+        return state.target + state.average * per_image(_rms(state.change) / size.clamp_min(tiny))
 
     def details(self, state: RobustEdgeFoolState) -> dict[str, Tensor]:
         """Return L_s, I_s and the mask."""
+        structure = self._structure(state)
         return {
-            "smoothing_loss": state.change.double().square().mean((1, 2, 3)),
-            "structure": state.target + state.change,
+            "smoothing_loss": (structure - state.target).double().square().mean((1, 2, 3)),
+            "structure": structure,
             "mask": state.mask,
         }
 

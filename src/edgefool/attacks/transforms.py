@@ -1,7 +1,8 @@
-"""Random transforms of images under attack: diverse inputs, scale invariance and lower resolutions.
+"""Random transforms of images under attack: diverse inputs, scale invariance, shuffled blocks and lower resolutions.
 
-The first two are those of Xie et al., CVPR 2019, https://arxiv.org/abs/1803.06978, and Lin et al., ICLR 2020,
-https://arxiv.org/abs/1908.06281; the last is what images go through that are resized before a classifier sees them.
+The first three are those of Xie et al., CVPR 2019, https://arxiv.org/abs/1803.06978, Lin et al., ICLR 2020,
+https://arxiv.org/abs/1908.06281, and, without rotation, Wang et al., CVPR 2024, https://arxiv.org/abs/2308.10299; the
+last is what images go through that are resized before a classifier sees them.
 All numbers are drawn by a generator of each image's own, so that an image's transforms do not depend on its batch.
 """
 
@@ -23,6 +24,11 @@ def generator(*key: int) -> Generator:
     """
     digest = hashlib.sha256(",".join(map(str, key)).encode()).digest()
     return Generator().manual_seed(int.from_bytes(digest[:8], "little"))
+
+
+def happens(random: Generator, probability: float) -> bool:
+    """Draw whether something with this probability happens."""
+    return _uniform(random, 0, 1) < probability
 
 
 def draw_shrinking(random: Generator, smallest: float) -> Tensor:
@@ -53,16 +59,40 @@ def compose(first: Tensor, second: Tensor) -> Tensor:
 def draw_transform(random: Generator, probability: float, smallest: float, smallest_crop: float) -> Tensor:
     """Draw a shrinking and then a crop, each with a probability; else the identity. See `draw_shrinking`."""
     transform = torch.eye(2, 3)
-    if _uniform(random, 0, 1) < probability:
+    if happens(random, probability):
         transform = compose(transform, draw_shrinking(random, smallest))
-    if _uniform(random, 0, 1) < probability:
+    if happens(random, probability):
         transform = compose(transform, draw_crop(random, smallest_crop))
     return transform
 
 
 def draw_factor(random: Generator, probability: float, smallest: float) -> float:
     """Draw a factor from ``smallest`` to 1 with a probability; else 1."""
-    return _uniform(random, smallest, 1) if _uniform(random, 0, 1) < probability else 1.0
+    return _uniform(random, smallest, 1) if happens(random, probability) else 1.0
+
+
+def draw_order(random: Generator, length: int, blocks: int) -> Tensor:
+    """Draw the order of rows or columns, (length,), when an image is cut into blocks and these are shuffled.
+
+    Cuts are at most 0.4 blocks away from where they would make equal blocks.
+
+    >>> draw_order(generator(3), 6, 2).sort().values
+    tensor([0, 1, 2, 3, 4, 5])
+    """
+    cuts = [round((k + _uniform(random, -0.4, 0.4)) * length / blocks) for k in range(1, blocks)]
+    parts = torch.tensor_split(torch.arange(length), cuts)
+    return torch.cat([parts[k] for k in torch.randperm(blocks, generator=random).tolist()])
+
+
+def reorder(images: Tensor, rows: Sequence[Tensor], columns: Sequence[Tensor]) -> Tensor:
+    """Reorder the rows and columns of each image (N, C, H, W), by indices (H,) and (W,).
+
+    >>> image = torch.arange(4.0).reshape(1, 1, 2, 2)
+    >>> reorder(image, [torch.tensor([1, 0])], [torch.tensor([0, 1])]).flatten()
+    tensor([2., 3., 0., 1.])
+    """
+    triples = zip(images, rows, columns, strict=True)
+    return torch.stack([image[:, r.to(image.device)][:, :, c.to(image.device)] for image, r, c in triples])
 
 
 def lower_resolution(images: Tensor, shares: Sequence[float]) -> Tensor:

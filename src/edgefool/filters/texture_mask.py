@@ -7,15 +7,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 _DETAIL, _TEXTURE = 0.03, 0.02  # of L / 100: above them a change is hidden fully
-_LEAST, _LEAST_TEXTURE = 0.02, 0.15
+_LEAST, _LEAST_TEXTURE = 0.05, 0.4
 
 
 def texture_mask(images: Tensor, structure: Tensor) -> Tensor:
     r"""Return how well each pixel hides a change, by the details of the lightness around it.
 
     .. math::
-        M = G_1 * \max\left(\tfrac{1}{50}, \min(\sigma_7(L_d) / 0.03, 1) \cdot
-            (0.15 + 0.85 \min(\sqrt{\mu_2} / 0.02, 1))\right)
+        M = G_1 * \max\left(0.05, \min(\sigma_7(L_d) / 0.03, 1) \cdot
+            (0.4 + 0.6 \min(\sqrt{\mu_2} / 0.02, 1))\right)
 
     :math:`\sigma_7` is the standard deviation of the details over 7 x 7 pixels, :math:`\mu_2` the smaller eigenvalue
     of the structure tensor of L / 100 (σ = 2): large where gradients have many directions, as in a texture, and small
@@ -35,7 +35,7 @@ def texture_mask(images: Tensor, structure: Tensor) -> Tensor:
     --------
     >>> flat = torch.full((1, 3, 32, 32), 0.5)
     >>> texture_mask(flat, flat).unique().round(decimals=4)
-    tensor([0.0200])
+    tensor([0.0500])
     """
     lightness, smooth = (rgb_to_lab(values.clamp(0, 1))[:, :1] / 100 for values in (images, structure))
     detail = (local_deviation(lightness - smooth) / _DETAIL).clamp(max=1)
