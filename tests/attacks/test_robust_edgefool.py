@@ -33,7 +33,7 @@ def images(count=4, size=32):
 
 @pytest.mark.parametrize("strength", [*STRENGTHS, 3])
 def test_the_image_is_eq_7_of_a_structure_within_the_bound(strength):
-    attack = RobustEdgeFool(strength=strength, tau=1e-3, max_iterations=15)
+    attack = RobustEdgeFool(strength=strength, tau=1e-3, min_texture=1e-3, max_iterations=15)
     result = attack(Colours(), images())
     structure, loss = result.details["structure"], result.details["smoothing_loss"]
     target = l0_smooth(images())
@@ -45,7 +45,7 @@ def test_the_image_is_eq_7_of_a_structure_within_the_bound(strength):
 
 
 def test_the_first_step_is_the_masked_gradient():
-    attack = RobustEdgeFool(aim="class", max_iterations=1, transform_probability=0, blocks=1)
+    attack = RobustEdgeFool(aim="class", min_texture=1e-3, max_iterations=1, transform_probability=0, blocks=1)
     classifier, target = Colours(), l0_smooth(images())
     change = torch.zeros_like(images(), requires_grad=True)
     enhanced = enhance_details(images(), target + change, v3=7)
@@ -53,7 +53,7 @@ def test_the_first_step_is_the_masked_gradient():
     own = classifier(images()).argmax(1)
     margins = logits.gather(1, own[:, None])[:, 0] - logits.scatter(1, own[:, None], -torch.inf).amax(1)
     (gradient,) = torch.autograd.grad(margins.sum(), change)
-    mask = texture_mask(images(), target)
+    mask = texture_mask(images(), target, edges=(5 / 7) ** 2.5)
     mask = mask / mask.square().mean((1, 2, 3), keepdim=True).sqrt()
     direction = gradient * mask / (gradient * mask).square().mean((1, 2, 3), keepdim=True).sqrt()
     expected = target - 0.2 * (0.98 * 5e-4) ** 0.5 * mask * direction
@@ -61,12 +61,25 @@ def test_the_first_step_is_the_masked_gradient():
     torch.testing.assert_close(structure, expected, atol=2e-5, rtol=0)
 
 
+def test_a_photo_that_hides_less_is_changed_less():
+    photos = 0.4 + 0.1 * images(2)
+    photos[1, :, :, 4:] = photos[1].mean()  # a strip of texture beside a flat surface
+    attack = RobustEdgeFool(max_iterations=15, min_texture=0.9)
+    loss = attack(Colours(), photos).details["smoothing_loss"] / attack.tau
+    room = texture_mask(photos, l0_smooth(photos), edges=(5 / 7) ** 2.5).square().mean((1, 2, 3)) / 0.9
+    assert room[1] < 0.5
+    torch.testing.assert_close(loss, 0.98 * room.double().clamp(max=1), atol=0.02, rtol=0)
+    everywhere = RobustEdgeFool(max_iterations=15, min_texture=0.9, mask="none")(Colours(), photos)
+    torch.testing.assert_close(everywhere.details["mask"], torch.ones(2, 1, 32, 32))
+    assert (everywhere.details["smoothing_loss"] > 0.9 * attack.tau).all()
+
+
 def test_leaves_the_group_where_there_are_groups():
     groups = SemanticGroups(("low", "high"), (0, 0, 1, 1))
     classifier, many = Colours(groups=groups), images(16)
 
     def left(**settings):
-        attack = RobustEdgeFool(tau=0.005, transform_probability=0, blocks=1, max_iterations=40, **settings)
+        attack = RobustEdgeFool(tau=0.005, min_texture=1e-3, transform_probability=0, blocks=1, max_iterations=40, **settings)
         result = attack(classifier, many)
         pairs = zip(result.original_class.tolist(), result.adversarial_class.tolist(), strict=True)
         return sum(groups.leaves_group(before, after) for before, after in pairs)
@@ -77,7 +90,7 @@ def test_leaves_the_group_where_there_are_groups():
 
 def test_patience_ends_easy_images_early():
     classifier = Colours()
-    settings = {"tau": 0.005, "max_iterations": 40, "transform_probability": 0, "blocks": 1}
+    settings = {"tau": 0.005, "min_texture": 1e-3, "max_iterations": 40, "transform_probability": 0, "blocks": 1}
     result = RobustEdgeFool(patience=3, **settings)(classifier, images(8))
     full = RobustEdgeFool(**settings)(classifier, images(8))
     assert (full.iterations == 40).all()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass as plain_dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, field_validator
@@ -21,6 +21,7 @@ from edgefool.images import round_to_8_bits
 STRENGTHS = {"subtle": 5.0, "natural": 7.0, "vivid": 15.0}
 """Values of v3 by name; the paper's is 15."""
 
+_MILDEST = STRENGTHS["subtle"]
 _WITHIN = 0.98  # of τ: L_s stays below it after rounding errors
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -34,6 +35,7 @@ class RobustEdgeFoolState(State):
     prepared: Tensor
     target: Tensor
     mask: Tensor
+    bound: Tensor  # √(0.98 τ'), (N,)
     change: Tensor
     momentum: Tensor
     average: Tensor
@@ -52,13 +54,14 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
             x = Eq. 7 of I_g + r, rounded to 8 bits (the gradient passes straight through)
             d = M ∇_r mean over members m of (margin_m(T_m(x)) + group margin_m(T_m(x))) / 2
             g = momentum g + d / mean |d|
-            r = r - step_size √τ M g / RMS(g)
-            r = r √(0.98 τ / mean r²) if mean r² > 0.98 τ
+            r = r - step_size √τ' M g / RMS(g)
+            r = r √(0.98 τ' / mean r²) if mean r² > 0.98 τ'
             r̄ = averaging r̄ + (1 - averaging) r
 
     The result has r̄ RMS(r) / RMS(r̄) for r: what the last steps have in common fools more classifiers than the last
     step. The group margin is the largest logit of the group of the class less the largest outside it, if the aim is the
-    group, else the margin. M, of mean square 1, says where the photo hides a change (`edgefool.filters.texture_mask`).
+    group, else the margin. M says where the photo hides a change (`edgefool.filters.texture_mask`; the stronger the
+    enhancement, the less a single edge hides), scaled to a mean square of 1; τ' = τ min(1, mean M² / min_texture).
 
     Parameters
     ----------
@@ -69,12 +72,16 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
         (`edgefool.classifiers.groups_of`), or only the class.
     tau : float
         The bound τ on L_s, in squared units of [0, 1] images.
+    mask : "texture" or "none"
+        M; without it all pixels may change alike.
+    min_texture : float
+        The mean square of M that lets L_s reach τ: a photo that hides less is changed less.
     max_iterations : int
         Number of steps.
     patience : int
         Stop an image once this many steps in a row have fooled all members; 0: take all steps.
     step_size : float
-        In units of √τ.
+        In units of √τ'.
     momentum : float
         Share of the earlier gradients that a step keeps (Dong et al., CVPR 2018).
     averaging : float
@@ -105,6 +112,8 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
     strength: Positive = STRENGTHS["natural"]
     aim: Aim = "group"
     tau: Positive = 5e-4
+    mask: Literal["texture", "none"] = "texture"
+    min_texture: Share = 0.45
     max_iterations: Count = 30
     patience: Annotated[int, Field(ge=0)] = 0
     step_size: Positive = 0.2
@@ -130,19 +139,26 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> RobustEdgeFoolState:
         """Smooth the images and find where they hide changes."""
         target = self.enhancement.smooth(images)
-        mask = texture_mask(images, target)
+        mask = self._mask(images, target)
+        room = mask.square().mean((1, 2, 3))
         return RobustEdgeFoolState.start(
             images,
             decide(classifier, images),
             seeds=torch.tensor([int(seed) for seed in seeds]),
             prepared=self.enhancement.prepare(images),
             target=target,
-            mask=mask / per_image(_rms(mask)),
+            mask=mask / per_image(room.sqrt()),
+            bound=(_WITHIN * self.tau * (room / self.min_texture).clamp(max=1)).sqrt(),
             change=torch.zeros_like(images),
             momentum=torch.zeros_like(images),
             average=torch.zeros_like(images),
             streak=torch.zeros(len(images), dtype=torch.int64, device=images.device),
         )
+
+    def _mask(self, images: Tensor, target: Tensor) -> Tensor:
+        if self.mask == "none":
+            return torch.ones_like(images[:, :1])
+        return texture_mask(images, target, edges=min(1.0, (_MILDEST / self.strength) ** 2.5))
 
     def step(self, classifier: nn.Module, state: RobustEdgeFoolState) -> None:
         """Take one step with each image."""
@@ -192,10 +208,10 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
         directions, tiny = gradients * state.mask, torch.finfo(gradients.dtype).tiny
         size = directions.abs().mean((1, 2, 3)).clamp_min(tiny)
         state.momentum = self.momentum * state.momentum + directions / per_image(size)
-        bound = (_WITHIN * self.tau) ** 0.5
+        bound = per_image(state.bound)
         steps = state.mask * state.momentum / per_image(_rms(state.momentum).clamp_min(tiny))
         change = state.change - self.step_size * bound * steps
-        state.change = change * per_image((bound / _rms(change).clamp_min(tiny)).clamp(max=1))
+        state.change = change * (bound / per_image(_rms(change).clamp_min(tiny))).clamp(max=1)
         state.average = self.averaging * state.average + (1 - self.averaging) * state.change
 
     def _structure(self, state: RobustEdgeFoolState) -> Tensor:

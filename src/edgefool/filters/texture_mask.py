@@ -6,16 +6,16 @@ from kornia.filters import gaussian_blur2d, spatial_gradient
 from torch import Tensor
 from torch.nn import functional as F
 
-_DETAIL, _TEXTURE = 0.03, 0.02  # of L / 100: above them a change is hidden fully
-_LEAST, _LEAST_TEXTURE = 0.05, 0.4
+_DETAIL, _TEXTURE = 0.02, 0.02  # of L / 100: above them a change is hidden fully
+_LEAST = 0.05
 
 
-def texture_mask(images: Tensor, structure: Tensor) -> Tensor:
+def texture_mask(images: Tensor, structure: Tensor, edges: float = 0.4) -> Tensor:
     r"""Return how well each pixel hides a change, by the details of the lightness around it.
 
     .. math::
-        M = G_1 * \max\left(0.05, \min(\sigma_7(L_d) / 0.03, 1) \cdot
-            (0.4 + 0.6 \min(\sqrt{\mu_2} / 0.02, 1))\right)
+        M = G_1 * \max\left(0.05, \min(\sigma_7(L_d) / 0.02, 1) \cdot
+            (e + (1 - e) \min(\sqrt{\mu_2} / 0.02, 1))\right)
 
     :math:`\sigma_7` is the standard deviation of the details over 7 x 7 pixels, :math:`\mu_2` the smaller eigenvalue
     of the structure tensor of L / 100 (σ = 2): large where gradients have many directions, as in a texture, and small
@@ -25,6 +25,8 @@ def texture_mask(images: Tensor, structure: Tensor) -> Tensor:
     ----------
     images, structure : Tensor
         I and I_g, (N, 3, H, W), RGB in [0, 1].
+    edges : float
+        e: how much of a change a single edge hides, from 0 to 1, the share of a texture.
 
     Returns
     -------
@@ -40,7 +42,7 @@ def texture_mask(images: Tensor, structure: Tensor) -> Tensor:
     lightness, smooth = (rgb_to_lab(values.clamp(0, 1))[:, :1] / 100 for values in (images, structure))
     detail = (local_deviation(lightness - smooth) / _DETAIL).clamp(max=1)
     texture = (_smaller_eigenvalue(lightness).sqrt() / _TEXTURE).clamp(max=1)
-    mask = (detail * (_LEAST_TEXTURE + (1 - _LEAST_TEXTURE) * texture)).clamp_min(_LEAST)
+    mask = (detail * (edges + (1 - edges) * texture)).clamp_min(_LEAST)
     blurred: Tensor = gaussian_blur2d(mask, (7, 7), (1.0, 1.0))
     return blurred
 
