@@ -79,7 +79,9 @@ def test_leaves_the_group_where_there_are_groups():
     classifier, many = Colours(groups=groups), images(16)
 
     def left(**settings):
-        attack = RobustEdgeFool(tau=0.005, min_texture=1e-3, transform_probability=0, blocks=1, max_iterations=40, **settings)
+        attack = RobustEdgeFool(
+            tau=0.005, min_texture=1e-3, transform_probability=0, blocks=1, max_iterations=40, **settings
+        )
         result = attack(classifier, many)
         pairs = zip(result.original_class.tolist(), result.adversarial_class.tolist(), strict=True)
         return sum(groups.leaves_group(before, after) for before, after in pairs)
