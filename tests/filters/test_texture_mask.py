@@ -40,7 +40,7 @@ def test_the_formula_by_scikit_image_and_scipy():
         rgb2lab(x[0].double().clamp(0, 1).numpy(), channel_axis=0)[0] / 100 for x in (image, structure)
     )
     windows = np.lib.stride_tricks.sliding_window_view(lightness - smooth, (7, 7))
-    detail = np.clip(windows.std((2, 3)) / 0.02, 0, 1)  # of the inner pixels
+    detail = np.clip(windows.std((2, 3)) / 0.03, 0, 1)  # of the inner pixels
     tensor = structure_tensor(lightness / 8, sigma=2, mode="nearest", order="xy")
     smaller = np.sqrt(structure_tensor_eigenvalues(tensor)[1].clip(0))[3:-3, 3:-3]
     expected = gaussian_filter(np.maximum(detail * (0.4 + 0.6 * np.clip(smaller / 0.02, 0, 1)), 0.05), 1, truncate=3)

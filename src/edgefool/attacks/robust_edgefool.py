@@ -113,7 +113,7 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
     aim: Aim = "group"
     tau: Positive = 5e-4
     mask: Literal["texture", "none"] = "texture"
-    min_texture: Share = 0.45
+    min_texture: Share = 0.35
     max_iterations: Count = 30
     patience: Annotated[int, Field(ge=0)] = 0
     step_size: Positive = 0.2

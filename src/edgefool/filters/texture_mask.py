@@ -6,7 +6,7 @@ from kornia.filters import gaussian_blur2d, spatial_gradient
 from torch import Tensor
 from torch.nn import functional as F
 
-_DETAIL, _TEXTURE = 0.02, 0.02  # of L / 100: above them a change is hidden fully
+_DETAIL, _TEXTURE = 0.03, 0.02  # of L / 100: above them a change is hidden fully
 _LEAST = 0.05
 
 
@@ -14,7 +14,7 @@ def texture_mask(images: Tensor, structure: Tensor, edges: float = 0.4) -> Tenso
     r"""Return how well each pixel hides a change, by the details of the lightness around it.
 
     .. math::
-        M = G_1 * \max\left(0.05, \min(\sigma_7(L_d) / 0.02, 1) \cdot
+        M = G_1 * \max\left(0.05, \min(\sigma_7(L_d) / 0.03, 1) \cdot
             (e + (1 - e) \min(\sqrt{\mu_2} / 0.02, 1))\right)
 
     :math:`\sigma_7` is the standard deviation of the details over 7 x 7 pixels, :math:`\mu_2` the smaller eigenvalue
