@@ -127,6 +127,7 @@ class _Cleaner:
         size = min(end + 4, len(self._data)) - offset
         table = struct.pack(self._order + "H", len(kept)) + b"".join(kept)
         self._result[offset : offset + size] = table.ljust(size, b"\0")
+        self._stays[offset + len(table) + 4 : offset + size] = bytes(max(size - len(table) - 4, 0))
 
     def _stays_with(self, entry: int, depth: int) -> bool:
         """Return whether an entry stays, and mark what it leads to."""

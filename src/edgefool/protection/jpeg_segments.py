@@ -10,7 +10,7 @@ from typing import NamedTuple
 START, END = b"\xff\xd8", b"\xff\xd9"
 APP, COMMENT = 0xE0, 0xFE
 _SCAN, _END = 0xDA, 0xD9
-_WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))
+_WITHOUT_LENGTH = frozenset((0x00, 0x01, *range(0xD0, 0xD9)))
 _IN_SCANS = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)  # zeros and restarts belong to the scan
 _MAX_BODY = 65533
 
@@ -51,7 +51,10 @@ def read_segments(data: bytes, start: int = 0, *, strict: bool = False) -> tuple
             raise ValueError("a JPEG stream without a picture")
         if marker == 0xFF:  # fill byte
             position = found + 1
-        elif marker not in _WITHOUT_LENGTH and marker != 0:
+        elif marker in _WITHOUT_LENGTH:
+            if strict:
+                raise ValueError("a JPEG stream without a picture")
+        else:
             length = int.from_bytes(data[position : position + 2])
             if length < 2 or position + length > len(data):
                 raise ValueError("a segment of a JPEG stream has an impossible length")

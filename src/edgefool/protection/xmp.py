@@ -116,10 +116,9 @@ def read_mark(packet: bytes) -> str | None:
 
 
 def _as_utf8(packet: bytes) -> bytes:
-    packet = packet.strip(b"\0 \t\r\n")
     if packet.startswith((b"\xff\xfe", b"\xfe\xff")):
-        packet = packet.decode("utf-16").encode()
-    return packet.removeprefix(b"\xef\xbb\xbf")
+        packet = packet.decode("utf-16", "replace").encode()
+    return packet.removeprefix(b"\xef\xbb\xbf").strip(b"\0 \t\r\n")
 
 
 def _without(packet: bytes, cuts: list[slice]) -> bytes:
