@@ -1,6 +1,7 @@
 """JPEGs come back with the tables, the subsampling and the scans of their source, and with nothing of the original."""
 
 import io
+import warnings
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ from edgefool.protection import open_photo
 from edgefool.protection.jpeg_segments import make_segments, read_segments
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+PROFILE = (150_000).to_bytes(4) + SRGB[4:] + bytes(150_000 - len(SRGB))  # too long for two segments
 MARK = "0.2 natural"
 
 
@@ -25,9 +27,11 @@ def written(tmp_path):
         path.write_bytes(data)
         photo = open_photo(path)
         result = photo.encode(np.clip(photo.pixels.astype(int) + change, 0, 255).astype(np.uint8), MARK, policy)
-        images = Image.open(io.BytesIO(data)), Image.open(io.BytesIO(result))
-        images[1].load()
-        return photo, result, *images
+        with warnings.catch_warnings(action="ignore"):  # of the source
+            before = Image.open(io.BytesIO(data))
+        after = Image.open(io.BytesIO(result))
+        after.load()
+        return photo, result, before, after
 
     return write
 
@@ -46,7 +50,7 @@ def test_tables_subsampling_and_scans_are_those_of_the_source(written, made, sub
     data = made.encoded(
         Image.fromarray(made.noise()), "JPEG", subsampling=subsampling, progressive=progressive, **options
     )
-    photo, result, before, after = written(data)
+    photo, _, before, after = written(data)
     by_component = [[image.quantization[table] for *_, table in image.layer] for image in (before, after)]
     assert by_component[0] == by_component[1]
     assert JpegImagePlugin.get_sampling(after) == subsampling
@@ -65,7 +69,7 @@ def test_three_tables_and_tables_of_16_bits(written, made):
 
 @pytest.mark.parametrize("kind", [{}, {"progressive": True}, {"optimize": True}, {"restart_marker_rows": 1}])
 def test_the_size_stays_about_the_same(written, made, kind):
-    data = made.encoded(Image.fromarray(made.noise(480, 640)), "JPEG", quality=85, **kind)
+    data = made.encoded(Image.fromarray(made.noise(192, 256)), "JPEG", quality=85, **kind)
     _, result, _, _ = written(data, change=2)
     assert 0.8 < len(result) / len(data) < 1.1
 
@@ -73,7 +77,7 @@ def test_the_size_stays_about_the_same(written, made, kind):
 @pytest.mark.parametrize("factors", [0x121111, 0x411111])  # 4:4:0, 4:1:1
 def test_a_subsampling_that_pillow_cannot_write_is_none(written, made, factors):
     options = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factors, cv2.IMWRITE_JPEG_QUALITY, 85]
-    data = cv2.imencode(".jpg", made.noise(480, 640)[..., ::-1], options)[1].tobytes()
+    data = cv2.imencode(".jpg", made.noise(192, 256)[..., ::-1], options)[1].tobytes()
     photo, result, _, after = written(data)
     assert JpegImagePlugin.get_sampling(after) == 0
     assert "chroma" in photo.notes[0]
@@ -121,7 +125,7 @@ def test_cmyk_is_refused_with_the_way_out(written, made, adobe):
 @pytest.fixture
 def phone(made) -> bytes:
     """Return a JPEG with everything that phones and editors put into one, and two pictures and a video behind it."""
-    data = made.encoded(Image.fromarray(made.noise()), "JPEG", quality=90, icc_profile=SRGB * 30, comment=b"a comment")
+    data = made.encoded(Image.fromarray(made.noise()), "JPEG", quality=90, icc_profile=PROFILE, comment=b"a comment")
     extended = b"http://ns.adobe.com/xmp/extension/\0" + b"0" * 40 + b"EXTENDEDSECRET"
     segments = [
         make_segments(0xE1, made.make_exif(), b"Exif\0\0"),
@@ -174,40 +178,28 @@ def test_each_policy(written, phone, policy, kept, gone):
     photo, result, _, after = written(phone, policy)
     assert all(content in result for content in kept)
     assert not [content for content in gone if content in result]
-    assert after.info["icc_profile"] == SRGB * 30
+    assert after.info["icc_profile"] == PROFILE
     assert after.getexif()[0x0112] == photo.orientation == 6
     assert f'edgefool:Protected="{MARK}"'.encode() in result
 
 
 def test_exiftool_reads_the_result(written, phone, exiftool, tmp_path):
     path = tmp_path / "result.jpg"
-    for policy, gone in (("private", ("GPS", "Serial", "Owner", "Maker Note", "Unique")), ("keep", ())):
+    shown = {}
+    for policy in ("private", "keep", "none"):
         path.write_bytes(written(phone, policy)[1])
-        shown = exiftool(path)
-        for line in (
-            "Camera",
-            "[IFD0]          Orientation                     : Rotate 90 CW",
-            "Protected",
-            MARK,
-            "Title",
-        ):
-            assert line.removeprefix("Camera") in shown
-        for word in (*gone, "Thumbnail", "Preview", "MPF", "JUMBF", "IFD1", "Warning"):
-            assert word not in shown, (policy, word)
-    assert "GPS" in shown
-    path.write_bytes(written(phone, "none")[1])
-    sections = {line.partition("]")[0][1:] for line in exiftool(path).splitlines()}
-    assert {name.partition("-")[0] for name in sections} <= {
-        "ExifTool",
-        "System",
-        "File",
-        "JFIF",
-        "ICC",
-        "ICC_Profile",
-        "IFD0",
-        "XMP",
-        "Composite",
-    }
+        shown[policy] = exiftool(path)
+        for text in ("Rotate 90 CW", "Protected", MARK):
+            assert text in shown[policy]
+        for text in ("Thumbnail", "Preview", "MPF", "JUMBF", "IFD1"):
+            assert text not in shown[policy]
+    for text in ("GPS L", "Serial", "Owner", "Maker", "Unique"):
+        assert text in shown["keep"]
+        assert text not in shown["private"].replace("Maker of cameras", "")
+    assert "Title" in shown["private"]
+    assert "Warning" not in shown["private"] + shown["none"]
+    groups = {line[1:].partition("]")[0].partition("-")[0] for line in shown["none"].splitlines()}
+    assert groups <= {"ExifTool", "System", "File", "JFIF", "ICC", "ICC_Profile", "IFD0", "XMP", "Composite"}
 
 
 def test_exif_data_of_several_segments(written, made):
@@ -215,7 +207,7 @@ def test_exif_data_of_several_segments(written, made):
     content = bytes(range(1, 251)) * 500
     exif = long.finish(long.directory(long.text(0x010E, content)))
     data = behind_the_start(made.encoded(Image.fromarray(made.noise()), "JPEG"), make_segments(0xE1, exif, b"Exif\0\0"))
-    _, result, _, after = written(data, "keep")
+    _, _, _, after = written(data, "keep")
     assert after.info["exif"] == b"Exif\0\0" + exif
 
 
@@ -224,7 +216,7 @@ def test_exif_data_of_several_segments(written, made):
     [
         (make_segments(0xE1, b"Exif\0\0rubbish"), "EXIF"),
         (make_segments(0xE1, b"http://ns.adobe.com/xap/1.0/\0<a>"), "XMP"),
-        (make_segments(0xED, b"Photoshop 3.0\08BIMxx"), "Photoshop"),
+        (make_segments(0xED, b"Photoshop 3.0\08BIM\4\4\0\0\0\0\0\x99xx"), "Photoshop"),
         (make_segments(0xE2, b"ICC_PROFILE\0\1\2 a part"), "colour profile"),
     ],
 )

@@ -30,7 +30,9 @@ def written(tmp_path):
         assert np.array_equal(again.upright(), photo.upright())
         assert again.notes == ()
         assert again.mark == MARK
-        return photo, result, Image.open(io.BytesIO(result))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(PngImagePlugin, "MAX_TEXT_CHUNK", 2**21)
+            return photo, result, Image.open(io.BytesIO(result))
 
     return write
 
@@ -121,7 +123,8 @@ def test_metadata(written, made, policy, has_texts):
     assert (b"Title" in result) == has_texts
     assert (b"Maker of cameras" in result) == has_texts
     assert (b"GPSSECRET" in result) == (policy == "keep")
-    assert b"\xd8\xff" not in made.make_exif()[:0] + result[result.index(b"eXIf") :][:900]
+    assert made.thumbnail in data
+    assert made.thumbnail not in result
 
 
 def test_the_orientation_that_imagemagick_writes_as_text_is_kept(written, made):
@@ -152,6 +155,5 @@ def test_content_credentials_are_left_out(written, made):
 )
 def test_files_that_go_wrong_elsewhere(written, path):
     photo, _, _ = written(path.read_bytes())
-    with pytest.MonkeyPatch.context():
-        expected = np.rint(read_image(path, on_warning=lambda _: None).permute(1, 2, 0).numpy() * 255)
+    expected = np.rint(read_image(path, on_warning=lambda _: None).permute(1, 2, 0).numpy() * 255)
     assert np.abs(photo.upright() - expected).max() <= 1

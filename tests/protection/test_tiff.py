@@ -38,16 +38,18 @@ def tagged(made, **options: object) -> bytes:
     exif = Image.Exif()
     exif.update({0x010F: "Maker of cameras", 0x0112: 6, 0x013B: "Name of artist", 0x013C: "HOST OF OWNER"})
     exif.update({700: made.xmp, 34377: made.photoshop, 33723: b"\x1c\2\x5a\0\x09GPSSECRET\x1c\2\x78\0\7Caption"})
-    exif[0x8769] = {0x9003: "2024:05:06 07:08:09", 0x829A: 0.02, 0xA430: "NAME OF OWNER", 0x927C: b"Maker notes"}
-    exif[0x8825] = {1: "N", 2: (1.0, 2.0, 3.0), 29: "GPSSECRET"}
+    details = {0x9003: "2024:05:06 07:08:09", 0x829A: 0.02, 0xA430: "NAME OF OWNER", 0x927C: b"Maker notes"}
+    for part, values in {0x8769: details, 0x8825: {1: "N", 2: (1.0, 2.0, 3.0), 29: "GPSSECRET"}}.items():
+        exif.get_ifd(part).update(values)
+        exif[part] = exif.get_ifd(part)
     return made.encoded(Image.fromarray(made.noise()), "TIFF", exif=exif, icc_profile=SRGB, **options)
 
 
 @pytest.mark.parametrize("compression", ["raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "zstd"])
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
 def test_lossless_compression_is_kept(written, made, compression, mode):
-    image = Image.fromarray(made.noise(240, 320))
-    image.putalpha(Image.fromarray(made.noise(240, 320)[..., 0]))
+    image = Image.fromarray(made.noise(96, 128))
+    image.putalpha(Image.fromarray(made.noise(96, 128)[..., 0]))
     image = image.convert(mode)
     data = made.encoded(image, "TIFF", compression=compression)
     photo, result, again = written(data)

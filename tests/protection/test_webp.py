@@ -25,6 +25,11 @@ def written(tmp_path):
     return write
 
 
+def vp8_size(data: bytes) -> int:
+    place = data.index(b"VP8 ") + 4
+    return int.from_bytes(data[place : place + 4], "little")
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_lossless_stays_lossless(written, made, mode):
     image = Image.fromarray(made.noise())
@@ -40,14 +45,14 @@ def test_lossless_stays_lossless(written, made, mode):
 @pytest.mark.parametrize("quality", [30, 60, 80, 95])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_lossy_stays_lossy_at_about_the_same_size(written, made, quality, mode):
-    image = Image.fromarray(made.noise(240, 320)).convert(mode)
+    image = Image.fromarray(made.noise(192, 256)).convert(mode)
     if mode == "RGBA":
         image.putalpha(Image.linear_gradient("L").resize(image.size))
     data = made.encoded(image, "WEBP", quality=quality)
     _, result, after = written(data)
     assert b"VP8 " in result
     assert after.mode == mode
-    assert 0.7 < len(result) / len(data) < 1.3
+    assert 0.6 < vp8_size(result) / vp8_size(data) < 1.3
     assert np.abs(np.asarray(after).astype(int) - np.asarray(Image.open(io.BytesIO(data)))).mean() < 4
 
 

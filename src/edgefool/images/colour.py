@@ -96,7 +96,7 @@ def _convert(
             return transform.apply(colours)
         except (OSError, ValueError, ImageCms.PyCMSError):
             warn("its colour profile is damaged or for other colours than its pixels; taken for sRGB")
-    return colours.convert("RGB")
+    return colours if colours.mode == "RGB" else colours.convert("RGB")  # which would copy it
 
 
 @lru_cache(maxsize=8)  # making one takes longer than reading a small photo, and photos of one camera share theirs

@@ -95,10 +95,11 @@ class PhotoFile:
         NDArray
             (H', W', 3), uint8, sRGB, turned; transparent parts on white.
         """
-        image = _to_image(np.ascontiguousarray(turn_upright(self.pixels, self.orientation)))
+        image = _to_image(turn_upright(self.pixels, self.orientation))
         if self._colour_profile:
             image.info["icc_profile"] = self._colour_profile
-        return np.array(to_srgb(image, lambda _: None))
+        image = to_srgb(image, lambda _: None)
+        return np.array(image)
 
     def to_stored(self, upright: NDArray[np.generic]) -> NDArray[np.generic]:
         """Turn values for each upright pixel, (H', W', ...), as the pixels are stored, (H, W, ...), without copying."""
@@ -129,7 +130,7 @@ class PhotoFile:
             )
         carried = self._metadata.for_protected(metadata, self.orientation, mark)
         with image_errors():
-            return self._writer.write(_to_image(np.ascontiguousarray(pixels)), carried)
+            return self._writer.write(_to_image(pixels), carried)
 
     def save(self, data: bytes, target: Path) -> None:
         """Write an encoded file in one step, with the times of the photo.
@@ -239,4 +240,4 @@ def _name(path: Path, source: str, target: str) -> str:
 
 
 def _to_image(pixels: NDArray[np.uint8]) -> Image.Image:
-    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    return Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))

@@ -33,8 +33,8 @@ def to_stored_pixels(image: Image.Image, modes: tuple[str, ...], note: Note) -> 
     if image.mode.startswith("I"):
         colours = grey_to_8_bits(image)
     else:
-        is_grey = image.mode in ("1", "L", "LA", "La")
-        colours = _unmultiplied(image).convert("L" if is_grey and "L" in modes else "RGB")
+        is_grey = image.mode in ("1", "L", "LA", "La") and "L" in modes
+        colours = _in_mode(_unmultiplied(image), "L" if is_grey else "RGB")
     if alpha is None:
         return colours
     if colours.mode == "L" and "LA" not in modes:
@@ -47,4 +47,9 @@ def to_stored_pixels(image: Image.Image, modes: tuple[str, ...], note: Note) -> 
 
 
 def _unmultiplied(image: Image.Image) -> Image.Image:
-    return image.convert({"La": "LA", "RGBa": "RGBA"}.get(image.mode, image.mode))
+    return _in_mode(image, {"La": "LA", "RGBa": "RGBA"}.get(image.mode, image.mode))
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Convert an image, if it has another mode; Pillow would copy it in any case."""
+    return image if image.mode == mode else image.convert(mode)
