@@ -14,6 +14,7 @@ from PIL import Image, ImageCms
 
 from edgefool.errors import ImageError, UsageError
 from edgefool.images import IMAGE_FORMATS, read_image
+from edgefool.images.decode import decode_image
 from edgefool.protection import PhotoFile, open_photo
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -63,6 +64,21 @@ def test_heic_becomes_a_jpeg_with_its_metadata(photo_of, made):
     assert b"Title" in result
     assert b"GPSSECRET" not in result
     assert b"GPSSECRET" in photo.encode(photo.pixels, MARK, "keep")
+
+
+@pytest.mark.parametrize(
+    "extra", [{"aux": {"urn:com:apple:photo:2020:aux:hdrgainmap": [51]}}, {"depth_images": ["one"]}]
+)
+def test_the_gain_map_of_a_heic_is_noted(photo_of, made, monkeypatch, extra):
+    """As pillow-heif reports it; it cannot write one."""
+
+    def decode(*arguments: object) -> Image.Image:
+        image = decode_image(*arguments)
+        image.info |= extra
+        return image
+
+    monkeypatch.setattr("edgefool.protection.photo_file.decode_image", decode)
+    assert "its HDR gain map or depth map is left out" in photo_of(heic(made)).notes
 
 
 @pytest.mark.parametrize("kind", ["GIF", "AVIF"])

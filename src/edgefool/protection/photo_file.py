@@ -58,8 +58,6 @@ class PhotoFile:
         How to turn them, 1 to 8, as EXIF numbers it.
     name : str
         The name of the protected file: that of the photo, with another suffix if it becomes a JPEG.
-    format : str
-        The format of the protected file by Pillow's name: JPEG, PNG, WEBP or TIFF.
     mark : str or None
         The mark of a photo that has been protected already.
     notes : tuple[str, ...]
@@ -145,7 +143,8 @@ class PhotoFile:
         if target.exists() and self.path.exists() and target.samefile(self.path):
             raise UsageError(f"target {target} is the photo itself, which is never written over")
         LocalStore().write(str(target), data)
-        os.utime(target, ns=self._times)
+        with contextlib.suppress(OSError):  # some network file systems refuse
+            os.utime(target, ns=self._times)
 
 
 def open_photo(path: str | Path, *, max_megapixels: float | None = None) -> PhotoFile:
@@ -219,6 +218,8 @@ def _read_other(data: bytes, image: Image.Image, note: Note) -> tuple[Writer, Me
     note(f"it becomes a JPEG: {image.format} cannot be written")
     if several:
         note("the further pictures in the file are left out")
+    if image.info.get("aux") or image.info.get("depth_images"):  # of pillow-heif
+        note("its HDR gain map or depth map is left out")
     exif, xmp, profile = (image.info.get(key) or b"" for key in ("exif", "xmp", "icc_profile"))
     if len(xmp) > MAX_XMP:
         note("its XMP data are left out: a JPEG has no room for them")
