@@ -56,7 +56,7 @@ def read_image(
     lines: list[str] = []
     with image_errors():
         data = source if isinstance(source, bytes) else parse_path(source).read()
-        levels = _upright_levels(data, max_megapixels, lines.append)
+        levels = upright_levels(data, max_megapixels, lines.append)
         image = from_levels(torch.from_numpy(levels).permute(2, 0, 1).contiguous())
     for line in lines:
         if on_warning:
@@ -66,7 +66,8 @@ def read_image(
     return image
 
 
-def _upright_levels(data: bytes, max_megapixels: float | None, warn: Callable[[str], None]) -> NDArray[np.uint8]:
+def upright_levels(data: bytes, max_megapixels: float | None, warn: Callable[[str], None]) -> NDArray[np.uint8]:
+    """Return the photo of a file as `read_image` does, but in 8 bits, (H, W, 3); call it within `image_errors`."""
     image = decode_image(data, max_megapixels, warn)
     with contextlib.suppress(Exception):  # EXIF data is often broken in otherwise good photos
         ImageOps.exif_transpose(image, in_place=True)

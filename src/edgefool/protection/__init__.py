@@ -1,6 +1,18 @@
-"""A person's own photos: read with all that a file holds, and written back in their own format."""
+"""A person's own photos: changed at full resolution so that classifiers get them wrong, in their own format."""
 
 from edgefool.protection.metadata import MetadataPolicy
 from edgefool.protection.photo_file import PhotoFile, open_photo
+from edgefool.protection.protected_folder import ProtectedFolder, open_folder
+from edgefool.protection.protector import ENSEMBLE, Protector, Strength, protect
 
-__all__ = ["MetadataPolicy", "PhotoFile", "open_photo"]
+__all__ = [
+    "ENSEMBLE",
+    "MetadataPolicy",
+    "PhotoFile",
+    "ProtectedFolder",
+    "Protector",
+    "Strength",
+    "open_folder",
+    "open_photo",
+    "protect",
+]

@@ -83,7 +83,7 @@ def _brighten(levels: NDArray[uint8], change: NDArray[float32]) -> NDArray[uint8
 
     L* = 116 f(Y) - 16, a* = 500 (f(X) - f(Y)), b* = 200 (f(Y) - f(Z)): where only L* changes, f changes alike for all.
     """
-    linear = _LINEAR[torch.from_numpy(levels).permute(2, 0, 1).int()]
+    linear = _LINEAR[torch.tensor(levels).permute(2, 0, 1).int()]
     is_grey = len(linear) == 1
     f = _cube_root(linear if is_grey else rgb_to_xyz(linear) / _WHITE) + torch.tensor(change / 116)
     f[2:].clamp_(min=0)  # as kornia's lab_to_rgb
