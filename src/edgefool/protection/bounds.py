@@ -64,11 +64,11 @@ class Bounds:
 
 
 BOUNDS = {
-    "subtle": Bounds(0.9, 3, 3),
-    "natural": Bounds(0.8, 5, 5),
-    "vivid": Bounds(0.6, 8, 8),
+    "subtle": Bounds(0.94, 1.8, 2.0),
+    "natural": Bounds(0.885, 3.0, 3.4),
+    "vivid": Bounds(0.62, 7.5, 9.0),
 }
-"""By strength. Of the photos that they were chosen on, about one in ten passes them and is weakened."""
+"""By strength, so that about one photo in ten is weakened; docs/protect.md says how they were chosen."""
 
 
 def shrink(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
