@@ -52,7 +52,7 @@ def protect(
 
     This does not protect photos against people, against classifiers that are trained on such photos, or against face
     recognition, which was not tested. It makes image classifiers, also those that it was not made for, give many photos
-    another class; how many, `edgefool verify` measures.
+    another class; how many, `edgefool evaluate PHOTOS FOLDER` measures.
     """
     from rich.progress import track
 
