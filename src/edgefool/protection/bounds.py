@@ -52,7 +52,7 @@ class Bounds:
 
         Colour differences are about proportional to the change, and 1 - SSIM to its square.
 
-        >>> Bounds(0.9, 3, 3).allowed_share(Quality(0.6, 2, 2))
+        >>> Bounds(0.9, 3, 3).allowed_share(Quality(1, 6, 2))
         0.5
         """
         tiny = 1e-6

@@ -26,7 +26,7 @@ class ResultNames:
     --------
     >>> names = ResultNames(["in/a.jpg", "in/a.heic", "in/A.jpg"], {})
     >>> names.give("in/a.heic", "a.jpg"), names.give("in/a.jpg", "a.jpg"), names.give("in/A.jpg", "A.jpg")
-    ('in/a.heic.jpg', 'in/a.jpg', 'in/A-0ac11eb8.jpg')
+    ('in/a.heic.jpg', 'in/a.jpg', 'in/A-288a89ed.jpg')
     """
 
     def __init__(self, keys: Iterable[str], known: Mapping[str, str]):
