@@ -15,6 +15,7 @@ from .attacks import (
 )
 from .classifiers import Classifier, Ensemble, load_classifier
 from .images import read_image, resize_image
+from .protection import Protector, protect
 from .runs import load_records
 
 __version__: str
@@ -31,6 +32,7 @@ __all__ = [
     "Ensemble",
     "FromLabels",
     "Misclassification",
+    "Protector",
     "RobustEdgeFool",
     "SemanticAdv",
     "SparseFool",
@@ -38,6 +40,7 @@ __all__ = [
     "__version__",
     "load_classifier",
     "load_records",
+    "protect",
     "read_image",
     "resize_image",
 ]

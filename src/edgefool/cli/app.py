@@ -14,6 +14,7 @@ from edgefool.cli.classify import classify
 from edgefool.cli.console import err, out, warnings_as_notes
 from edgefool.cli.evaluate import evaluate
 from edgefool.cli.listing import show
+from edgefool.cli.protect import protect
 from edgefool.cli.report import check, figure, report
 from edgefool.cli.run import attack, demo, run
 from edgefool.errors import EdgeFoolError, UsageError
@@ -40,7 +41,7 @@ class _Command(TyperCommand):
         return super().invoke(ctx)
 
 
-for command in (attack, run, evaluate, classify, demo, report, figure, check):
+for command in (attack, protect, run, evaluate, classify, demo, report, figure, check):
     app.command(cls=_Command)(command)
 app.command("list", cls=_Command)(show)
 

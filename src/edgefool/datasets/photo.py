@@ -82,19 +82,19 @@ def _is_unsafe(character: str) -> bool:
 
 def _unique_names(keys: Mapping[StorePath, str], known: KnownNames) -> dict[StorePath, str]:
     names = dict(known.photos)
-    used = {_fold(name) for name in (*known.photos.values(), *known.others)}
+    used = {fold_name(name) for name in (*known.photos.values(), *known.others)}
     stems = {path: _safe_name(PurePosixPath(key).stem) for path, key in keys.items()}
     # Includes photos that already have names, so that a resumed run names the others as before.
-    wanted = Counter(_fold(stem) for stem in stems.values())
+    wanted = Counter(fold_name(stem) for stem in stems.values())
     for path, stem in sorted(stems.items()):  # so that names do not depend on the order of discovery
         if path in known.photos:
             continue
         candidates = _with_digits(stem, keys[path])
-        name = stem if wanted[_fold(stem)] == 1 else next(candidates)
-        while _fold(name) in used:
+        name = stem if wanted[fold_name(stem)] == 1 else next(candidates)
+        while fold_name(name) in used:
             name = next(candidates)
         names[path] = name
-        used.add(_fold(name))
+        used.add(fold_name(name))
     return names
 
 
@@ -105,6 +105,6 @@ def _with_digits(stem: str, key: str) -> Iterator[str]:
         yield f"{stem}-{digest.hex()[:8]}"
 
 
-def _fold(name: str) -> str:
+def fold_name(name: str) -> str:
     """Return the same text for names that some file system treats as equal (case, composed characters)."""
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).upper().casefold())

@@ -3,8 +3,10 @@
 import io
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
 from edgefool.errors import ImageError
@@ -24,7 +26,7 @@ def to_srgb(image: Image.Image, warn: Warn) -> Image.Image:
     """
     if image.mode == "F":
         raise ImageError("has floating-point pixels, in which white is not defined")
-    alpha, colours = _alpha(image), _without_alpha(image)
+    alpha, colours = alpha_channel(image), _without_alpha(image)
     is_grey = colours.mode == "L" or colours.mode.startswith("I")
     rgb = _grey_to_srgb(colours, image, warn) if is_grey else _convert(colours, image, warn)
     if alpha is None:
@@ -33,7 +35,8 @@ def to_srgb(image: Image.Image, warn: Warn) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", rgb.size, "white"), rgb).convert("RGB")
 
 
-def _alpha(image: Image.Image) -> Image.Image | None:
+def alpha_channel(image: Image.Image) -> Image.Image | None:
+    """Return the transparency of an image in mode L, of whatever kind it is, or None."""
     if not image.has_transparency_data:
         return None
     if image.mode.startswith("I"):
@@ -52,19 +55,35 @@ def _without_alpha(image: Image.Image) -> Image.Image:
 
 
 def _grey_to_srgb(grey: Image.Image, image: Image.Image, warn: Warn) -> Image.Image:
-    """Convert grey of up to 16 bits; more than 8 Pillow would clip or truncate, and leaves inverted in some TIFFs."""
+    values, levels = _grey_levels(grey, image)
+    # LittleCMS is up to 10 levels off for dark grey, unless told not to optimise.
+    ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+    colours = np.asarray(_convert(ramp, image, warn, ImageCms.Flags.NOOPTIMIZE))[0]
+    table = np.stack([np.interp(levels, np.arange(256), channel) for channel in colours.T], 1)
+    return Image.fromarray(np.rint(table).astype(np.uint8)[values])
+
+
+def grey_to_8_bits(image: Image.Image) -> Image.Image:
+    """Scale grey of up to 16 bits to 8, without its transparency.
+
+    Raises
+    ------
+    ImageError
+        If the pixel value of white is not defined.
+    """
+    values, levels = _grey_levels(image, image)
+    return Image.fromarray(np.rint(levels).astype(np.uint8)[values])
+
+
+def _grey_levels(grey: Image.Image, image: Image.Image) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return the pixels, and the level of each value; Pillow clips more than 8 bits, and leaves some TIFFs inverted."""
     values, bits, white_is_zero = np.asarray(grey), 8 if grey.mode == "L" else 16, False
     if bits == 16 and isinstance(image, TiffImagePlugin.TiffImageFile):
         bits = image.tag_v2.get(ExifTags.Base.BitsPerSample, (16,))[0]
         white_is_zero = image.tag_v2.get(ExifTags.Base.PhotometricInterpretation) == 0
     if bits > 16 or values.min() < 0:
         raise ImageError("has pixels of more than 16 bits or below zero, in which white is not defined")
-    # LittleCMS is up to 10 levels off for dark grey, unless told not to optimise.
-    ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
-    colours = np.asarray(_convert(ramp, image, warn, ImageCms.Flags.NOOPTIMIZE))[0]
-    levels = np.linspace(255, 0, 2**bits) if white_is_zero else np.linspace(0, 255, 2**bits)
-    table = np.stack([np.interp(levels, np.arange(256), channel) for channel in colours.T], 1)
-    return Image.fromarray(np.rint(table).astype(np.uint8)[values])
+    return values, np.linspace(255, 0, 2**bits) if white_is_zero else np.linspace(0, 255, 2**bits)
 
 
 def _convert(
@@ -77,7 +96,7 @@ def _convert(
             return transform.apply(colours)
         except (OSError, ValueError, ImageCms.PyCMSError):
             warn("its colour profile is damaged or for other colours than its pixels; taken for sRGB")
-    return colours.convert("RGB")
+    return colours if colours.mode == "RGB" else colours.convert("RGB")  # which would copy it
 
 
 @lru_cache(maxsize=8)  # making one takes longer than reading a small photo, and photos of one camera share theirs

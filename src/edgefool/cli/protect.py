@@ -1,0 +1,137 @@
+"""`edgefool protect`."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from edgefool.cli.console import err, out, print_note, print_weights
+from edgefool.cli.options import CLASSIFIER_FORMS, DeviceName, MaxMegapixels, parse_classifier, parse_device
+from edgefool.storage import local_path
+from edgefool.text import plain
+
+if TYPE_CHECKING:
+    from edgefool.protection.photo_record import PhotoRecord
+
+_NAMED = 3  # photos for each note
+
+
+def protect(
+    photos: Annotated[list[str], typer.Argument(help="Photos: files, folders or quoted patterns.")],
+    out_folder: Annotated[
+        str,
+        typer.Option(
+            "--out",
+            metavar="FOLDER",
+            help="For the protected photos; FOLDER-report beside it says what was done. Repeat the command to resume.",
+        ),
+    ],
+    strength: Annotated[
+        Literal["subtle", "natural", "vivid"], typer.Option(help="How much details are enhanced.")
+    ] = "natural",
+    ensemble: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Attack these classifiers together: repeat it. {CLASSIFIER_FORMS}",
+            show_default="efficientnet-lite0, -lite1 and -lite2, which need no download",
+        ),
+    ] = None,
+    metadata: Annotated[
+        Literal["private", "keep", "none"],
+        typer.Option(
+            help="private: without position, serial numbers, maker notes and owner; none: only colour profile and "
+            "orientation."
+        ),
+    ] = "private",
+    device: DeviceName = "auto",
+    max_megapixels: MaxMegapixels = None,
+) -> int:
+    """Change photos at full resolution, in their own format, so that classifiers get them wrong.
+
+    This does not protect photos against people, against classifiers that are trained on such photos, or against face
+    recognition, which was not tested. It makes image classifiers, also those that it was not made for, give many photos
+    another class; how many, `edgefool evaluate PHOTOS FOLDER` measures.
+    """
+    from rich.progress import track
+
+    from edgefool.datasets import find_photos
+    from edgefool.experiments import make_classifier_entry
+    from edgefool.experiments.experiment import load_classifiers
+    from edgefool.protection import ENSEMBLE, Protector, open_folder
+
+    err.print(" ".join(str(protect.__doc__).partition("\n\n")[2].split()))
+    folder, place = local_path(out_folder), parse_device(device)
+    sources = [local_path(photo) for photo in photos]
+    found = find_photos(sources)
+    names = [parse_classifier(name, option="--ensemble") for name in ensemble or ENSEMBLE]
+    records = []
+    with open_folder(folder, found, sources) as opened:
+        classifiers = load_classifiers("photos", [make_classifier_entry(name) for name in names], place)
+        print_weights(classifiers)
+        err.print(f"device: {place}; attacking {plain(', '.join(c.name for c in classifiers))}")
+        protector = Protector(strength, classifiers, device=place)
+        steps = opened.protect(found, protector, metadata, max_megapixels=max_megapixels)
+        earlier = 0
+        for record, is_new in track(steps, "protecting", total=len(found), console=err):
+            records.append(record)
+            earlier += not is_new
+            if record.error:
+                err.print(f"{plain(record.photo)}: {plain(record.error)}")
+    _print_notes(records)
+    _print_summary(records, earlier, str(opened.path))
+    _print_rates(records, [classifier.name for classifier in classifiers])
+    out.print(f"report: {plain(str(opened.report))}")
+    return 1 if any(record.error for record in records) else 0
+
+
+def _print_notes(records: Iterable["PhotoRecord"]) -> None:
+    """Print each note once, with the photos that it holds for."""
+    photos = defaultdict(list)
+    for record in records:
+        for note in record.notes:
+            photos[note].append(record.photo)
+        if record.factor < 1:
+            photos["weakened, to stay close enough to the original"].append(record.photo)
+        if not record.within_bounds:
+            photos["differs more from the original than this strength allows: the file is saved with loss"].append(
+                record.photo
+            )
+    for note, names in photos.items():
+        print_note(
+            f"{', '.join(names[:_NAMED])}{f' and {more} more' if (more := len(names) - _NAMED) > 0 else ''}: {note}"
+        )
+
+
+def _print_summary(records: Sequence["PhotoRecord"], earlier: int, folder: str) -> None:
+    done = [record for record in records if record.status == "protected"]
+    counts = [
+        f"{len(done)} of {len(records)} photos in {plain(folder)}",
+        f"{earlier} done before" if earlier else "",
+        f"{skipped} skipped" if (skipped := sum(record.status == "skipped" for record in records)) else "",
+        f"{errors} errors" if (errors := sum(record.status == "error" for record in records)) else "",
+    ]
+    out.print(", ".join(filter(None, counts)))
+    if done:
+        ratio = sum(record.result_bytes for record in done) / sum(record.source_bytes for record in done)
+        largest = max(done, key=lambda record: record.result_bytes / record.source_bytes)
+        out.print(
+            f"their files are {ratio:.2f} times as large as those of the originals, at most "
+            f"{largest.result_bytes / largest.source_bytes:.2f} times ({plain(largest.photo)})"
+        )
+
+
+def _print_rates(records: Sequence["PhotoRecord"], names: Sequence[str]) -> None:
+    """Print how often the attacked classifiers give a protected photo another class than the original."""
+    from edgefool.metrics import rate
+
+    done = [record for record in records if record.status == "protected"]
+    if not done:
+        return
+    out.print("another class than for the original, by the classifiers that were attacked (others change less often):")
+    for k, name in enumerate(names):
+        changed = rate([record.before[k] != record.after[k] for record in done])
+        out.print(
+            f"  {plain(name)}: {changed.value:.1%} of {changed.count} (95 %: {changed.low:.0%} to {changed.high:.0%})"
+        )

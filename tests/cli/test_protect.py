@@ -1,0 +1,219 @@
+"""`edgefool protect`, with tiny classifiers and tiny photos."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgefool.protection import open_photo
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Attack at a size that takes no time."""
+    monkeypatch.setattr("edgefool.protection.protector.SIZE", 64)
+
+
+@pytest.fixture
+def protect(edgefool, tiny, tmp_path):
+    def protect(*arguments, out="p"):
+        return edgefool("protect", *arguments, "--out", tmp_path / out, "--ensemble", f"{tiny}:factory")
+
+    return protect
+
+
+@pytest.fixture
+def photos(tmp_path, make_photo):
+    for seed, name in enumerate(["one.jpg", "sub/two.png"]):
+        make_photo(tmp_path / "in" / name, seed, 72, 48)
+    return tmp_path / "in"
+
+
+def records(tmp_path):
+    lines = map(json.loads, (tmp_path / "p-report/photos.jsonl").read_text().splitlines())
+    return {line["photo"]: line for line in lines}
+
+
+def files(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_folder_keeps_tree_names_formats_and_sizes(protect, photos, tmp_path, snapshot):
+    before = snapshot(photos)
+    code, stdout, stderr = protect(photos)
+    assert code == 0
+    assert snapshot(photos) == before
+    assert files(tmp_path / "p") == ["one.jpg", "sub/two.png"]
+    assert "photos.jsonl" in files(tmp_path / "p-report")
+    for name, kind in (("one.jpg", "JPEG"), ("sub/two.png", "PNG")):
+        with Image.open(photos / name) as original, Image.open(tmp_path / "p" / name) as protected:
+            assert (protected.format, protected.size) == (kind, original.size)
+            assert not np.array_equal(np.asarray(protected), np.asarray(original))
+        assert open_photo(tmp_path / "p" / name).mark.endswith(" natural")
+        assert (tmp_path / "p" / name).stat().st_mtime == (photos / name).stat().st_mtime
+    assert "2 of 2 photos in" in stdout
+    assert "95 %" in stdout
+    assert "device: cpu" in stderr
+    assert "face recognition, which was not tested" in stderr
+    assert "protected" not in stdout
+
+
+def test_the_help_says_what_this_is_not(edgefool):
+    code, stdout, _ = edgefool("protect", "--help")
+    assert code == 0
+    words = " ".join(stdout.replace("\u2502", " ").split())
+    assert "does not protect photos against people, against classifiers that are trained on such photos" in words
+    assert "face recognition, which was not tested" in words
+
+
+def test_the_command_resumes(protect, photos, tmp_path, make_photo):
+    protect(photos)
+    first = {name: (tmp_path / "p" / name).read_bytes() for name in files(tmp_path / "p")}
+    (tmp_path / "p/one.jpg").unlink()
+    make_photo(photos / "three.png", 3, 72, 48)
+    code, stdout, _ = protect(photos)
+    assert code == 0
+    assert "3 of 3 photos" in stdout
+    assert "1 done before" in stdout
+    assert {name: (tmp_path / "p" / name).read_bytes() for name in first} == first, "same photo, same result"
+    assert "3 done before" in protect(photos)[1]
+    assert "done before" not in protect(photos, "--strength", "subtle")[1]
+    make_photo(photos / "three.png", 4, 72, 48)
+    assert "2 done before" in protect(photos, "--strength", "subtle")[1]
+
+
+def test_a_torn_line_of_the_report_is_repaired(protect, photos, tmp_path):
+    protect(photos)
+    log = tmp_path / "p-report/photos.jsonl"
+    log.write_bytes(log.read_bytes()[:-20])
+    assert "1 done before" in protect(photos)[1]
+    assert "2 done before" in protect(photos)[1]
+
+
+def test_a_photo_that_fails_does_not_stop_the_others(protect, photos, tmp_path):
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    Image.new("CMYK", (40, 40)).save(photos / "ink.jpg")
+    code, stdout, stderr = protect(photos)
+    assert code == 1
+    assert "2 of 4 photos" in stdout
+    assert "2 errors" in stdout
+    assert "broken.jpg: " in stderr
+    assert "ink.jpg: has CMYK" in stderr
+    assert files(tmp_path / "p") == ["one.jpg", "sub/two.png"]
+    assert records(tmp_path)["ink.jpg"]["error"].startswith("has CMYK")
+
+
+def test_a_protected_photo_is_skipped(protect, photos, tmp_path):
+    protect(photos)
+    shutil.copy(tmp_path / "p/one.jpg", photos / "again.jpg")
+    code, stdout, stderr = protect(photos)
+    assert code == 0
+    assert "1 skipped" in stdout
+    assert "note: again.jpg: protected already" in stderr
+    assert not (tmp_path / "p/again.jpg").exists()
+
+
+def test_notes_are_printed_once_for_all_photos(protect, photos, make_photo):
+    for number in range(5):
+        make_photo(photos / f"{number}.bmp", number)
+    stderr = protect(photos)[2]
+    (line,) = [line for line in stderr.splitlines() if "becomes a JPEG" in line]
+    assert "0.bmp, 1.bmp, 2.bmp and 2 more: " in line
+
+
+@pytest.mark.parametrize("out", ["in", "in/p", "."])
+def test_originals_and_results_never_lie_together(edgefool, photos, tmp_path, out, snapshot):
+    before = snapshot(tmp_path)
+    code, _, stderr = edgefool("protect", photos, "--out", tmp_path / out)
+    assert code == 2
+    assert "choose another folder" in stderr
+    assert snapshot(tmp_path) == before
+
+
+def test_the_report_is_not_written_into_a_source(edgefool, photos, tmp_path):
+    photos.rename(tmp_path / "p-report")
+    code, _, stderr = edgefool("protect", tmp_path / "p-report", "--out", tmp_path / "p")
+    assert code == 2
+    assert "choose another folder" in stderr
+
+
+def test_a_file_that_is_not_ours_is_not_written_over(protect, photos, tmp_path, make_photo):
+    mine = make_photo(tmp_path / "p/one.jpg").read_bytes()
+    code, _, stderr = protect(photos)
+    assert code == 1
+    assert "was not made by EdgeFool" in stderr
+    assert (tmp_path / "p/one.jpg").read_bytes() == mine
+    assert (tmp_path / "p/sub/two.png").exists()
+
+
+def test_one_name_from_two_folders_is_refused(protect, tmp_path, make_photo):
+    both = [make_photo(tmp_path / folder / "one.png").parent for folder in ("a", "b")]
+    code, _, stderr = protect(*both)
+    assert code == 2
+    assert "would get the same name" in stderr
+
+
+def test_names_that_some_disks_take_for_the_same(protect, photos, tmp_path, make_photo):
+    make_photo(photos / "ONE.jpg", 5, 72, 48)
+    make_photo(photos / "one.bmp", 6, 72, 48)
+    code, _, stderr = protect(photos)
+    assert code == 0
+    names = files(tmp_path / "p")
+    assert len({name.lower() for name in names}) == 4
+    assert "one.bmp.jpg" in names
+    assert "one.bmp: it becomes a JPEG" in stderr
+
+
+def test_a_photo_that_vanishes_is_an_error(protect, photos, monkeypatch):
+    from edgefool.protection import protected_folder
+
+    def vanish(path, **options):
+        if str(path).endswith("one.jpg"):
+            (photos / "one.jpg").unlink()
+        return open_photo(path, **options)
+
+    monkeypatch.setattr(protected_folder, "open_photo", vanish)
+    code, stdout, stderr = protect(photos)
+    assert code == 1
+    assert "one.jpg: cannot be read: No such file or directory" in stderr
+    assert "1 of 2 photos" in stdout
+
+
+def test_a_full_disk_stops_the_command(protect, photos, monkeypatch, tmp_path):
+    from edgefool.protection import PhotoFile
+
+    def fill(self, data, target):
+        raise OSError(28, "No space left on device", str(target))
+
+    monkeypatch.setattr(PhotoFile, "save", fill)
+    code, _, stderr = protect(photos)
+    assert code == 1
+    assert stderr.strip().endswith("No space left on device")
+
+
+def test_ctrl_c_keeps_finished_photos(protect, photos, monkeypatch, tmp_path):
+    from edgefool.protection import Protector
+
+    genuine, calls = Protector.protect_photo, []
+
+    def interrupted(self, *arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return genuine(self, *arguments)
+
+    monkeypatch.setattr(Protector, "protect_photo", interrupted)
+    code, _, stderr = protect(photos)
+    assert code == 130
+    assert "Repeat the command to resume" in stderr
+    assert files(tmp_path / "p") == ["one.jpg"]
+    assert "1 done before" in protect(photos)[1]
+
+
+def test_bad_options(edgefool, photos, tmp_path, refuse):
+    code, _, stderr = edgefool("protect", photos, "--out", tmp_path / "p", "--ensemble", "no-such")
+    assert (code, "unknown classifier 'no-such'" in stderr) == (2, True)
+    assert edgefool("protect", photos, "--out", tmp_path / "p", "--strength", "strong")[0] == 2
+    assert edgefool("protect", tmp_path / "nowhere", "--out", tmp_path / "p")[0] == 2

@@ -1,0 +1,143 @@
+"""Photos are changed at full resolution, within bounds, and always alike."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.data import chelsea
+from torch import nn
+
+import edgefool
+from edgefool.errors import ImageError, UsageError
+from edgefool.images import read_image
+from edgefool.protection import Protector, open_photo, protector
+from edgefool.protection.bounds import BOUNDS, Bounds
+from edgefool.protection.protector import attack_size
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(protector, "SIZE", 64)
+
+
+@pytest.fixture
+def tiny_net():
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, 5, bias=False))
+    net[2].weight.data = 8 * torch.randn(5, 48, generator=torch.Generator().manual_seed(0))
+    return net.eval()
+
+
+@pytest.fixture
+def photo(tmp_path, make_photo):
+    return make_photo(tmp_path / "photo.png", 1, 96, 72)
+
+
+@pytest.fixture
+def loose(monkeypatch):
+    """Take the bounds away."""
+    for name in BOUNDS:
+        monkeypatch.setitem(BOUNDS, name, Bounds(0, 100, 100))
+
+
+def lightness(image):
+    from kornia.color import rgb_to_lab
+
+    return rgb_to_lab(image)[0]
+
+
+@pytest.mark.usefixtures("loose")
+def test_only_the_lightness_changes_and_stronger_is_more(tiny_net, photo):
+    image = read_image(photo)
+    changes = []
+    for strength in ("subtle", "natural", "vivid"):
+        changed = edgefool.protect(image, strength, [tiny_net])
+        assert changed.shape == image.shape
+        assert torch.equal((changed * 255).round() / 255, changed)
+        changes.append((lightness(changed) - lightness(image)).abs().mean())
+    assert 0 < changes[0] < changes[1] < changes[2]
+
+
+def test_a_path_and_its_image_give_the_same_and_so_does_the_file(tiny_net, photo):
+    by_path = edgefool.protect(photo, classifiers=[tiny_net])
+    assert torch.equal(by_path, edgefool.protect(read_image(photo), classifiers=[tiny_net]))
+    data, outcome = Protector(classifiers=[tiny_net]).protect_photo(open_photo(photo))
+    assert torch.equal(read_image(data), by_path)
+    assert (len(outcome.before), len(outcome.after)) == (1, 1)
+
+
+def test_an_image_on_its_side_is_attacked_upright(tiny_net, photo, tmp_path):
+    pixels = Image.open(photo)
+    turned = tmp_path / "turned.png"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels.transpose(Image.Transpose.ROTATE_90).save(turned, exif=exif)
+    data = [Protector(classifiers=[tiny_net]).protect_photo(open_photo(path))[0] for path in (photo, turned)]
+    assert torch.equal(read_image(data[0]), read_image(data[1]))
+    assert Image.open(io.BytesIO(data[1])).size == (72, 96)
+
+
+@pytest.mark.parametrize("bounds", [Bounds(0.97, 100, 100), Bounds(0, 1, 100), Bounds(0, 100, 0.5)])
+def test_a_change_that_passes_the_bounds_is_weakened(tiny_net, monkeypatch, photo, bounds):
+    image = read_image(photo)
+    if bounds.max_smooth_delta_e < 100:
+        image = image * 0 + torch.linspace(0.3, 0.7, 96)
+        image[:, ::8] += 0.05
+    monkeypatch.setitem(BOUNDS, "natural", Bounds(0, 100, 100))
+    _, before = Protector(classifiers=[tiny_net]).protect_image(image)
+    assert before.factor == 1
+    assert bounds.allowed_share(before.quality) < 1, "the test needs a change that passes the bound"
+    monkeypatch.setitem(BOUNDS, "natural", bounds)
+    _, after = Protector(classifiers=[tiny_net]).protect_image(image)
+    assert after.factor < 1
+    assert after.within_bounds
+    assert bounds.allowed_share(after.quality) >= 1
+
+
+def test_bounds_that_cannot_be_kept_are_said_to_be_passed(tiny_net, monkeypatch, tmp_path):
+    """Noise loses too much when it becomes a JPEG."""
+    path = tmp_path / "noise.bmp"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
+    monkeypatch.setitem(BOUNDS, "natural", Bounds(0.99, 0.1, 100))
+    _, outcome = Protector(classifiers=[tiny_net]).protect_photo(open_photo(path))
+    assert not outcome.within_bounds
+    assert outcome.factor < 0.1
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 400), (500, 20)])
+def test_tiny_photos_and_panoramas(tiny_net, tmp_path, make_photo, size):
+    path = make_photo(tmp_path / "odd.png", 0, *size)
+    assert edgefool.protect(path, classifiers=[tiny_net]).shape == (3, *size[::-1])
+
+
+def test_the_size_of_the_attack(monkeypatch):
+    monkeypatch.setattr(protector, "SIZE", 448)
+    assert attack_size(4000, 3000) == (448, 336)
+    assert attack_size(100, 200) == (100, 200)
+    assert attack_size(16, 60_000)[0] == 16
+    height, width = attack_size(500, 20_000)
+    assert height * width == pytest.approx(448 * 224, rel=0.02)
+    assert width / height == pytest.approx(40, rel=0.02)
+
+
+def test_bad_arguments(tiny_net, tmp_path):
+    with pytest.raises(UsageError, match="unknown strength 'strong'"):
+        Protector("strong", [tiny_net])
+    with pytest.raises(UsageError, match="unknown classifier"):
+        Protector(classifiers=["no-such"])
+    with pytest.raises(UsageError, match=r"\[0, 1\]"):
+        edgefool.protect(torch.full((3, 32, 32), 2.0), classifiers=[tiny_net])
+    with pytest.raises(UsageError, match="shape"):
+        edgefool.protect(torch.zeros(32, 32), classifiers=[tiny_net])
+    with pytest.raises(ImageError):
+        edgefool.protect(Path(tmp_path / "nowhere.jpg"), classifiers=[tiny_net])
+
+
+def test_the_classifiers_of_the_package_are_attacked(monkeypatch):
+    monkeypatch.setattr(protector, "SIZE", 224)
+    image = torch.from_numpy(chelsea()).permute(2, 0, 1) / 255
+    _, outcome = Protector(classifiers=protector.ENSEMBLE[:1]).protect_image(image)
+    assert outcome.before[0] in ("tabby", "tiger cat", "Egyptian cat")
+    assert outcome.after != outcome.before
