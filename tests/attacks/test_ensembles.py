@@ -27,7 +27,7 @@ from edgefool.errors import UsageError
 
 ON_ENSEMBLES = {
     "edgefool": EdgeFool(max_iterations=4),
-    "robust-edgefool": RobustEdgeFool(max_iterations=4),
+    "robust-edgefool": RobustEdgeFool(max_iterations=4, mask="none"),
     "nfgsm": NFGSM(epsilon=24 / 255),
     "pfgsm": PFGSM(epsilon=24 / 255, max_iterations=30),
     "cw": CW(binary_search_steps=3, max_iterations=40),
@@ -36,7 +36,7 @@ ON_ENSEMBLES = {
 }
 LONGER = ON_ENSEMBLES | {
     "edgefool": EdgeFool(max_iterations=40),
-    "robust-edgefool": RobustEdgeFool(max_iterations=80, transform_probability=0),
+    "robust-edgefool": RobustEdgeFool(max_iterations=80, mask="none", transform_probability=0, blocks=1),
 }
 TARGETED = ("edgefool", "robust-edgefool", "nfgsm", "pfgsm", "cw")
 ON_ENSEMBLE = pytest.mark.parametrize("attack", ON_ENSEMBLES.values(), ids=ON_ENSEMBLES.keys())

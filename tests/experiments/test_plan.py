@@ -252,7 +252,7 @@ def test_attack_from_strings():
     ("method", "constants", "message"),
     [
         ("edgefol", {}, "unknown method 'edgefol'; did you mean edgefool"),
-        ("x", {}, "unknown method 'x'; known: cw, deepfool"),
+        ("x", {}, "unknown method 'x'; known: adv-lib:NAME, art:NAME, cw, deepfool"),
         ("edgefool", {"alfa": "1"}, "unknown field of edgefool 'alfa'; did you mean alpha"),
         ("edgefool", {"alpha": "0"}, "alpha=0: input should be greater than 0"),
         ("edgefool", {"alpha": "nan"}, "alpha=nan: input should be"),

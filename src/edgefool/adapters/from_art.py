@@ -17,9 +17,10 @@ class Art(PeerLibrary):
 
     def attacks(self) -> dict[str, AttackMaker]:
         """Return its evasion attacks."""
+        evasion = vars(self.load())
         from art.attacks.attack import EvasionAttack
 
-        found = {name: value for name, value in vars(self.load()).items() if isinstance(value, type)}
+        found = {name: value for name, value in evasion.items() if isinstance(value, type)}
         return {name: t for name, t in found.items() if issubclass(t, EvasionAttack) and not isabstract(t)}
 
     def run(
