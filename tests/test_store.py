@@ -148,6 +148,7 @@ main({[str(argument) for argument in arguments]})
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env=environment)
 
 
+@pytest.mark.faults
 @pytest.mark.usefixtures("one_thread")
 def test_killed_midway_nothing_is_lost_and_nothing_twice(tmp_path, photos, tiny, attack, dying):
     deadly = f"from edgefool.runs import RunFolder\n{dying}RunFolder.{{name}} = die_after(RunFolder.{{name}})"

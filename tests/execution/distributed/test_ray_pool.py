@@ -99,6 +99,7 @@ def test_a_worker_that_is_killed_loses_nothing(tmp_path, steady, distribute, ste
     agree(run, steady_done.run)
 
 
+@pytest.mark.faults
 def test_an_image_that_kills_three_workers_becomes_an_error_record(settings, distribute, tiny, make_photo, album):
     make_photo(album / "deadly.png", 7, height=40)
     deadly = {"name": f"{tiny}:deadly", "label": "deadly"}
@@ -180,6 +181,7 @@ def test_without_ray_the_error_says_how_to_install_it(monkeypatch):
         RayWorkerPool("", make_config())
 
 
+@pytest.mark.faults
 def test_the_driver_is_killed_and_a_local_run_goes_on(tmp_path, tiny, album, edgefool, make_photo):
     """By the command line, with a Ray of its own, which listens on the loopback interface only."""
     for seed in range(6, 14):
