@@ -61,7 +61,7 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
     The result has r̄ RMS(r) / RMS(r̄) for r: what the last steps have in common fools more classifiers than the last
     step. The group margin is the largest logit of the group of the class less the largest outside it, if the aim is the
     group, else the margin. M says where the photo hides a change (`edgefool.filters.texture_mask`; the stronger the
-    enhancement, the less a single edge hides), scaled to a mean square of 1; τ' = τ min(1, mean M² / min_texture).
+    enhancement, the less a single edge hides). τ' = τ min(1, mean M² / min_texture); then M is scaled to mean M² = 1.
 
     Parameters
     ----------
