@@ -199,7 +199,10 @@ def test_the_perturbation_is_the_scaled_difference(page, visit, run):
 @needs_browser
 @pytest.mark.usefixtures("no_figures")
 def test_masks_are_shown_where_there_are_any(run, visit):
-    lines = [record for record in run.records() if not record.error and record.success][:2]
+    fooled = [record for record in run.records() if not record.error and record.success]
+    # Workers write records in any order; the page sorts those of a cell by image.
+    lines = sorted(fooled, key=lambda record: (record.cell, record.image))[:2]
+    assert lines[0].cell == lines[1].cell
     mask = encode_png(torch.full((1, 32, 32), 0.25))
     run.image_path("mask", lines[0]).write(mask)
     rewrite(run.record_lines, [lines[0].model_copy(update={"mask_png": sha256(mask)}), lines[1]])
