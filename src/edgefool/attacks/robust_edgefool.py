@@ -9,11 +9,11 @@ from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from edgefool.attacks import transforms
 from edgefool.attacks.aim import Aim, aimed_margins
 from edgefool.attacks.attack import Count, IterativeAttack, Positive
 from edgefool.attacks.functional import decide, image_gradient, per_image
 from edgefool.attacks.state import State
+from edgefool.attacks.transforms import RandomTransforms
 from edgefool.classifiers import Ensemble
 from edgefool.filters import DetailEnhancement, EnhancementFilter, texture_mask
 from edgefool.images import round_to_8_bits
@@ -136,6 +136,18 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
         """The filter."""
         return DetailEnhancement(v3=self.strength)
 
+    @property
+    def transforms(self) -> RandomTransforms:
+        """What each member sees."""
+        return RandomTransforms(
+            self.transform_probability,
+            self.min_size,
+            self.min_crop,
+            self.min_resolution,
+            self.min_brightness,
+            self.blocks,
+        )
+
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> RobustEdgeFoolState:
         """Smooth the images and find where they hide changes."""
         target = self.enhancement.smooth(images)
@@ -187,21 +199,7 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
         """Return each member's logits of its own random transforms of the images."""
         members = classifier.members if isinstance(classifier, Ensemble) else [classifier]
         keys = list(zip(state.seeds.tolist(), state.iterations.tolist(), strict=True))
-        return tuple(
-            member(self._transform(images, [transforms.generator(*key, m) for key in keys]))
-            for m, member in enumerate(members)
-        )
-
-    def _transform(self, images: Tensor, randoms: Sequence[torch.Generator]) -> Tensor:
-        share = self.transform_probability
-        drawn = [transforms.draw_transform(random, share, self.min_size, self.min_crop) for random in randoms]
-        resolutions = [transforms.draw_factor(random, share, self.min_resolution) for random in randoms]
-        brightness = [transforms.draw_factor(random, share, self.min_brightness) for random in randoms]
-        rows, columns = (
-            [transforms.draw_order(random, length, self.blocks) for random in randoms] for length in images.shape[-2:]
-        )
-        images = transforms.lower_resolution(transforms.apply(images, drawn, brightness), resolutions)
-        return transforms.reorder(images, rows, columns)
+        return tuple(member(self.transforms(images, [(*key, m) for key in keys])) for m, member in enumerate(members))
 
     def _move(self, state: RobustEdgeFoolState, gradients: Tensor) -> None:
         """Take the step and scale r to its bound."""

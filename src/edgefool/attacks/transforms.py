@@ -3,17 +3,64 @@
 The first three are those of Xie et al., CVPR 2019, https://arxiv.org/abs/1803.06978, Lin et al., ICLR 2020,
 https://arxiv.org/abs/1908.06281, and, without rotation, Wang et al., CVPR 2024, https://arxiv.org/abs/2308.10299; the
 last is what images go through that are resized before a classifier sees them.
-All numbers are drawn by a generator of each image's own, so that an image's transforms do not depend on its batch.
+Each acts on rows and columns apart: a matrix for the rows and one for the columns are the whole transform, and a batch
+takes two products however much its images' transforms differ.
 """
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
-from torch.nn import functional as F
 
 from edgefool.attacks.functional import per_image
+
+
+@dataclass(frozen=True)
+class RandomTransforms:
+    """Shrink, crop, lower the resolution, darken, and shuffle blocks.
+
+    Parameters
+    ----------
+    probability : float
+        Of each of the first four, for each image.
+    min_size, min_crop : float
+        The smallest share of its sides to which an image is shrunk, at a random place on black, and that a crop at a
+        random place keeps, enlarged to the whole.
+    min_resolution : float
+        The smallest share of its sides to which an image is shrunk, antialiased, and from which it is enlarged again.
+    min_brightness : float
+        The smallest factor.
+    blocks : int
+        Each side is cut into so many blocks, which change places; 1: none. Cuts are at most 0.4 blocks away from where
+        they would make equal blocks.
+    """
+
+    probability: float
+    min_size: float = 1.0
+    min_crop: float = 1.0
+    min_resolution: float = 1.0
+    min_brightness: float = 1.0
+    blocks: int = 1
+
+    def __call__(self, images: Tensor, keys: Sequence[tuple[int, ...]]) -> Tensor:
+        """Transform images (N, 3, H, W), each by random numbers of its own key, so that its batch does not matter.
+
+        >>> images = torch.rand(2, 3, 8, 8)
+        >>> torch.allclose(RandomTransforms(probability=0)(images, [(0,), (1,)]), images, atol=1e-6)
+        True
+        """
+        counts = [8, *2 * [2 + 2 * self.blocks - 1]]
+        drawn = torch.stack([torch.rand(sum(counts), generator=generator(*key)) for key in keys], 1).to(images)
+        common, *sides = torch.split(drawn, counts)
+        smallest = drawn.new_tensor([self.min_size, self.min_crop, self.min_resolution, self.min_brightness])[:, None]
+        shares = torch.where(common[:4] < self.probability, smallest + (1 - smallest) * common[4:], 1)
+        rows, columns = (
+            _matrices(length, shares, numbers) for length, numbers in zip(images.shape[-2:], sides, strict=True)
+        )
+        brightness = shares[3]
+        return per_image(brightness) * (rows[:, None] @ images @ columns.mT[:, None])
 
 
 def generator(*key: int) -> Generator:
@@ -26,108 +73,77 @@ def generator(*key: int) -> Generator:
     return Generator().manual_seed(int.from_bytes(digest[:8], "little"))
 
 
-def happens(random: Generator, probability: float) -> bool:
-    """Draw whether something with this probability happens."""
-    return _uniform(random, 0, 1) < probability
+def _matrices(length: int, shares: Tensor, drawn: Tensor) -> Tensor:
+    """Return what all transforms do to the rows or the columns, (N, length, length).
+
+    The shares are those of size, crop and resolution. Of the numbers drawn from 0 to 1, (2 B + 1, N), one places the
+    shrunk image, one the crop; the rest are the blocks'.
+    """
+    shrink, crop, resolution = 1 / shares[0], shares[1], shares[2]
+    place, window = 2 * drawn[:2] - 1
+    shift = place * (shrink - 1) + shrink * window * (1 - crop)
+    matrices = lower_resolution(length, resolution) @ sample(length, shrink * crop, shift)
+    order = draw_order(length, drawn[2:])
+    return matrices.gather(1, order[..., None].expand_as(matrices))
 
 
-def draw_shrinking(random: Generator, smallest: float) -> Tensor:
-    """Draw a map that shrinks an image to ``smallest`` to 1 times its sides and puts it at a random place.
+def sample(length: int, scale: Tensor, shift: Tensor) -> Tensor:
+    """Return the matrices of linear interpolation at the places scale x + shift, black where there is no image.
+
+    Both x, the place in the result, and the place in the image go from -1 to 1 from border to border, as in
+    `torch.nn.functional.grid_sample`.
+
+    Parameters
+    ----------
+    scale, shift : Tensor
+        (N,).
 
     Returns
     -------
     Tensor
-        (2, 3), from the plane of the result to that of the image, both [-1, 1]², as `torch.nn.functional.affine_grid`
-        takes it.
+        (N, length, length), result by image.
     """
-    size, x, y = _uniform(random, smallest, 1), _uniform(random, -1, 1), _uniform(random, -1, 1)
-    return _scaling(1 / size, x * (1 - size) / size, y * (1 - size) / size)
+    x = _centres(length, scale) * 2 / length - 1
+    return _interpolate(length, ((scale[:, None] * x + shift[:, None] + 1) * length - 1) / 2)
 
 
-def draw_crop(random: Generator, smallest: float) -> Tensor:
-    """Draw a map that enlarges a window at a random place, ``smallest`` to 1 times the sides; see `draw_shrinking`."""
-    size, x, y = _uniform(random, smallest, 1), _uniform(random, -1, 1), _uniform(random, -1, 1)
-    return _scaling(size, x * (1 - size), y * (1 - size))
+def lower_resolution(length: int, shares: Tensor) -> Tensor:
+    """Return the matrices that shrink to a share (N,), antialiased, and enlarge again, linearly: (N, length, length).
 
-
-def compose(first: Tensor, second: Tensor) -> Tensor:
-    """Return the map of a transform that is followed by another; both (2, 3), as `draw_shrinking` returns them."""
-    bottom = torch.tensor([[0.0, 0.0, 1.0]])
-    return first @ torch.cat([second, bottom])
-
-
-def draw_transform(random: Generator, probability: float, smallest: float, smallest_crop: float) -> Tensor:
-    """Draw a shrinking and then a crop, each with a probability; else the identity. See `draw_shrinking`."""
-    transform = torch.eye(2, 3)
-    if happens(random, probability):
-        transform = compose(transform, draw_shrinking(random, smallest))
-    if happens(random, probability):
-        transform = compose(transform, draw_crop(random, smallest_crop))
-    return transform
-
-
-def draw_factor(random: Generator, probability: float, smallest: float) -> float:
-    """Draw a factor from ``smallest`` to 1 with a probability; else 1."""
-    return _uniform(random, smallest, 1) if happens(random, probability) else 1.0
-
-
-def draw_order(random: Generator, length: int, blocks: int) -> Tensor:
-    """Draw the order of rows or columns, (length,), when an image is cut into blocks and these are shuffled.
-
-    Cuts are at most 0.4 blocks away from where they would make equal blocks.
-
-    >>> draw_order(generator(3), 6, 2).sort().values
-    tensor([0, 1, 2, 3, 4, 5])
+    >>> lower_resolution(4, torch.tensor([0.5]))[0, 0]
+    tensor([0.4286, 0.4286, 0.1429, 0.0000])
     """
-    cuts = [round((k + _uniform(random, -0.4, 0.4)) * length / blocks) for k in range(1, blocks)]
-    parts = torch.tensor_split(torch.arange(length), cuts)
-    return torch.cat([parts[k] for k in torch.randperm(blocks, generator=random).tolist()])
+    centres = _centres(length, shares)
+    lowered = (shares * length).round().clamp_min(1)[:, None]
+    step = (length / lowered)[..., None]
+    shrink = (1 - (centres - step * centres[:, None]).abs() / step).clamp_min(0)  # rows past `lowered` are not used
+    shrink = shrink / shrink.sum(-1, keepdim=True).clamp_min(torch.finfo(shares.dtype).eps)
+    places = (centres * lowered / length - 0.5).clamp_min(0).minimum(lowered - 1)
+    return _interpolate(length, places) @ shrink
 
 
-def reorder(images: Tensor, rows: Sequence[Tensor], columns: Sequence[Tensor]) -> Tensor:
-    """Reorder the rows and columns of each image (N, C, H, W), by indices (H,) and (W,).
+def draw_order(length: int, drawn: Tensor) -> Tensor:
+    """Return the order (N, length) of rows or columns whose B blocks change places.
 
-    >>> image = torch.arange(4.0).reshape(1, 1, 2, 2)
-    >>> reorder(image, [torch.tensor([1, 0])], [torch.tensor([0, 1])]).flatten()
-    tensor([2., 3., 0., 1.])
+    Parameters
+    ----------
+    drawn : Tensor
+        (2 B - 1, N), random numbers from 0 to 1: B - 1 for the cuts, and B whose order is that of the blocks.
     """
-    triples = zip(images, rows, columns, strict=True)
-    return torch.stack([image[:, r.to(image.device)][:, :, c.to(image.device)] for image, r, c in triples])
+    blocks = (len(drawn) + 1) // 2
+    middle = torch.arange(1, blocks, device=drawn.device)[:, None]
+    cuts = ((middle - 0.4 + 0.8 * drawn[: blocks - 1]) * length / blocks).round()
+    rows = torch.arange(length, device=drawn.device)
+    block = (rows >= cuts[..., None]).sum(0)
+    ranks = drawn[blocks - 1 :].argsort(0).argsort(0)
+    return (ranks.T.gather(1, block) * length + rows).argsort(1)
 
 
-def lower_resolution(images: Tensor, shares: Sequence[float]) -> Tensor:
-    """Shrink each image (N, 3, H, W) to a share of its sides, antialiased, and enlarge it again, bilinearly.
-
-    >>> images = torch.rand(2, 3, 8, 8)
-    >>> torch.equal(lower_resolution(images, [1.0, 0.5])[0], images[0])
-    True
-    """
-    pairs = zip(images[:, None], shares, strict=True)
-    return torch.cat([image if share == 1 else _shrink_and_enlarge(image, share) for image, share in pairs])
+def _centres(length: int, like: Tensor) -> Tensor:
+    return torch.arange(length, dtype=like.dtype, device=like.device) + 0.5
 
 
-def _shrink_and_enlarge(image: Tensor, share: float) -> Tensor:
-    height, width = image.shape[-2:]
-    size = [max(1, round(share * height)), max(1, round(share * width))]
-    small = F.interpolate(image, size, mode="bilinear", antialias=True)
-    return F.interpolate(small, (height, width), mode="bilinear")
-
-
-def apply(images: Tensor, transforms: Sequence[Tensor], brightness: Sequence[float]) -> Tensor:
-    """Transform images (N, 3, H, W) bilinearly, each by its own map (2, 3) and factor; black where there is no image.
-
-    >>> images = torch.rand(2, 3, 8, 8)
-    >>> torch.allclose(apply(images, [torch.eye(2, 3)] * 2, [1.0, 1.0]), images, atol=1e-5)
-    True
-    """
-    grid = F.affine_grid(torch.stack(list(transforms)).to(images), list(images.shape), align_corners=False)
-    moved = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return moved * per_image(images.new_tensor(brightness))
-
-
-def _uniform(random: Generator, low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand((), generator=random))
-
-
-def _scaling(scale: float, x: float, y: float) -> Tensor:
-    return torch.tensor([[scale, 0.0, x], [0.0, scale, y]])
+def _interpolate(length: int, places: Tensor) -> Tensor:
+    """Return the matrices (N, K, length) of linear interpolation at places (N, K), in pixels, 0 the first's centre."""
+    pixels = torch.arange(length, dtype=places.dtype, device=places.device)
+    return (1 - (places[..., None] - pixels).abs()).clamp_min(0)
