@@ -134,6 +134,33 @@ def test_an_image_does_not_depend_on_others(library, net, images):
     assert together.iterations.tolist() == [2, 2, 2]
 
 
+@pytest.mark.parametrize("method", PEERS)
+@pytest.mark.filterwarnings("ignore")  # of the libraries themselves
+def test_images_together_are_those_of_the_library(library, net, images, method):
+    """The library gets two images, with the first one's seed, and then the last one."""
+    library(method.partition(":")[0])
+    constants, direct, passes = PEERS[method]
+    attack = make_attack(method, constants | {"together": 2})
+    result = attack(net, images, seeds=SEEDS)
+    for rows in (slice(0, 2), slice(2, 3)):
+        seed_everything(SEEDS[rows.start])
+        theirs = direct(net, images[rows].clone(), net(images[rows]).argmax(1), SEEDS[rows.start])
+        assert torch.equal(result.adversarial[rows], round_to_8_bits(theirs.detach()))
+    if passes:
+        assert result.backward_passes.tolist() == [passes[1]] * 3
+
+
+def test_together_is_part_of_a_cell_unless_it_is_one(library):
+    library("torchattack")
+    assert make_attack("torchattack:BSR", {"together": "1"}) == make_attack("torchattack:BSR", {})
+    attack = make_attack("torchattack:BSR", {"steps": 2, "together": "50"})
+    assert attack.together == attack.largest_batch == 50
+    assert attack_from_settings(attack.name, settings(attack)) == attack
+    for wrong in (0, -3, 1.5, True, "many"):
+        with pytest.raises(UsageError, match="torchattack:BSR: together"):
+            make_attack("torchattack:BSR", {"together": wrong})
+
+
 def test_nothing_is_printed_and_the_classifier_is_left_as_it_was(library, images, capsys):
     library("torchattacks")
     net = make_net().train().requires_grad_(True)

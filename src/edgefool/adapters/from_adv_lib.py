@@ -19,8 +19,8 @@ class AdvLib(PeerLibrary):
         return {name: value for name, value in vars(self.load()).items() if isinstance(value, FunctionType)}
 
     def run(
-        self, attack: AttackMaker, constants: Mapping[str, Constant], model: nn.Module, image: Tensor, label: Tensor
+        self, attack: AttackMaker, constants: Mapping[str, Constant], model: nn.Module, images: Tensor, labels: Tensor
     ) -> Tensor:
-        """Attack an image."""
-        adversarial: Tensor = attack(model, image, label, **constants)
+        """Attack images."""
+        adversarial: Tensor = attack(model, images, labels, **constants)
         return adversarial

@@ -24,22 +24,22 @@ class Art(PeerLibrary):
         return {name: t for name, t in found.items() if issubclass(t, EvasionAttack) and not isabstract(t)}
 
     def run(
-        self, attack: AttackMaker, constants: Mapping[str, Constant], model: nn.Module, image: Tensor, label: Tensor
+        self, attack: AttackMaker, constants: Mapping[str, Constant], model: nn.Module, images: Tensor, labels: Tensor
     ) -> Tensor:
-        """Attack an image, by NumPy as ART does, without its progress bars."""
+        """Attack images, by NumPy as ART does, without its progress bars."""
         from art.estimators.classification import PyTorchClassifier
 
         with torch.no_grad():
-            classes = model(image).shape[1]
+            classes = model(images).shape[1]
         classifier = PyTorchClassifier(
             model,
             nn.CrossEntropyLoss(),
-            input_shape=tuple(image.shape[1:]),
+            input_shape=tuple(images.shape[1:]),
             nb_classes=classes,
             clip_values=(0.0, 1.0),
-            device_type="gpu" if image.device.type == "cuda" else "cpu",
+            device_type="gpu" if images.device.type == "cuda" else "cpu",
         )
         quiet = {"verbose": False} if "verbose" in self.parameters(attack) else {}
         made = attack(classifier, **{**quiet, **constants})
-        adversarial = made.generate(x=image.float().cpu().numpy(), y=label.cpu().numpy())
+        adversarial = made.generate(x=images.float().cpu().numpy(), y=labels.cpu().numpy())
         return torch.from_numpy(adversarial)

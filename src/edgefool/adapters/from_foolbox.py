@@ -32,13 +32,13 @@ class Foolbox(PeerLibrary):
         return {**super().parameters(attack), "epsilon": epsilon}
 
     def run(
-        self, attack: AttackMaker, constants: Mapping[str, Constant], model: nn.Module, image: Tensor, label: Tensor
+        self, attack: AttackMaker, constants: Mapping[str, Constant], model: nn.Module, images: Tensor, labels: Tensor
     ) -> Tensor:
-        """Attack an image; return it clipped to ``epsilon``."""
+        """Attack images; return them clipped to ``epsilon``."""
         foolbox = self.load()
         own = {name: value for name, value in constants.items() if name != "epsilon"}
-        bounded = foolbox.PyTorchModel(model, bounds=(0, 1), device=image.device)
-        criterion = foolbox.Misclassification(label)
-        _, clipped, _ = attack(**own)(bounded, image, criterion, epsilons=constants.get("epsilon"))
+        bounded = foolbox.PyTorchModel(model, bounds=(0, 1), device=images.device)
+        criterion = foolbox.Misclassification(labels)
+        _, clipped, _ = attack(**own)(bounded, images, criterion, epsilons=constants.get("epsilon"))
         adversarial: Tensor = clipped
         return adversarial

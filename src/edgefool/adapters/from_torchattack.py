@@ -18,9 +18,9 @@ class Torchattack(PeerLibrary):
         return dict(self.load().ATTACK_REGISTRY)
 
     def run(
-        self, attack: AttackMaker, constants: Mapping[str, Constant], model: nn.Module, image: Tensor, label: Tensor
+        self, attack: AttackMaker, constants: Mapping[str, Constant], model: nn.Module, images: Tensor, labels: Tensor
     ) -> Tensor:
-        """Attack an image; the classifier normalises by itself."""
-        made = self.load().create_attack(attack, model, None, image.device, **constants)
-        adversarial: Tensor = made(image, label)
+        """Attack images; the classifier normalises by itself."""
+        made = self.load().create_attack(attack, model, None, images.device, **constants)
+        adversarial: Tensor = made(images, labels)
         return adversarial

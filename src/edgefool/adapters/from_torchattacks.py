@@ -19,8 +19,8 @@ class Torchattacks(PeerLibrary):
         return {name: getattr(library, name) for name in library.__all__ if name not in library.__wrapper__}
 
     def run(
-        self, attack: AttackMaker, constants: Mapping[str, Constant], model: nn.Module, image: Tensor, label: Tensor
+        self, attack: AttackMaker, constants: Mapping[str, Constant], model: nn.Module, images: Tensor, labels: Tensor
     ) -> Tensor:
-        """Attack an image."""
-        adversarial: Tensor = attack(model, **constants)(image, label)
+        """Attack images."""
+        adversarial: Tensor = attack(model, **constants)(images, labels)
         return adversarial

@@ -30,6 +30,9 @@ LIBRARIES: dict[str, PeerLibrary] = {
 }
 """By the prefix of their methods' names."""
 
+TOGETHER = "together"
+"""Name of `PeerAttack.together` among the constants of a plan; no library's attack has a parameter of this name."""
+
 
 @dataclass(kw_only=True)
 class PeerState(State):
@@ -50,7 +53,7 @@ class PeerState(State):
 
 @dataclass(frozen=True)
 class PeerAttack(IterativeAttack[PeerState]):
-    """An attack of another library, on one image at a time, each with its own random numbers.
+    """An attack of another library, by default on one image at a time, each with its own random numbers.
 
     The library sees one classifier of images in [0, 1] and the class to leave: by default the classifier's own
     decision. Of an ensemble it sees the mean of the members' logits; success is still judged by every member.
@@ -65,11 +68,14 @@ class PeerAttack(IterativeAttack[PeerState]):
         own. Attacks of foolbox also take ``epsilon``, the bound of the perturbation.
     version : str, optional
         Version of the library; by default the installed one.
+    together : int
+        How many images the library gets at a time: many, for the speed of a GPU. They share the random numbers of the
+        first one's seed, so that results depend on the batch, and passes are means over it.
 
     Raises
     ------
     UsageError
-        If there is no such library.
+        If there is no such library, or ``together`` is below 1.
 
     Examples
     --------
@@ -79,14 +85,17 @@ class PeerAttack(IterativeAttack[PeerState]):
 
     bytes_per_pixel: ClassVar[int] = 300
     takes_ensembles: ClassVar[bool] = True
-    one_by_one: ClassVar[bool] = True
+    in_one_step: ClassVar[bool] = True
     typical_steps: ClassVar[int] = 60
 
     name: str  # type: ignore[misc]  # of the object here: one class for all attacks of a library
     constants: Mapping[str, Constant] = field(default_factory=dict, hash=False)
     version: str | None = None
+    together: int = 1
 
     def __post_init__(self) -> None:
+        if self.together < 1:
+            raise UsageError(f"{self.name}: {TOGETHER} must be at least 1, not {self.together}")
         prefix, _, _ = self.name.partition(":")
         if prefix not in LIBRARIES:
             raise unknown("library of methods", prefix, LIBRARIES)
@@ -100,7 +109,13 @@ class PeerAttack(IterativeAttack[PeerState]):
 
     def hyperparameters(self) -> dict[str, Constant]:
         """Return the constants, and the library's version by its name: another one may give other images."""
-        return {**self.constants, self.library.package: self.version or ""}
+        together: dict[str, Constant] = {} if self.together == 1 else {TOGETHER: self.together}
+        return {**self.constants, **together, self.library.package: self.version or ""}
+
+    @property
+    def largest_batch(self) -> int:
+        """``together``."""
+        return self.together
 
     def check(self, classifier: nn.Module) -> None:
         """Raise `UsageError` unless the library is installed in this version and has the attack with these constants.
@@ -124,30 +139,32 @@ class PeerAttack(IterativeAttack[PeerState]):
         return PeerState.start(images, classes_of(classifier, logits), label=label, seed=seed.to(images.device))
 
     def step(self, classifier: nn.Module, state: PeerState) -> None:
-        """Run the whole attack on each image."""
-        for row, seed in enumerate(state.seed.tolist()):
-            observed = ObservedClassifier(classifier, state.images.device)
-            rows = slice(row, row + 1)
-            state.adversarial[rows] = self._run(observed, state.images[rows].clone(), state.label[rows].clone(), seed)
-            state.forward_passes[row] += observed.forward_passes
-            state.backward_passes[row] += observed.backward_passes
-            state.iterations[row] += observed.gradients or observed.calls
+        """Run the whole attack."""
+        for first in range(0, len(state.images), self.together):
+            rows = slice(first, first + self.together)
+            images, observed = state.images[rows].clone(), ObservedClassifier(classifier, state.images.device)
+            seed = int(state.seed[first])
+            state.adversarial[rows] = self._run(observed, images, state.label[rows].clone(), seed)
+            state.forward_passes[rows] += round(observed.forward_passes / len(images))
+            state.backward_passes[rows] += round(observed.backward_passes / len(images))
+            state.iterations[rows] += observed.gradients or observed.calls
         state.converged, state.finished = ~state.converged, ~state.finished
 
-    def _run(self, observed: ObservedClassifier, image: Tensor, label: Tensor, seed: int) -> Tensor:
+    def _run(self, observed: ObservedClassifier, images: Tensor, labels: Tensor, seed: int) -> Tensor:
         attack, constants = self.library.find(self.name.partition(":")[2]), dict(self.constants)
         if "seed" in self.library.parameters(attack):
             constants.setdefault("seed", seed % 2**32)
         try:
-            with seeded(seed, image.device), redirect_stdout(StringIO()):
-                result = self.library.run(attack, constants, observed, image, label)
+            with seeded(seed, images.device), redirect_stdout(StringIO()):
+                result = self.library.run(attack, constants, observed, images, labels)
         except (RuntimeError, AssertionError) as error:
-            if image.device.type == "cuda" or not re.search("cuda|nvidia", str(error), re.IGNORECASE):
+            if images.device.type == "cuda" or not re.search("cuda|nvidia", str(error), re.IGNORECASE):
                 raise
             raise UsageError(f"{self.name} with these constants runs on a CUDA device only ({error})") from error
-        if result.shape != image.shape:
-            raise UsageError(f"{self.name} made an image of shape {tuple(result.shape)} of one of {tuple(image.shape)}")
-        return result.detach().to(image).clamp(0, 1)
+        if result.shape != images.shape:
+            made, given = tuple(result.shape), tuple(images.shape)
+            raise UsageError(f"{self.name} made images of shape {made} of some of {given}")
+        return result.detach().to(images).clamp(0, 1)
 
 
 def make_peer_attack(name: str, constants: Mapping[str, object]) -> PeerAttack:
@@ -160,12 +177,13 @@ def make_peer_attack(name: str, constants: Mapping[str, object]) -> PeerAttack:
     name
         See `PeerAttack`.
     constants
-        Its constants, and perhaps the library's version by the name of its package.
+        Its constants, and perhaps ``together`` and the library's version by the name of its package.
 
     Raises
     ------
     UsageError
-        If there is no such library, or a constant is not a number, a text, true or false.
+        If there is no such library, a constant is not a number, a text, true or false, or ``together`` is no whole
+        number from 1.
 
     Examples
     --------
@@ -174,7 +192,11 @@ def make_peer_attack(name: str, constants: Mapping[str, object]) -> PeerAttack:
     """
     library = PeerAttack(name).library
     plain = {field: _convert(name, field, value) for field, value in constants.items() if field != library.package}
-    return PeerAttack(name, plain, str(constants[library.package]) if constants.get(library.package) else None)
+    version = str(constants[library.package]) if constants.get(library.package) else None
+    together = plain.pop(TOGETHER, 1)
+    if isinstance(together, bool) or not isinstance(together, int):
+        raise UsageError(f"{name}: {TOGETHER}={together}: must be a whole number")
+    return PeerAttack(name, plain, version, together)
 
 
 def _convert(method: str, name: str, value: object) -> Constant:

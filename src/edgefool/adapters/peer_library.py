@@ -44,9 +44,9 @@ class PeerLibrary(ABC):
 
     @abstractmethod
     def run(
-        self, attack: AttackMaker, constants: Mapping[str, Constant], model: nn.Module, image: Tensor, label: Tensor
+        self, attack: AttackMaker, constants: Mapping[str, Constant], model: nn.Module, images: Tensor, labels: Tensor
     ) -> Tensor:
-        """Attack an image.
+        """Attack images.
 
         Parameters
         ----------
@@ -56,15 +56,15 @@ class PeerLibrary(ABC):
             Values of its `parameters`.
         model
             Images in [0, 1] to logits, in eval mode.
-        image : Tensor
-            (1, 3, H, W) in [0, 1].
-        label : Tensor
-            (1,), int64: the class to leave.
+        images : Tensor
+            (N, 3, H, W) in [0, 1].
+        labels : Tensor
+            (N,), int64: the classes to leave.
 
         Returns
         -------
         Tensor
-            (1, 3, H, W): the adversarial image.
+            (N, 3, H, W): the adversarial images.
         """
 
     def parameters(self, attack: AttackMaker) -> dict[str, Parameter]:

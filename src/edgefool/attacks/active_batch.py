@@ -93,8 +93,8 @@ class ActiveBatch(Generic[S]):
         if self._state is not None and self._state.images.shape[1:] != shape:
             return 0
         limit = self._batch_size(shape) if callable(self._batch_size) else self._batch_size
-        if getattr(self._attack, "one_by_one", False):
-            limit = 1
+        if (largest := getattr(self._attack, "largest_batch", None)) is not None:
+            limit = min(limit, largest)
         return max(0, limit - len(self))
 
     def admit(self, samples: Sequence[Sample]) -> None:

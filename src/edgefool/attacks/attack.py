@@ -47,8 +47,13 @@ class IterativeAttack(ABC, Generic[S]):
     bytes_per_pixel: ClassVar[int]  # approximate memory of one image in the batch
     takes_ensembles: ClassVar[bool] = False
     takes_targets: ClassVar[bool] = False  # the criterion `Targeted`
-    one_by_one: ClassVar[bool] = False  # attacks one image at a time, in a single step
+    in_one_step: ClassVar[bool] = False  # its only step is the whole attack
     typical_steps: ClassVar[int]  # of one image at the defaults, to estimate the duration of a run
+
+    @property
+    def largest_batch(self) -> int | None:
+        """Number of images that can be attacked together; None: as many as fit in memory."""
+        return None
 
     def hyperparameters(self) -> dict[str, bool | int | float | str]:
         """Return the hyper-parameters by name."""

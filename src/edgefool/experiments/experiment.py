@@ -264,7 +264,7 @@ def _time(job: CellJob, noise: torch.Tensor) -> float:
     start = time.perf_counter()
     states = job.attack.begin(job.classifier, noise, [0])
     begun = time.perf_counter()
-    if job.attack.one_by_one:  # the only step is the whole attack, which would take too long
+    if job.attack.in_one_step:  # the only step is the whole attack, which would take too long
         return (begun - start) * job.attack.typical_steps
     job.attack.step(job.classifier, states)
     return begun - start + job.attack.typical_steps * (time.perf_counter() - begun)
