@@ -6,7 +6,7 @@ FAST := -m "not slow and not faults and not registry"
 # A process for each core, and a thread for each process; Ray's tests stay together.
 PARALLEL := -n logical --maxprocesses 4 --dist loadgroup
 
-.PHONY: demo test fast test-slow faults cover wheel lowest bench lint pins clean
+.PHONY: demo test fast test-slow faults cover wheel wheels lowest bench test-gpu lint pins clean
 
 demo: .venv/installed
 	$(BIN)/edgefool demo
@@ -23,6 +23,10 @@ test-slow: .venv/installed-dev
 
 faults: .venv/installed-dev
 	$(BIN)/python -m pytest -m "faults or kills" --faults-table faults.md tests
+
+# A GPU beside the CPU, by a Python with torch and what `make wheels` brings: no .venv is made.
+test-gpu:
+	PYTHONPATH="src:$$PYTHONPATH" $(PYTHON) -m pytest -m gpu -W default tests/gpu
 
 # Line coverage of src/ by the tests of `make test`; fails below the share in pyproject.toml.
 cover: .venv/installed-dev
