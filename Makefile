@@ -28,6 +28,10 @@ faults: .venv/installed-dev
 test-gpu:
 	PYTHONPATH="src:$$PYTHONPATH" $(PYTHON) -m pytest -m gpu -W default tests/gpu
 
+# The packages for it, at most 60 MB, for a machine without a network: WHEELS='--out .whl --python-version 3.12'.
+wheels: .venv/installed-dev
+	$(BIN)/python -m benchmarks.gpu_wheels $(WHEELS)
+
 # Line coverage of src/ by the tests of `make test`; fails below the share in pyproject.toml.
 cover: .venv/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(FAST) $(PARALLEL) --cov --cov-report=term-missing:skip-covered

@@ -25,7 +25,8 @@ class Bench:
     def __init__(self, out: Path, device: str, small: bool):
         self.out, self.device, self.small = out, torch.device(device), small
         self.side = 64 if small else 224
-        self.batches, self.usual = ((2, 4), 2) if small else ((16, 64, 128, 256, 512), 128)
+        self.batches: tuple[int, ...] = (2, 4) if small else (16, 64, 128, 256, 512)
+        self.usual = 2 if small else 128
         out.write_text(f"{machine()}\n\n| what | batch | result | peak GB |\n| --- | --- | --- | --- |\n")
 
     def row(self, what: str, batch: int | str, result: str, memory: bool = True) -> None:
@@ -92,15 +93,19 @@ def crop(seed: int, side: int) -> np.ndarray:
 
 @contextmanager
 def tf32() -> Iterator[None]:
-    """Let attacks use TF32, as torch does by default."""
+    """Let attacks use TF32: in convolutions, as torch does by default, and in matrix products."""
 
     @contextmanager
     def as_it_is() -> Iterator[None]:
         yield
 
-    package = "edgefool.classifiers"
-    with (
-        patch(f"{package}.safe_classifier.full_float32", as_it_is),
-        patch(f"{package}.classifier.full_float32", as_it_is),
-    ):
-        yield
+    package, products = "edgefool.classifiers", torch.backends.cuda.matmul
+    before, products.fp32_precision = products.fp32_precision, "tf32"
+    try:
+        with (
+            patch(f"{package}.safe_classifier.full_float32", as_it_is),
+            patch(f"{package}.classifier.full_float32", as_it_is),
+        ):
+            yield
+    finally:
+        products.fp32_precision = before
