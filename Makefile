@@ -6,7 +6,7 @@ FAST := -m "not slow and not faults and not registry"
 # A process for each core, and a thread for each process; Ray's tests stay together.
 PARALLEL := -n logical --maxprocesses 4 --dist loadgroup
 
-.PHONY: demo test fast test-slow faults cover wheel lowest bench lint pins clean
+.PHONY: demo test fast test-slow faults cover wheel wheels lowest bench test-gpu lint pins clean
 
 demo: .venv/installed
 	$(BIN)/edgefool demo
@@ -23,6 +23,14 @@ test-slow: .venv/installed-dev
 
 faults: .venv/installed-dev
 	$(BIN)/python -m pytest -m "faults or kills" --faults-table faults.md tests
+
+# A GPU beside the CPU, by a Python with torch and what `make wheels` brings: no .venv is made.
+test-gpu:
+	PYTHONPATH="src:$$PYTHONPATH" $(PYTHON) -m pytest -m gpu -W default tests/gpu
+
+# The packages for it, at most 60 MB, for a machine without a network: WHEELS='--out .whl --python-version 3.12'.
+wheels: .venv/installed-dev
+	$(BIN)/python -m benchmarks.gpu_wheels $(WHEELS)
 
 # Line coverage of src/ by the tests of `make test`; fails below the share in pyproject.toml.
 cover: .venv/installed-dev

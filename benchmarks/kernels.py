@@ -1,14 +1,15 @@
 """Ways to run a network for each image of a batch, forward and backward: the reason for what `fcnn` does.
 
 Plain: torch's layers, one image after the other. Grouped: one convolution with a group per image. vmap:
-`torch.func.vmap` over images and weights. Matrices: each 3x3 kernel as nine shifted matrix products. Compiled: plain,
-by `torch.compile`.
+`torch.func.vmap` over images and weights. Matrices: each 3x3 kernel as nine shifted matrix products. Unfolded: as one
+matrix product of the nine shifted maps. Compiled: plain, by `torch.compile`.
 """
 
 import argparse
 import shutil
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,6 +63,30 @@ def shifted(maps: Tensor, weight: Tensor, dilation: int, n: int) -> Tensor:
     return total.view(1, -1, height, width)
 
 
+class _Unfolded(torch.autograd.Function):
+    """One matrix product for each image; what it multiplies is made again in the backward pass, to save memory."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, weight: Tensor, dilation: int) -> Tensor:
+        ctx.save_for_backward(maps, weight)
+        ctx.dilation = dilation
+        return weight @ F.unfold(maps, 3, dilation, dilation)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        maps, weight = ctx.saved_tensors
+        d_weight = gradients[0] @ F.unfold(maps, 3, ctx.dilation, ctx.dilation).mT
+        d_maps = F.fold(weight.mT @ gradients[0], maps.shape[2:], 3, ctx.dilation, ctx.dilation)
+        return d_maps, d_weight, None
+
+
+def unfolded(maps: Tensor, weight: Tensor, dilation: int, n: int) -> Tensor:
+    """Return one matrix product of the nine shifted maps."""
+    height, width = maps.shape[2:]
+    result = _Unfolded.apply(maps.view(n, -1, height, width), weight.view(n, MAPS, -1), dilation)  # type: ignore[no-untyped-call]
+    return result.view(1, -1, height, width)  # type: ignore[no-any-return]
+
+
 def each(network: Network) -> Network:
     """Run a network for one image after the other."""
     return lambda parameters, images: torch.cat(
@@ -91,6 +116,7 @@ def main() -> None:
         "grouped": plain,
         "vmap": by_vmap,
         "matrices": with_convolution(shifted),
+        "unfolded": with_convolution(unfolded),
     }
     if shutil.which("c++"):  # without a compiler there is no compiling
         ways["compiled"] = each(torch.compile(plain))

@@ -182,15 +182,6 @@ def test_images_out_of_range_are_refused(attack, factor):
 
 
 @METHOD
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU at hand")
-def test_a_gpu_does_what_a_cpu_does(attack):
-    here = attack(Wavy(), images(), batch_size=6)
-    there = attack(Wavy().cuda(), images().cuda(), batch_size=6)
-    assert (there.adversarial.cpu() - here.adversarial).abs().max() <= 1.01 / 255
-    assert torch.equal(there.success_float.cpu(), here.success_float)
-
-
-@METHOD
 def test_double_precision(attack):
     result = attack(Wavy().double(), images(2).double())
     assert result.adversarial.dtype == torch.float64

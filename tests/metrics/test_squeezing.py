@@ -103,16 +103,6 @@ def test_names_of_the_squeezers():
         np.testing.assert_array_equal(squeeze(images).numpy(), squeezed(images.numpy(), name))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU at hand")
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", SQUEEZERS)
-def test_squeezes_the_same_on_a_gpu(name, dtype):
-    images = draw(2, 3, 17, 23, dtype=dtype)
-    there = SQUEEZERS[name](images.cuda())
-    assert there.is_cuda
-    assert torch.equal(there.cpu(), SQUEEZERS[name](images))
-
-
 class Counting(nn.Module):
     """Linear, and counts the images that it is asked for."""
 

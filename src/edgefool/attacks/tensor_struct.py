@@ -30,6 +30,11 @@ class TensorStruct:
         selected: Self = _map(lambda tensor: tensor[rows], self)
         return selected
 
+    def cpu(self) -> Self:
+        """Return the tensors on the CPU; those that are there are not copied."""
+        there: Self = _map(lambda tensor: tensor.cpu(), self)
+        return there
+
     def assign(self, rows: Tensor | slice, values: Self) -> None:
         """Overwrite these rows, in place."""
         _map(lambda tensor, new: tensor.__setitem__(rows, new), self, values)

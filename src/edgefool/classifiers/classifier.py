@@ -3,12 +3,14 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from edgefool.classifiers.dtypes import at_least_float32, match_dtype
+from edgefool.classifiers.precision import full_float32
 from edgefool.classifiers.preprocessing import Preprocessing
 from edgefool.classifiers.semantic_groups import SemanticGroups
 from edgefool.errors import UsageError
@@ -17,7 +19,8 @@ from edgefool.errors import UsageError
 class Classifier(nn.Module):
     """A frozen network with its preprocessing and the names of its classes.
 
-    Always in eval mode, without gradients for the parameters; differentiable with respect to the images.
+    Always in eval mode, without gradients for the parameters; differentiable with respect to the images. On a GPU
+    forward passes are in full float32, whatever torch is set to.
 
     Parameters
     ----------
@@ -114,7 +117,9 @@ class Classifier(nn.Module):
         """Return the logits (N, D) of images that `Preprocessing.resize` made."""
         normalised = (images - self._mean) / self._std
         normalised = normalised.contiguous(memory_format=self._memory_format)
-        return at_least_float32(self.net(match_dtype(normalised, self.net)))
+        with full_float32() if images.is_cuda else nullcontext():
+            logits = self.net(match_dtype(normalised, self.net))
+        return at_least_float32(logits)
 
     def train(self, mode: bool = True) -> Self:
         """Stay in eval mode; ``mode`` is ignored."""

@@ -1,12 +1,13 @@
 """Any network as a classifier that neither it nor its user can disturb."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
 
 from edgefool.classifiers.dtypes import at_least_float32, match_dtype
+from edgefool.classifiers.precision import full_float32
 from edgefool.classifiers.preprocessing import Preprocessing
 from edgefool.errors import UsageError
 
@@ -54,7 +55,7 @@ class SafeClassifier(nn.Module):
 
     @contextmanager
     def in_use(self, device: str) -> Iterator[None]:
-        """Freeze the network, and set aside the no_grad, inference_mode and autocast of the caller.
+        """Freeze the network, and set aside the no_grad, inference_mode, autocast and TF32 of the caller.
 
         Only flags are set: `nn.Module.eval` may be overridden to change weights.
 
@@ -70,7 +71,8 @@ class SafeClassifier(nn.Module):
                 module.training = False
             for parameter in learning:
                 parameter.requires_grad_(False)
-            with torch.inference_mode(False), torch.autocast(device, enabled=False):
+            precision = full_float32() if device == "cuda" else nullcontext()
+            with torch.inference_mode(False), torch.autocast(device, enabled=False), precision:
                 yield
         finally:
             for module in training:

@@ -123,7 +123,7 @@ class CellAttack:
 
     def room(self) -> int:
         """Return how many photos to admit before the next step: enough to fill the batch and read a few ahead."""
-        ahead = THREADS + 1 - len(self._reading)
+        ahead = THREADS + 1 - len(self._reading) + (len(self._batch) // 4 if self._device.type == "cuda" else 0)
         if ahead > 0:
             return ahead
         with self._explain():
@@ -153,8 +153,8 @@ class CellAttack:
         """
         with self._explain():
             self._fill()
-            finished = self._batch.step()
-            self._saving.extend(self._pool.submit(self._save, image, result) for image, result in finished)
+            for image, result in self._batch.step():  # copied now, while the device is idle: threads would wait for it
+                self._saving.append(self._pool.submit(self._save, image, result.cpu()))
             outcomes, self._failed = self._failed, []
             is_last = not self._reading and not len(self._batch)
             while self._saving and (is_last or self._saving[0].done() or len(self._saving) > _MAX_UNSAVED):
@@ -242,7 +242,7 @@ class CellAttack:
 
     def _judge(self, image: PendingImage, result: AttackResult) -> tuple[Outcome, dict[StorePath, bytes]]:
         """Judge the adversarial image as its file will hold it; return the outcome and all its files."""
-        adversarial = result.adversarial[0].cpu()
+        adversarial = result.adversarial[0]
         if not adversarial.isfinite().all():
             raise ImageError("the attack diverged: its image has values that are not finite numbers")
         png = encode_png(adversarial)
@@ -285,9 +285,9 @@ def _intermediate_images(details: Mapping[str, Tensor]) -> dict[ImageKind, bytes
     """Return the PNGs of what an attack has of the structure and the mask, which is scaled to its maximum."""
     images: dict[ImageKind, bytes] = {}
     if "structure" in details:
-        images["structure"] = encode_png(details["structure"][0].cpu().clamp(0, 1))
+        images["structure"] = encode_png(details["structure"][0].clamp(0, 1))
     if "mask" in details:
-        images["mask"] = encode_png((details["mask"][0] / details["mask"].amax()).cpu())
+        images["mask"] = encode_png(details["mask"][0] / details["mask"].amax())
     return images
 
 

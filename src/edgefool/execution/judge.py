@@ -1,7 +1,9 @@
 """Judges an adversarial image: the classes of the image and its original, and the distances between them."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -160,12 +162,24 @@ def device_of(victim: Victim) -> torch.device:
 
 @torch.no_grad()
 def _logits(classifier: Classifier, image: Tensor) -> Tensor:
+    device = device_of(classifier)
     try:
-        logits: Tensor = classifier(image[None].to(device_of(classifier)))[0]
+        with _beside_attacks(device):
+            logits: Tensor = classifier(image[None].to(device))[0].cpu()
     except Exception as error:  # classifiers may be users' code
         size, reason = f"{image.shape[2]} x {image.shape[1]}", str(error).partition("\n")[0]
         raise ImageError(f"the classifier cannot take {size} pixels: {reason}") from error
     return logits
+
+
+def _beside_attacks(device: torch.device) -> AbstractContextManager[object]:
+    """Let a GPU do work of this thread while it attacks other images, and not after the steps that wait for it."""
+    return torch.cuda.stream(_side_stream(device)) if device.type == "cuda" else nullcontext()
+
+
+@cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
 
 
 def _decision(classifier: Classifier, logits: Tensor) -> Decision:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import torch
 
@@ -31,13 +32,29 @@ def run_local(state: RunState, *, batch_size: int | None = None) -> Iterator[Ste
         If an attack, or the classifier in it, raises an exception.
     """
     experiment, device = state.experiment, torch.device(state.experiment.device)
-    with ThreadPoolExecutor(THREADS, "edgefool") as pool:
+    with _thread_pool(device) as pool:
         measurer = Measurer(state.run, experiment.all_classifiers, pool, experiment.lpips)
         for cell in state.cells:
             fitting = batch_size or BatchSize(cell.job.attack, cell.job.classifier, device)
             yield from _attack(state, cell, fitting, pool)
             for request in state.requests(cell):
                 yield state.save_measurements(cell, request, measurer(request))
+
+
+@contextmanager
+def _thread_pool(device: torch.device) -> Iterator[ThreadPoolExecutor]:
+    """Yield the threads that read, judge and write images; beside a GPU more of them, each on one core."""
+    if device.type != "cuda":
+        with ThreadPoolExecutor(THREADS, "edgefool") as pool:
+            yield pool
+        return
+    cores = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(2 * THREADS, "edgefool") as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(cores)
 
 
 def _attack(

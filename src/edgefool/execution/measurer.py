@@ -157,6 +157,7 @@ class Measurer:
             reason = str(error).partition("\n")[0]
             measured.problems.append(f"{classifier.name} cannot take {size}: {reason}")
             return None
+        logits, scores = logits.cpu(), scores.cpu()
         finite = logits.isfinite().all(1) & scores.isfinite().all(1)
         if not finite.all():
             measured.problems.append(f"{classifier.name}: the logits for some images of {size} are not finite numbers")

@@ -1,5 +1,6 @@
 """The trained initial weights of the FCNN: a general L0 filter, made by `training/smoother.py`."""
 
+from functools import cache
 from importlib.resources import as_file, files
 
 from safetensors.torch import load_file
@@ -19,5 +20,10 @@ def smoother_parameters() -> Tensor:
     >>> bool((fcnn(smoother_parameters()[None], images) - images).abs().max() < 0.1)
     True
     """
+    return _load().clone()
+
+
+@cache
+def _load() -> Tensor:
     with as_file(files("edgefool.filters") / "data" / "smoother.safetensors") as path:
         return load_file(path)["parameters"]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Self
 
 import kornia.metrics
@@ -11,6 +12,7 @@ from kornia.color import rgb_to_lab
 from skimage.color import deltaE_ciede2000, rgb2lab
 from torch import Tensor, nn
 
+from edgefool.classifiers.precision import full_float32
 from edgefool.errors import UsageError, unknown
 from edgefool.filters.texture_mask import local_deviation
 
@@ -253,7 +255,8 @@ class Lpips(nn.Module):
         _check_pair(images, originals)
         if min(images.shape[2:]) < 32:
             raise UsageError(f"LPIPS needs images of at least 32 pixels a side, not {tuple(images.shape)}")
-        distances: Tensor = self.net(images, originals, normalize=True)
+        with full_float32() if images.is_cuda else nullcontext():
+            distances: Tensor = self.net(images, originals, normalize=True)
         return distances.flatten()
 
     def train(self, mode: bool = True) -> Self:
