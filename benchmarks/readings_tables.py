@@ -90,7 +90,8 @@ def print_tables(log: Log) -> None:
     network = _IN_PAPER.get(log.classifier, "")
     _print_readings(log, network)
     _print_starts(log)
-    _print_explanations(log, network)
+    if network:
+        _print_explanations(log, network)
 
 
 def _detected(log: Log, reading: Reading, only: Collection[str] | None = None) -> list[Rate]:
