@@ -21,6 +21,7 @@ COMMANDS = (
     "occupancy",
     "scaling --classifier caltech101-resnet --iterations 2",
     "detection --images 32",
+    "readings --classifier caltech101-resnet --limit 2 --few 1 --seconds 5",
     "classify --rounds 2",
     "bookkeeping --cells 1000",
     "workers --times 0 --images 500",
