@@ -45,7 +45,9 @@ def test_the_image_is_eq_7_of_a_structure_within_the_bound(strength):
 
 
 def test_the_first_step_is_the_masked_gradient():
-    attack = RobustEdgeFool(aim="class", min_texture=1e-3, max_iterations=1, transform_probability=0, blocks=1)
+    attack = RobustEdgeFool(
+        aim="class", min_texture=1e-3, max_iterations=1, transform_probability=0, blocks=1, flip_probability=0
+    )
     classifier, target = Colours(), l0_smooth(images())
     change = torch.zeros_like(images(), requires_grad=True)
     enhanced = enhance_details(images(), target + change, v3=7)
@@ -80,7 +82,13 @@ def test_leaves_the_group_where_there_are_groups():
 
     def left(**settings):
         attack = RobustEdgeFool(
-            tau=0.005, min_texture=1e-3, transform_probability=0, blocks=1, max_iterations=40, **settings
+            tau=0.005,
+            min_texture=1e-3,
+            transform_probability=0,
+            blocks=1,
+            flip_probability=0,
+            max_iterations=40,
+            **settings,
         )
         result = attack(classifier, many)
         pairs = zip(result.original_class.tolist(), result.adversarial_class.tolist(), strict=True)
@@ -92,7 +100,14 @@ def test_leaves_the_group_where_there_are_groups():
 
 def test_patience_ends_easy_images_early():
     classifier = Colours()
-    settings = {"tau": 0.005, "min_texture": 1e-3, "max_iterations": 40, "transform_probability": 0, "blocks": 1}
+    settings = {
+        "tau": 0.005,
+        "min_texture": 1e-3,
+        "max_iterations": 40,
+        "transform_probability": 0,
+        "blocks": 1,
+        "flip_probability": 0,
+    }
     result = RobustEdgeFool(patience=3, **settings)(classifier, images(8))
     full = RobustEdgeFool(**settings)(classifier, images(8))
     assert (full.iterations == 40).all()

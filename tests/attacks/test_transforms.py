@@ -143,3 +143,12 @@ def test_shuffled_blocks_of_an_image():
         if torch.allclose(images.roll((down, right), (2, 3)), result, atol=1e-5)
     }
     assert len(moved) == 1, "two blocks a side change places, or do not"
+
+
+def test_flips():
+    images = torch.rand(1, 3, 8, 6).expand(60, 3, 8, 6)
+    result = RandomTransforms(0, flip_probability=0.5)(images, keys(60))
+    mirrored = (result - images.flip(3)).abs().amax((1, 2, 3)) < 1e-5
+    same = (result - images).abs().amax((1, 2, 3)) < 1e-5
+    assert (mirrored ^ same).all()
+    assert 15 <= mirrored.sum() <= 45

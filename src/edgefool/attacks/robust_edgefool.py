@@ -96,6 +96,8 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
         The smallest factor.
     blocks : int
         Each side of an image is cut into so many blocks, which are shuffled; 1: none.
+    flip_probability : float
+        Of a mirror image.
 
     Examples
     --------
@@ -125,6 +127,7 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
     min_resolution: Share = 0.45
     min_brightness: Share = 0.3
     blocks: Count = 2
+    flip_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
 
     @field_validator("strength", mode="before")
     @classmethod
@@ -146,6 +149,7 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
             self.min_resolution,
             self.min_brightness,
             self.blocks,
+            self.flip_probability,
         )
 
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> RobustEdgeFoolState:

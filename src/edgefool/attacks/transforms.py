@@ -1,8 +1,8 @@
-"""Random transforms of images under attack: diverse inputs, scale invariance, shuffled blocks and lower resolutions.
+"""Random transforms of images under attack: diverse inputs, scale invariance, shuffled blocks, low resolution, flips.
 
 The first three are those of Xie et al., CVPR 2019, https://arxiv.org/abs/1803.06978, Lin et al., ICLR 2020,
-https://arxiv.org/abs/1908.06281, and, without rotation, Wang et al., CVPR 2024, https://arxiv.org/abs/2308.10299; the
-last is what images go through that are resized before a classifier sees them.
+https://arxiv.org/abs/1908.06281, and, without rotation, Wang et al., CVPR 2024, https://arxiv.org/abs/2308.10299; lower
+resolutions are what images go through that are resized before a classifier sees them.
 Each acts on rows and columns apart: a matrix for the rows and one for the columns are the whole transform, and a batch
 takes two products however much its images' transforms differ.
 """
@@ -19,7 +19,7 @@ from edgefool.attacks.functional import per_image
 
 @dataclass(frozen=True)
 class RandomTransforms:
-    """Shrink, crop, lower the resolution, darken, and shuffle blocks.
+    """Shrink, crop, lower the resolution, darken, shuffle blocks, and flip.
 
     Parameters
     ----------
@@ -43,6 +43,7 @@ class RandomTransforms:
     min_resolution: float = 1.0
     min_brightness: float = 1.0
     blocks: int = 1
+    flip_probability: float = 0.0
 
     def __call__(self, images: Tensor, keys: Sequence[tuple[int, ...]]) -> Tensor:
         """Transform images (N, 3, H, W), each by random numbers of its own key, so that its batch does not matter.
@@ -51,14 +52,15 @@ class RandomTransforms:
         >>> torch.allclose(RandomTransforms(probability=0)(images, [(0,), (1,)]), images, atol=1e-6)
         True
         """
-        counts = [8, *2 * [2 + 2 * self.blocks - 1]]
+        counts = [9, *2 * [2 + 2 * self.blocks - 1]]
         drawn = torch.stack([torch.rand(sum(counts), generator=generator(*key)) for key in keys], 1).to(images)
         common, *sides = torch.split(drawn, counts)
         smallest = drawn.new_tensor([self.min_size, self.min_crop, self.min_resolution, self.min_brightness])[:, None]
-        shares = torch.where(common[:4] < self.probability, smallest + (1 - smallest) * common[4:], 1)
+        shares = torch.where(common[:4] < self.probability, smallest + (1 - smallest) * common[4:8], 1)
         rows, columns = (
             _matrices(length, shares, numbers) for length, numbers in zip(images.shape[-2:], sides, strict=True)
         )
+        columns = torch.where((common[8] < self.flip_probability)[:, None, None], columns.flip(1), columns)
         brightness = shares[3]
         return per_image(brightness) * (rows[:, None] @ images @ columns.mT[:, None])
 
