@@ -40,7 +40,13 @@ OTHERS = [
     NFGSM(early_stop=True),
     SparseFool(max_iterations=2, border_iterations=5, released_solver=True),
 ]
-QUICK = {"cw": CW(binary_search_steps=2, max_iterations=20), "robust-edgefool": RobustEdgeFool(max_iterations=10)}
+QUICK = {
+    "robust-edgefool": RobustEdgeFool(max_iterations=10),
+    "pfgsm": PFGSM(max_iterations=20),
+    "sparsefool": SparseFool(max_iterations=3),
+    "cw": CW(binary_search_steps=2, max_iterations=20),
+    "semanticadv": SemanticAdv(trials=40),
+}
 BY_NAME = {"ids": lambda attack: attack.name}
 
 
