@@ -109,7 +109,7 @@ def _detected(log: Log, reading: Reading, only: Collection[str] | None = None) -
 
 def _print_readings(log: Log, network: str) -> None:
     """Print the misleading rate and detectability of each reading, the paper's figures above."""
-    print(_table_head("method", "reading", "images", "misled", "margin", "iterations", *SQUEEZERS, "joint"))
+    print(_table_head("method", "reading", "images", "misled", "margin, 8 bits", "iterations", *SQUEEZERS, "joint"))
     for method, readings in READINGS.items():
         figures = [paper_detectability("imagenet", method, network, squeezer) for squeezer in PAPER_SQUEEZERS]
         if figures[0] == figures[0]:
@@ -148,7 +148,7 @@ def _print_starts(log: Log) -> None:
 def _print_explanations(log: Log, network: str) -> None:
     """Print, for each cell of Table 1 that differs, which readings give the paper's figure."""
     print("\nCells of the paper's Table 1 that differ, and the readings that give the paper's figure\n")
-    print(_table_head("method", "squeezer", "the paper", "docs/results.md", "explained by"))
+    print(_table_head("method", "squeezer", "the paper", "as in docs/results.md", "explained by"))
     for method, readings in READINGS.items():
         rates = {reading.title: _detected(log, reading) for reading in readings if log.of(reading.attack)}
         if readings[0].title not in rates:
