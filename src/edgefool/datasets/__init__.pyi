@@ -4,6 +4,7 @@ from .entry import DATASETS, DatasetEntry
 from .folder import find_photos
 from .folder_dataset import Folder
 from .imagenet import ImageNet, imagenet_labels, imagenet_wnids, paper_subset
+from .pairs import Pairs, pair_photos
 from .photo import KnownNames, Photo
 from .places365 import PrivatePlaces365, private_classes
 
@@ -16,11 +17,13 @@ __all__ = [
     "Folder",
     "ImageNet",
     "KnownNames",
+    "Pairs",
     "Photo",
     "PrivatePlaces365",
     "find_photos",
     "imagenet_labels",
     "imagenet_wnids",
+    "pair_photos",
     "paper_subset",
     "private_classes",
 ]

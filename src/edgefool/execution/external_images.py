@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
-from pathlib import PurePosixPath
 from typing import Any
 
 from torch import Tensor, nn
 
 from edgefool.classifiers import Classifier
-from edgefool.datasets import Folder, Photo, find_photos
+from edgefool.datasets import Folder, Photo, find_photos, pair_photos
+from edgefool.datasets.pairs import stem_of
 from edgefool.errors import ImageError, UsageError
 from edgefool.execution.cell_attack import THREADS
 from edgefool.execution.evaluation import Evaluation
@@ -20,7 +20,6 @@ from edgefool.images import encode_png, read_image, resize_image
 from edgefool.runs import Cell, Record, RunFolder, Size
 from edgefool.runs.records import sha256, source_text
 from edgefool.storage import StorePath
-from edgefool.text import one_form
 
 
 class ExternalImages:
@@ -31,7 +30,7 @@ class ExternalImages:
     clean
         The folder of originals, perhaps with labels.
     adversarial
-        The folder of adversarial images. Names are compared without suffixes, with subfolders, in one Unicode form.
+        The folder of adversarial images, paired by `edgefool.datasets.pair_photos`.
     size
         Side in pixels to which the originals are resized, as for an attack, or ``"native"``.
     max_megapixels
@@ -62,15 +61,18 @@ class ExternalImages:
         self.dataset, self.size, self._max_megapixels = clean.name, size, max_megapixels
         self.warnings: list[str] = []
         self._method = source_text(adversarial.resolve().name)
-        originals = _by_name(clean.find())
-        others = _by_name(find_photos([adversarial]))
-        if strays := [name for name in others if name not in originals]:
+        originals, others = clean.find(), find_photos([adversarial])
+        found = pair_photos(originals, others)
+        for photos, alone in ((originals, found.missing), (others, found.extra)):
+            _refuse_namesakes(photos, alone)
+        if found.extra:
+            strays = [stem_of(photo) for photo in found.extra]
             raise UsageError(
                 f"{len(strays)} of {len(others)} images in {adversarial} have no original of the same name in "
                 f"{clean.path[0]}: {', '.join(strays[:3])}{', ...' if len(strays) > 3 else ''}"
             )
-        self.pairs = [(photo, others[name].path) for name, photo in originals.items() if name in others]
-        self.unpaired = len(originals) - len(self.pairs)
+        self.pairs = [(photo, result.path) for photo, result in found.pairs]
+        self.unpaired = len(found.missing)
 
     def cell(self, classifier: Classifier) -> Cell:
         """Return the cell of the images with this classifier as the attacked one."""
@@ -164,12 +166,10 @@ class ExternalImages:
         return read_image(path, max_megapixels=self._max_megapixels, on_warning=warn)
 
 
-def _by_name(photos: Sequence[Photo]) -> dict[str, Photo]:
-    """Return photos by their keys without suffixes."""
-    named: dict[str, Photo] = {}
+def _refuse_namesakes(photos: Sequence[Photo], alone: Sequence[Photo]) -> None:
+    """Refuse a photo without a partner whose name is that of another one, but for the suffix."""
+    stems = {stem_of(photo) for photo in alone}
+    known: dict[str, Photo] = {}
     for photo in photos:
-        name = one_form(PurePosixPath(photo.key).with_suffix("").as_posix())
-        if name in named:
-            raise UsageError(f"{named[name].path} and {photo.path} have the same name")
-        named[name] = photo
-    return named
+        if (stem := stem_of(photo)) in stems and (other := known.setdefault(stem, photo)) is not photo:
+            raise UsageError(f"{other.path} and {photo.path} have the same name")
