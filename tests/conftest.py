@@ -402,6 +402,50 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgefool.report.page.encode_figure", lambda *_: b"")
 
 
+# Pages in a real browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Return Chromium, or skip."""
+    program = next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
+    if program is None:
+        pytest.skip("needs Chromium (on Debian: apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Return a function that opens a page; in the end, pages must have loaded files only, without any complaint."""
+    complaints, contexts = list[str](), list[Any]()
+
+    def visit(page: Path, width: int = 1280, scheme: str = "light") -> Any:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        opened = context.new_page()
+        opened.set_default_timeout(10_000)
+        opened.on("console", lambda message: complaints.append(message.text))
+        opened.on("pageerror", lambda error: complaints.append(str(error)))
+        opened.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+        opened.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
+        opened.on(
+            "request",
+            lambda request: None if request.url.startswith(("file:", "data:")) else complaints.append(request.url),
+        )
+        opened.goto(page.as_uri())
+        return opened
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
 # What faults did
 
 

@@ -15,7 +15,7 @@ from .attacks import (
 )
 from .classifiers import Classifier, Ensemble, load_classifier
 from .images import read_image, resize_image
-from .protection import Protector, protect
+from .protection import Protector, protect, verify
 from .runs import load_records
 
 __version__: str
@@ -43,4 +43,5 @@ __all__ = [
     "protect",
     "read_image",
     "resize_image",
+    "verify",
 ]

@@ -17,45 +17,6 @@ from edgefool.runs import RunFolder
 from edgefool.runs.records import sha256
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
-BROWSER = next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="needs Chromium (on Debian: apt-get install chromium)")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def visit(browser):
-    """Return a function that opens a page; in the end, pages must have loaded files only, without any complaint."""
-    complaints, contexts = [], []
-
-    def visit(page: Path, width: int = 1280, scheme: str = "light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        opened = context.new_page()
-        opened.set_default_timeout(10_000)
-        opened.on("console", lambda message: complaints.append(message.text))
-        opened.on("pageerror", lambda error: complaints.append(str(error)))
-        opened.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
-        opened.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
-        opened.on(
-            "request",
-            lambda request: None if request.url.startswith(("file:", "data:")) else complaints.append(request.url),
-        )
-        opened.goto(page.as_uri())
-        return opened
-
-    yield visit
-    for context in contexts:
-        context.close()
-    assert complaints == []
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +64,6 @@ def rewrite(log, lines) -> None:
     log.append(lines)
 
 
-@needs_browser
 def test_names_with_markup_are_text(page, visit):
     opened = visit(page)
     opened.fill("#filter-text", "onerror")
@@ -119,7 +79,6 @@ def test_names_with_markup_are_text(page, visit):
     assert "broken <b>.png" in opened.inner_text(".failure")
 
 
-@needs_browser
 def test_the_slider_moves_the_wipe(page, visit):
     opened = visit(page)
     opened.focus("#wipe")
@@ -140,7 +99,6 @@ def test_the_slider_moves_the_wipe(page, visit):
     assert opened.evaluate("Number(document.getElementById('wipe').value)") == 75
 
 
-@needs_browser
 def test_the_filters_filter(page, visit, run):
     opened = visit(page)
     records = [record for record in run.records() if not record.error]
@@ -158,7 +116,6 @@ def test_the_filters_filter(page, visit, run):
     assert opened.is_visible("#viewer")
 
 
-@needs_browser
 def test_the_keyboard_chooses_images(page, visit, run):
     opened = visit(page)
     count = sum(not record.error for record in run.records())
@@ -173,7 +130,6 @@ def test_the_keyboard_chooses_images(page, visit, run):
     assert opened.evaluate(chosen) == "item-1"
 
 
-@needs_browser
 def test_the_perturbation_is_the_scaled_difference(page, visit, run):
     """The browser's pixels against those of the files."""
     opened = visit(page)
@@ -196,7 +152,6 @@ def test_the_perturbation_is_the_scaled_difference(page, visit, run):
     assert np.abs(shown - expected).max() <= 2
 
 
-@needs_browser
 @pytest.mark.usefixtures("no_figures")
 def test_masks_are_shown_where_there_are_any(run, visit):
     fooled = [record for record in run.records() if not record.error and record.success]
@@ -215,7 +170,6 @@ def test_masks_are_shown_where_there_are_any(run, visit):
     assert not opened.is_visible("input[value=mask]")
 
 
-@needs_browser
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_the_page_is_accessible(page, visit, width, scheme):
     from axe_playwright_python.sync_playwright import Axe
@@ -230,7 +184,6 @@ def test_the_page_is_accessible(page, visit, width, scheme):
     assert serious == []
 
 
-@needs_browser
 @pytest.mark.parametrize(
     "left", ["no successes", "one image", "no records", "no predictions", "no quality", "no files"]
 )
@@ -258,7 +211,6 @@ def test_runs_that_lack_something(run, visit, left, request):
     assert ("Repeat the command of the run" in text) == (left == "no files")
 
 
-@needs_browser
 def test_three_thousand_images(tmp_path, visit, run):
     """Written within a minute, shown within three seconds, at most five megabytes; thumbnails load on demand."""
     (record,) = [r for r in run.records() if not r.error and r.method == "enhance"][:1]

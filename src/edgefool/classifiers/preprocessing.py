@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 CropMode = Literal["squash", "center", "border"]
@@ -63,6 +65,29 @@ class Preprocessing:
             return F.pad(images, margins)
         colour = images.new_tensor([round(255 * value) / 255 for value in self.mean]).view(3, 1, 1)
         return F.pad(images - colour, margins) + colour
+
+    def resize_with_pillow(self, pixels: "NDArray[np.uint8]") -> "Tensor":
+        """Resize and crop an image as `resize` does, but by Pillow, which clips and rounds to 8 bits.
+
+        Parameters
+        ----------
+        pixels
+            (H, W, 3), uint8.
+
+        Returns
+        -------
+        Tensor
+            (1, 3, input_size, input_size), float32 in [0, 1], not normalised yet.
+        """
+        import numpy as np
+        import torch
+        from PIL import Image
+
+        if self.input_size is not None:
+            height, width = self._resized_shape(*pixels.shape[:2])
+            method = Image.Resampling[self.interpolation.upper()]
+            pixels = np.array(Image.fromarray(pixels).resize((width, height), method))
+        return self.resize(torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255)
 
     def _resized_shape(self, height: int, width: int) -> tuple[int, int]:
         """Return height and width after resizing, rounded as torchvision (center) and timm (border) do."""

@@ -17,6 +17,7 @@ from edgefool.cli.listing import show
 from edgefool.cli.protect import protect
 from edgefool.cli.report import check, figure, report
 from edgefool.cli.run import attack, demo, run
+from edgefool.cli.verify import verify
 from edgefool.errors import EdgeFoolError, UsageError
 from edgefool.text import plain
 
@@ -41,7 +42,7 @@ class _Command(TyperCommand):
         return super().invoke(ctx)
 
 
-for command in (attack, protect, run, evaluate, classify, demo, report, figure, check):
+for command in (attack, protect, verify, run, evaluate, classify, demo, report, figure, check):
     app.command(cls=_Command)(command)
 app.command("list", cls=_Command)(show)
 

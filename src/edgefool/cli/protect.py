@@ -8,6 +8,7 @@ import typer
 
 from edgefool.cli.console import err, out, print_note, print_weights
 from edgefool.cli.options import CLASSIFIER_FORMS, DeviceName, MaxMegapixels, parse_classifier, parse_device
+from edgefool.cli.verify import show_verification, track_verification
 from edgefool.storage import local_path
 from edgefool.text import plain
 
@@ -38,6 +39,14 @@ def protect(
             show_default="efficientnet-lite0, -lite1 and -lite2, which need no download",
         ),
     ] = None,
+    verify_with: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Judge by these classifiers, which are not attacked, too: repeat it. Forms as for --ensemble.",
+            show_default="only those that are attacked",
+        ),
+    ] = None,
     metadata: Annotated[
         Literal["private", "keep", "none"],
         typer.Option(
@@ -52,26 +61,28 @@ def protect(
 
     This does not protect photos against people, against classifiers that are trained on such photos, or against face
     recognition, which was not tested. It makes image classifiers, also those that it was not made for, give many photos
-    another class; how many, `edgefool evaluate PHOTOS FOLDER` measures.
+    another class; how many of yours, a page in FOLDER-report says at the end.
     """
     from rich.progress import track
 
     from edgefool.datasets import find_photos
     from edgefool.experiments import make_classifier_entry
     from edgefool.experiments.experiment import load_classifiers
-    from edgefool.protection import ENSEMBLE, Protector, open_folder
+    from edgefool.protection import ENSEMBLE, Protector, open_folder, verify_protected
 
     err.print(" ".join(str(protect.__doc__).partition("\n\n")[2].split()))
     folder, place = local_path(out_folder), parse_device(device)
     sources = [local_path(photo) for photo in photos]
     found = find_photos(sources)
     names = [parse_classifier(name, option="--ensemble") for name in ensemble or ENSEMBLE]
+    others = [parse_classifier(name, option="--verify-with") for name in verify_with or ()]
     records = []
     with open_folder(folder, found, sources) as opened:
-        classifiers = load_classifiers("photos", [make_classifier_entry(name) for name in names], place)
+        classifiers = load_classifiers("photos", [make_classifier_entry(name) for name in names + others], place)
         print_weights(classifiers)
-        err.print(f"device: {place}; attacking {plain(', '.join(c.name for c in classifiers))}")
-        protector = Protector(strength, classifiers, device=place)
+        attacked = classifiers[: len(names)]
+        err.print(f"device: {place}; attacking {plain(', '.join(c.name for c in attacked))}")
+        protector = Protector(strength, attacked, device=place)
         steps = opened.protect(found, protector, metadata, max_megapixels=max_megapixels)
         earlier = 0
         for record, is_new in track(steps, "protecting", total=len(found), console=err):
@@ -79,11 +90,13 @@ def protect(
             earlier += not is_new
             if record.error:
                 err.print(f"{plain(record.photo)}: {plain(record.error)}")
-    _print_notes(records)
-    _print_summary(records, earlier, str(opened.path))
-    _print_rates(records, [classifier.name for classifier in classifiers])
-    out.print(f"report: {plain(str(opened.report))}")
-    return 1 if any(record.error for record in records) else 0
+        _print_notes(records)
+        _print_summary(records, earlier, str(opened.path))
+        found_out = verify_protected(
+            opened, records, found, classifiers, max_megapixels=max_megapixels, progress=track_verification
+        )
+    show_verification(found_out)
+    return 0 if found_out.is_complete and not any(record.error for record in records) else 1
 
 
 def _print_notes(records: Iterable["PhotoRecord"]) -> None:
@@ -119,19 +132,4 @@ def _print_summary(records: Sequence["PhotoRecord"], earlier: int, folder: str) 
         out.print(
             f"their files are {ratio:.2f} times as large as those of the originals, at most "
             f"{largest.result_bytes / largest.source_bytes:.2f} times ({plain(largest.photo)})"
-        )
-
-
-def _print_rates(records: Sequence["PhotoRecord"], names: Sequence[str]) -> None:
-    """Print how often the attacked classifiers give a protected photo another class than the original."""
-    from edgefool.metrics import rate
-
-    done = [record for record in records if record.status == "protected"]
-    if not done:
-        return
-    out.print("another class than for the original, by the classifiers that were attacked (others change less often):")
-    for k, name in enumerate(names):
-        changed = rate([record.before[k] != record.after[k] for record in done])
-        out.print(
-            f"  {plain(name)}: {changed.value:.1%} of {changed.count} (95 %: {changed.low:.0%} to {changed.high:.0%})"
         )

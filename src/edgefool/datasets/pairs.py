@@ -31,9 +31,9 @@ class Pairs:
 def pair_photos(originals: Sequence[Photo], results: Sequence[Photo]) -> Pairs:
     """Pair photos by their keys, which must differ within each of the two lists.
 
-    An original ``a.heic`` goes with a result ``a.heic``, else ``a.heic.jpg``, else ``a.jpg``, else ``a-DIGITS.jpg`` with
-    the digits that `edgefool.protection` gives to names that differ only in case. Where several would fit equally well,
-    none is paired. Names are compared in one Unicode form.
+    An original ``a.heic`` goes with a result ``a.heic``, else ``a.heic.jpg``, else ``a.jpg``, else ``a-DIGITS.jpg``,
+    with the digits that `edgefool.protection` gives to names that differ only in case. Where several would fit equally
+    well, none is paired. Names are compared in one Unicode form.
     """
     found: dict[Photo, Photo] = {}
     left = list(results)

@@ -155,6 +155,16 @@ def decide(classifier: Classifier, image: Tensor) -> Decision:
     return _decision(classifier, _logits(classifier, image))
 
 
+@torch.no_grad()
+def decide_resized(classifier: Classifier, images: Tensor) -> list[Decision]:
+    """Return a classifier's decisions on images (N, 3, H, W) that its preprocessing resized; raise as `judge` does."""
+    try:
+        logits = classifier.classify_resized(images.to(device_of(classifier))).cpu()
+    except Exception as error:  # classifiers may be users' code
+        raise _refusal(images, error) from error
+    return [_decision(classifier, row) for row in logits]
+
+
 def device_of(victim: Victim) -> torch.device:
     """Return the device of a classifier or an ensemble."""
     return next(victim.buffers()).device
@@ -167,8 +177,7 @@ def _logits(classifier: Classifier, image: Tensor) -> Tensor:
         with _beside_attacks(device):
             logits: Tensor = classifier(image[None].to(device))[0].cpu()
     except Exception as error:  # classifiers may be users' code
-        size, reason = f"{image.shape[2]} x {image.shape[1]}", str(error).partition("\n")[0]
-        raise ImageError(f"the classifier cannot take {size} pixels: {reason}") from error
+        raise _refusal(image, error) from error
     return logits
 
 
@@ -180,6 +189,11 @@ def _beside_attacks(device: torch.device) -> AbstractContextManager[object]:
 @cache
 def _side_stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
+
+
+def _refusal(images: Tensor, error: Exception) -> ImageError:
+    reason = str(error).partition("\n")[0]
+    return ImageError(f"the classifier cannot take {images.shape[-1]} x {images.shape[-2]} pixels: {reason}")
 
 
 def _decision(classifier: Classifier, logits: Tensor) -> Decision:

@@ -35,9 +35,9 @@ _NO_IMAGES = Rate(float("nan"), float("nan"), float("nan"), 0)
 def rate(hits: ArrayLike) -> Rate:
     """Return the share of images that are hits.
 
-    The interval is Wilson's: the shares that a test with the normal approximation does not reject. Unlike a bootstrap it
-    is not a single point if all images are hits, or none; see Brown, Cai and DasGupta, Interval estimation for a
-    binomial proportion, Statistical Science 2001, https://doi.org/10.1214/ss/1009213286.
+    The interval is Wilson's: the shares that a test with the normal approximation does not reject. Unlike that of a
+    bootstrap it is not a single point if all images are hits, or none; see Brown, Cai and DasGupta, Interval estimation
+    for a binomial proportion, Statistical Science 2001, https://doi.org/10.1214/ss/1009213286.
 
     Parameters
     ----------

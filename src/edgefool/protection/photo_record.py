@@ -24,6 +24,8 @@ class PhotoRecord(Line):
         That it took.
     factor, within_bounds, ssim, ciede2000, smooth_delta_e, before, after
         See `edgefool.protection.protector.Outcome`.
+    attacked
+        Fingerprints of the attacked classifiers.
     notes
         What the file does not hold, or holds in another form; why the photo was skipped.
     error
@@ -46,6 +48,7 @@ class PhotoRecord(Line):
     smooth_delta_e: float = 0
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    attacked: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     error: str = ""
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from edgefool.datasets import Photo
 from edgefool.errors import AttackError, ImageError, UsageError
 from edgefool.protection.metadata import MetadataPolicy
+from edgefool.protection.overlap import refuse_link, refuse_overlap
 from edgefool.protection.photo_file import PhotoFile, open_photo
 from edgefool.protection.photo_record import PhotoRecord
 from edgefool.protection.protector import Protector
@@ -70,9 +71,10 @@ class ProtectedFolder:
             "metadata": metadata,
             "ensemble": protector.ensemble.fingerprint,
         }
+        attacked = tuple(str(member.fingerprint) for member in protector.ensemble.members)
         for photo in photos:
             start, key = time.perf_counter(), source_text(photo.key)
-            facts: dict[str, Any] = {"photo": key, "options": options}
+            facts: dict[str, Any] = {"photo": key, "options": options, "attacked": attacked}
             try:
                 data = photo.path.read()
                 facts |= {"source_sha256": sha256(data), "source_bytes": len(data)}
@@ -150,19 +152,21 @@ def open_folder(out: Path, photos: Sequence[Photo], sources: Sequence[Path]) -> 
     photos
         Those that are to be protected.
     sources
-        The files and folders in which they were found.
+        The files, folders and patterns in which they were found.
 
     Raises
     ------
     UsageError
-        If the folder or its report is in a folder of photos or contains photos, or two photos have the same key.
+        If the folder or its report is in a folder of photos or contains photos, the report is a link, or two photos
+        have the same key.
     RunError
         If another process works there.
     """
     out = out.resolve()
     report = out.with_name(out.name + REPORT_SUFFIX)
+    refuse_link(report)
     for folder in (out, report):
-        _refuse_overlap(folder, photos, sources)
+        refuse_overlap(folder, photos, sources)
     seen: dict[str, StorePath] = {}
     for photo in photos:
         if (other := seen.setdefault(photo.key, photo.path)) is not photo.path:
@@ -173,13 +177,6 @@ def open_folder(out: Path, photos: Sequence[Photo], sources: Sequence[Path]) -> 
         for path in (out, report):
             parse_path(path).store.remove_leftovers(str(path))
         yield ProtectedFolder(out, report, photos)
-
-
-def _refuse_overlap(folder: Path, photos: Sequence[Photo], sources: Sequence[Path]) -> None:
-    """Refuse a folder in which originals and results would lie together."""
-    searched = [path for path in sources if path.is_dir() and folder.is_relative_to(path.resolve())]
-    if searched or any(photo.path.is_inside(parse_path(folder)) for photo in photos):
-        raise UsageError(f"{folder} is inside a folder of photos, or contains photos; choose another folder")
 
 
 def _is_ours(path: Path) -> bool:

@@ -1,19 +1,15 @@
 """The page of a run: a self-contained folder that opens from disk."""
 
-import hashlib
-from base64 import b64encode
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from edgefool.errors import EdgeFoolError
 from edgefool.report import paper
 from edgefool.report.figures import draw_figure, encode_figure, titles
 from edgefool.report.gallery import MAX_IMAGES, Gallery, make_gallery
+from edgefool.report.html import render_page
 from edgefool.report.latex import detectability_latex
 from edgefool.report.page_facts import run_facts
 from edgefool.report.page_tables import (
@@ -97,21 +93,13 @@ def _render(
     gallery: Gallery,
     figures: Mapping[int, tuple[tuple[str, ...], str]],
 ) -> str:
-    templates = PackageLoader("edgefool.report")
-    environment = Environment(
-        loader=templates, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    style, script = (templates.get_source(environment, name)[0] for name in ("report.css", "report.js"))
     columns = known_columns(tables["summary"])
     groups, detection = detectability_rows(results, tables["detectability"])
     rivals, differences = difference_rows(results, tables["differences"]) if "differences" in tables else ([], {})
     methods = {cell.method for cell in results.cells.values()}
-    return environment.get_template("report.html").render(
+    return render_page(
+        "report",
         name=run.path.resolve().name,
-        style=Markup(style),  # noqa: S704  # our own files, with hashes in the page's policy
-        script=Markup(script),  # noqa: S704
-        style_hash=_hash(style),
-        script_hash=_hash(script),
         **run_facts(run, results),
         left_out=results.left_out,
         columns=columns,
@@ -132,13 +120,8 @@ def _render(
         bibtex=paper.BIBTEX,
         references=[work.reference for method, work in paper.WORKS.items() if method in methods],
         detection_reference=paper.DETECTION_REFERENCE,
-        version=version("edgefool"),
     )
 
 
 def _has(table: pd.DataFrame, column: str) -> bool:
     return bool(table[column].notna().any())
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,0 +1,165 @@
+"""The folder of a report: judges photos one by one, each durable once it is judged, resumes, and writes the page."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from edgefool.datasets import Photo
+from edgefool.errors import ImageError
+from edgefool.protection.findings import VerifiedPhoto
+from edgefool.protection.overlap import refuse_link
+from edgefool.protection.photo_record import PhotoRecord
+from edgefool.protection.protector import Strength
+from edgefool.protection.verification import Verification
+from edgefool.protection.verification_page import render
+from edgefool.protection.verifier import Verifier
+from edgefool.runs.records import sha256, source_text
+from edgefool.storage import LocalStore, parse_path
+from edgefool.storage.keyed_log import KeyedLog
+
+PAGE = "index.html"
+PREVIEWS = "previews"
+"""Folder of small pictures of originals and results."""
+
+_NAME_LENGTH = 20  # hexadecimal digits
+
+
+class Pair(NamedTuple):
+    """A photo and its result.
+
+    Attributes
+    ----------
+    photo
+        The original.
+    result, name
+        The file, and its path in the folder of results.
+    strength, factor
+        What is known of how it was made; see `edgefool.protection.verifier.Verifier.judge`.
+    """
+
+    photo: Photo
+    result: Path
+    name: str
+    strength: Strength | None = None
+    factor: float = 1
+
+
+class VerificationFolder:
+    """A report that no other process writes to.
+
+    Attributes
+    ----------
+    path : Path
+        The folder, which shows originals.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        refuse_link(path / PREVIEWS)
+        self._log = KeyedLog(parse_path(path / "verified.jsonl"), VerifiedPhoto)
+        self._log.inspect().repair(parse_path(path / "damaged"))
+        self._known = {line.photo: line for line in self._log.read()}
+
+    def verify(
+        self, pairs: Sequence[Pair], verifier: Verifier, *, max_megapixels: float | None = None
+    ) -> Iterator[VerifiedPhoto]:
+        """Judge photos, except those that the same classifiers judged before; yield each once it is durable.
+
+        A photo that cannot be read does not stop the others.
+
+        Raises
+        ------
+        OSError
+            If nothing more can be written: a full or read-only disk.
+        """
+        for pair in pairs:
+            facts = VerifiedPhoto(
+                photo=source_text(pair.photo.key),
+                result=pair.name,
+                strength=pair.strength,
+                factor=pair.factor,
+                classifiers=tuple(classifier.fingerprint for classifier in verifier.classifiers),
+            )
+            try:
+                hashes = [sha256(path.read()) for path in (pair.photo.path, parse_path(pair.result))]
+                facts = facts.model_copy(update={"photo_sha256": hashes[0], "result_sha256": hashes[1]})
+            except OSError as error:
+                yield facts.model_copy(update={"error": f"{error.filename}: {error.strerror}"})
+                continue
+            if (known := self._known.get(facts.photo)) and known.answers(facts) and self._has_previews(known):
+                yield known
+                continue
+            try:
+                judged = verifier.judge(
+                    Path(pair.photo.path.key), pair.result, pair.strength, pair.factor, max_megapixels=max_megapixels
+                )
+            except (ImageError, MemoryError) as error:
+                yield facts.model_copy(update={"error": str(error) or "there is not enough memory"})
+                continue
+            name = sha256(facts.photo.encode())[:_NAME_LENGTH]
+            for path, preview in zip(self._previews(name), judged.previews, strict=True):
+                LocalStore().write(str(path), preview)
+            notes = ("it is the same file as its original",) if hashes[0] == hashes[1] else ()
+            update = {
+                "photo_size": judged.sizes[0],
+                "result_size": judged.sizes[1],
+                "null_method": judged.strength,
+                "previews": name,
+                "findings": judged.findings,
+                "notes": notes,
+            }
+            line = facts.model_copy(update=update)
+            self._log.append([line])
+            yield line
+
+    def write(self, verification: Verification, name: str) -> Path:
+        """Write the page, ``verification.csv`` and ``verification.json``; return the page.
+
+        Previews of photos that are not on the page are deleted.
+
+        Parameters
+        ----------
+        verification
+            What they show.
+        name
+            Of the folder of results.
+        """
+        shown = {path for photo in verification.photos if photo.previews for path in self._previews(photo.previews)}
+        for path in (self.path / PREVIEWS).glob("*.jpg"):
+            if path not in shown:
+                path.unlink()
+        texts = {
+            "verification.csv": verification.table().to_csv(index=False),
+            "verification.json": verification.to_json() + "\n",
+            PAGE: render(verification, name, PREVIEWS),
+        }
+        for file, text in texts.items():
+            LocalStore().write(str(self.path / file), text.encode(errors="replace"))
+        return self.path / PAGE
+
+    def _previews(self, name: str) -> tuple[Path, Path]:
+        folder = self.path / PREVIEWS
+        return folder / f"{name}-before.jpg", folder / f"{name}-after.jpg"
+
+    def _has_previews(self, known: VerifiedPhoto) -> bool:
+        return all(path.is_file() for path in self._previews(known.previews))
+
+
+def read_protected(report: Path) -> dict[str, PhotoRecord]:
+    """Return what a report says of protected photos, by their names in the folder of results; empty without a report.
+
+    Raises
+    ------
+    RunError
+        If the report is damaged.
+    """
+    records = KeyedLog(parse_path(report / "photos.jsonl"), PhotoRecord).read()
+    return {record.result: record for record in records if record.status == "protected"}
+
+
+def pair_up(photo: Photo, result: Path, name: str, record: PhotoRecord | None) -> Pair:
+    """Return a pair with what a record says of the result."""
+    if record is None:
+        return Pair(photo, result, name)
+    strength: Strength = record.options["strength"]  # type: ignore[assignment]  # as `Protector` checked it
+    return Pair(photo, result, name, strength, record.factor)
