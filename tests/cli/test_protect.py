@@ -132,6 +132,41 @@ def test_originals_and_results_never_lie_together(edgefool, photos, tmp_path, ou
     assert snapshot(tmp_path) == before
 
 
+@pytest.mark.parametrize(("pattern", "out"), [("in/**/*.*g", "in/p"), ("in/*.jpg", "in"), ("in/*/*.png", "in/p")])
+def test_a_pattern_that_would_find_the_results_is_refused_at_once(edgefool, photos, tmp_path, pattern, out, snapshot):
+    before = snapshot(tmp_path)
+    code, _, stderr = edgefool("protect", tmp_path / pattern, "--out", tmp_path / out)
+    assert code == 2
+    assert "choose another folder" in stderr
+    assert snapshot(tmp_path) == before
+
+
+def test_a_report_that_is_a_link_is_refused(protect, photos, tmp_path):
+    (tmp_path / "p-report").symlink_to(tmp_path)
+    code, _, stderr = protect(photos)
+    assert (code, "is a link" in stderr) == (2, True)
+
+
+def test_the_page_lies_beside_the_folder(protect, photos, tmp_path, tiny):
+    code, stdout, _ = protect(photos, "--verify-with", f"other={tiny}:other")
+    assert code == 0
+    assert "factory (attacked)" in stdout
+    assert "other (not attacked)" in stdout
+    assert "2 photos, " in stdout
+    report = files(tmp_path / "p-report")
+    assert {"index.html", "verification.csv", "verification.json"} <= set(report)
+    assert len([name for name in report if name.startswith("previews/")]) == 4
+    assert files(tmp_path / "p") == ["one.jpg", "sub/two.png"]
+    (photos / "one.jpg").unlink()
+    protect(photos)
+    assert len(list((tmp_path / "p-report/previews").iterdir())) == 2, "no originals that the page does not show"
+
+
+def test_a_judge_that_is_attacked_is_refused(protect, photos, tmp_path, tiny):
+    code, _, stderr = protect(photos, "--verify-with", f"again={tiny}:factory")
+    assert (code, "are the same" in stderr) == (2, True)
+
+
 def test_the_report_is_not_written_into_a_source(edgefool, photos, tmp_path):
     photos.rename(tmp_path / "p-report")
     code, _, stderr = edgefool("protect", tmp_path / "p-report", "--out", tmp_path / "p")
