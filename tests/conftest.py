@@ -1,6 +1,7 @@
 """Fixtures that all tests share."""
 
 import logging
+import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -400,6 +401,36 @@ def alike(frames: Callable[[RunFolder], list[pd.DataFrame]]) -> Callable[[RunFol
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let pages hold empty files for their figures, which take nine tenths of the time of a page."""
     monkeypatch.setattr("edgefool.report.page.encode_figure", lambda *_: b"")
+
+
+# Processes that may be killed
+
+
+@pytest.fixture
+def child(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Return what runs a function in a process of its own, forked from one that has imported the package.
+
+    Forking from a process that does nothing else is a fresh start without the seconds of imports; with ``wait`` the
+    process is killed (SIGKILL) after that many seconds, if it still runs.
+    """
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["edgefool.cli", "edgefool.classifiers.loading", "edgefool.experiments", "edgefool.protection", "rich.progress"]
+    )
+
+    def run(function: Any, *arguments: Any, wait: float | None = None, until: Callable[[], bool] | None = None) -> Any:
+        process = context.Process(target=function, args=arguments)
+        process.start()
+        while until and process.is_alive() and not until():
+            process.join(0.005)
+        if not until:
+            process.join(wait)
+        process.kill()
+        process.join()
+        return process
+
+    return run
 
 
 # Pages in a real browser

@@ -3,7 +3,6 @@
 import errno
 import io
 import json
-import multiprocessing
 import os
 import random
 import time
@@ -132,33 +131,6 @@ def damage(run: Path, places: random.Random) -> None:
 
 
 # Kills
-
-
-@pytest.fixture
-def child(monkeypatch):
-    """Return what runs a function in a process of its own, forked from one that has imported the package.
-
-    Forking from a process that does nothing else is a fresh start without the seconds of imports; with ``wait`` the
-    process is killed (SIGKILL) after that many seconds, if it still runs.
-    """
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["edgefool.cli", "edgefool.classifiers.loading", "edgefool.experiments", "rich.progress"]
-    )
-
-    def run(function, *arguments, wait=None, until=None):
-        process = context.Process(target=function, args=arguments)
-        process.start()
-        while until and process.is_alive() and not until():
-            process.join(0.005)
-        if not until:
-            process.join(wait)
-        process.kill()
-        process.join()
-        return process
-
-    return run
 
 
 def arguments(photos: Path, out: Path, tiny: Path) -> list[str]:

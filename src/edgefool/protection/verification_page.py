@@ -3,7 +3,7 @@
 from typing import Any
 
 from edgefool.protection.findings import VERSIONS, Finding, VerifiedPhoto
-from edgefool.protection.verification import Judge, Verification, in_words, percent_of
+from edgefool.protection.verification import Judge, Rates, Verification, in_words, percent_of
 from edgefool.report.html import render_page
 
 MAX_PHOTOS = 1000
@@ -34,6 +34,7 @@ def render(verification: Verification, name: str, previews: str) -> str:
         judges=verification.judges,
         has_unseen=any(judge.attacked is False for judge in verification.judges),
         rates=rates,
+        headlines=_headlines(rates),
         versions=VERSIONS,
         has_groups=any(found.left_group.count for found in rates),
         words=in_words,
@@ -43,6 +44,13 @@ def render(verification: Verification, name: str, previews: str) -> str:
         left_out=max(0, len(judged) - MAX_PHOTOS),
         shown=[_show(photo, judges, previews) for photo in judged[:MAX_PHOTOS]],
     )
+
+
+def _headlines(rates: list[Rates]) -> list[tuple[Rates, Rates]]:
+    """Return the rates on the files and after a social network: of the classifiers that were not attacked, if any."""
+    unseen = [found for found in rates if not found.judge.attacked] or rates
+    by_version = ([found for found in unseen if found.version == version] for version in ("file", "social"))
+    return list(zip(*by_version, strict=True))
 
 
 def _show(photo: VerifiedPhoto, judges: dict[str, Judge], previews: str) -> dict[str, Any]:
