@@ -65,6 +65,13 @@ def test_pairs_have_the_same_name_whatever_their_kind(tmp_path, make_photo):
     assert len({photo.name for photo, _ in images.pairs}) == 3
 
 
+def test_pairs_as_protect_names_them(tmp_path, make_photo):
+    for name in ("clean/a.bmp", "clean/a.jpg", "other/a.bmp.jpg", "other/a.jpg"):
+        make_photo(tmp_path / name)
+    images = external(tmp_path / "clean", tmp_path / "other")
+    assert {photo.key: path.name for photo, path in images.pairs} == {"a.bmp": "a.bmp.jpg", "a.jpg": "a.jpg"}
+
+
 def test_labels_come_with_the_originals(album, others, measure):
     (album / "labels.csv").write_text("file,label\n1.png,4\n3.png,0\n")
     images = external(album, others, labels=album / "labels.csv", num_classes=5)
