@@ -1,11 +1,9 @@
 """A run that release 0.1.0 made is read and continued by this version: nothing again, nothing lost, nothing else."""
 
-import io
 import shutil
 import zlib
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from edgefool.runs import check_run, load_records
@@ -42,12 +40,7 @@ def test_the_same_plan_computes_nothing_and_gives_the_same_tables(home, edgefool
     assert images(home / "run") == {name: data for name, data in before.items() if name.endswith(".png")}
     tables = {name: data.decode() for name, data in before.items() if name.startswith("tables/")}
     assert len(tables) == 5
-    for name, text in tables.items():
-        now, then = (pd.read_csv(io.StringIO(table), dtype=str) for table in (after[name].decode(), text))
-        assert list(now) == list(then)
-        # 0.1.0 had bootstraps, with which 2 of 2 images made an interval of 100 % to 100 %.
-        intervals = [column for column in now if column.endswith(("_low", "_high")) and "detectability" not in name]
-        pd.testing.assert_frame_equal(now.drop(columns=intervals), then.drop(columns=intervals))
+    assert {name: after[name].decode() for name in tables} == tables
 
 
 def test_adding_a_method_computes_only_that(home, edgefool):

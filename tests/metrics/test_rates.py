@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -7,21 +8,41 @@ from hypothesis import strategies as st
 from scipy.stats import bootstrap, norm
 
 from edgefool.errors import UsageError
-from edgefool.metrics import mean_rate, misleading_rate, rate, transferability
+from edgefool.metrics import mean_rate, misleading_rate, rate, transferability, wilson_rate
 
 
 def is_empty(result):
     return result.count == 0 and all(math.isnan(number) for number in result[:3])
 
 
+@pytest.mark.parametrize("hits", [[True, False, False], [True, True, False, False, True], [True] * 4, [False] * 4])
+def test_the_interval_is_that_of_all_resamples(hits):
+    found = rate(hits)
+    means = [np.mean(resample) for resample in itertools.product(hits, repeat=len(hits))]
+    ends = np.quantile(means, [0.025, 0.975], method="inverted_cdf")
+    assert found == (np.mean(hits), pytest.approx(ends[0]), pytest.approx(ends[1]), len(hits))
+
+
+def test_the_interval_is_scipys_bootstrap():
+    hits = np.random.default_rng(0).random(400) < 0.3
+    found = rate(hits)
+    theirs = bootstrap((hits,), np.mean, method="percentile", n_resamples=20_000, batch=1000, rng=1).confidence_interval
+    # The share moves in steps of 1/400, and a quantile of 20,000 resamples is off by less than one of them.
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=1.01 / 400)
+
+
 @pytest.mark.parametrize(("hits", "count"), [(0, 4), (4, 4), (2, 2), (1, 3), (3, 40), (31, 40)])
-def test_the_interval_is_wilsons(hits, count):
+def test_wilsons_interval(hits, count):
     """Its ends p solve (hits / n - p)² = z² p (1 - p) / n."""
-    found = rate([True] * hits + [False] * (count - hits))
+    found = wilson_rate([True] * hits + [False] * (count - hits))
     assert (found.value, found.count) == (hits / count, count)
     z = norm.ppf(0.975)
     ends = np.roots([1 + z**2 / count, -2 * hits / count - z**2 / count, (hits / count) ** 2])
     assert (found.low, found.high) == pytest.approx(tuple(sorted(ends)), abs=1e-7)
+
+
+def test_wilsons_interval_of_no_image():
+    assert is_empty(wilson_rate([]))
 
 
 def test_the_interval_covers_the_truth():

@@ -176,13 +176,18 @@ def mean(values: list[Any]) -> float:
 
 
 def share(name: str, hits: list[bool]) -> dict[str, float]:
-    """Return a share and its Wilson interval, as its authors write it: centre and half width."""
+    """Return a share and the quantiles of the binomial distribution of as many images with this share."""
     if not hits:
         return {name: math.nan, f"{name}_low": math.nan, f"{name}_high": math.nan}
-    count, part, square = len(hits), sum(hits) / len(hits), 1.959963984540054**2
-    centre = (part + square / (2 * count)) / (1 + square / count)
-    half = math.sqrt(square * (part * (1 - part) / count + square / (4 * count**2))) / (1 + square / count)
-    return {name: part, f"{name}_low": centre - half, f"{name}_high": centre + half}
+    count, part = len(hits), Fraction(sum(hits), len(hits))
+    ends = []
+    for quantile in (Fraction(25, 1000), Fraction(975, 1000)):
+        sum_, k = (1 - part) ** count, 0
+        while sum_ < quantile:
+            k += 1
+            sum_ += math.comb(count, k) * part**k * (1 - part) ** (count - k)
+        ends.append(k / count)
+    return {name: float(part), f"{name}_low": ends[0], f"{name}_high": ends[1]}
 
 
 class Between(NamedTuple):

@@ -88,7 +88,7 @@ def _print_answers(found: Sequence["Classification"], top: int, num_classifiers:
 
 def _print_accuracy(found: Sequence["Classification"], classifiers: Sequence["Classifier"]) -> None:
     """Print top-1 and top-5 accuracy; a photo that a classifier cannot take counts as wrong."""
-    from edgefool.metrics import rate
+    from edgefool.metrics import wilson_rate
 
     labelled = [answer for answer in found if answer.photo.label is not None]
     largest = max((answer.photo.label or 0 for answer in labelled), default=0)
@@ -98,7 +98,7 @@ def _print_accuracy(found: Sequence["Classification"], classifiers: Sequence["Cl
             print_note(f"{classifier.name} has {classifier.num_classes} classes, and there is a label {largest}")
             continue
         answers = [answer for answer in labelled if answer.classifier == classifier.name]
-        first, five = (rate([answer.hits(top) for answer in answers]) for top in (1, 5))
+        first, five = (wilson_rate([answer.hits(top) for answer in answers]) for top in (1, 5))
         interval = f"{first.low:.3f} to {first.high:.3f}"
         table.add_row(plain(classifier.name), str(len(answers)), f"{first.value:.3f}", f"{five.value:.3f}", interval)
     out.print()

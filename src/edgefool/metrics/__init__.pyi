@@ -1,6 +1,6 @@
 from .detection import detectability, detection_threshold
 from .quality import LPIPS_BACKBONES, Lpips, changed_pixels, ciede2000, distances, linf, psnr, smooth_delta_e, ssim
-from .rates import Rate, Transferability, mean_rate, misleading_rate, rate, transferability
+from .rates import Rate, Transferability, mean_rate, misleading_rate, rate, transferability, wilson_rate
 from .robustness import TRANSFORMATIONS, check_transformation, transform
 from .semantics import common_depth, group_left
 from .squeezing import PAPER_SQUEEZERS, SQUEEZERS, bit_depth_reduction, median_smoothing, squeezing_scores
@@ -33,4 +33,5 @@ __all__ = [
     "ssim",
     "transferability",
     "transform",
+    "wilson_rate",
 ]

@@ -1,11 +1,11 @@
-"""Shares of images and means over images, each with an interval."""
+"""Shares of images, each with an interval over the images: a bootstrap as in all tables of runs, or Wilson's."""
 
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
 from edgefool.errors import UsageError
 
@@ -13,12 +13,12 @@ _CONFIDENCE = 0.95
 
 
 class Rate(NamedTuple):
-    """A share of images in [0, 1], or a mean over images, with its 95 % interval; all NaN if there are no images.
+    """A share of images in [0, 1] with its 95 % interval; all NaN if there are no images.
 
     Attributes
     ----------
     value, low, high : float
-        The share or mean, and the ends of its interval.
+        The share and the ends of its interval.
     count : int
         Number of images.
     """
@@ -35,9 +35,9 @@ _NO_IMAGES = Rate(float("nan"), float("nan"), float("nan"), 0)
 def rate(hits: ArrayLike) -> Rate:
     """Return the share of images that are hits.
 
-    The interval is Wilson's: the shares that a test with the normal approximation does not reject. Unlike that of a
-    bootstrap it is not a single point if all images are hits, or none; see Brown, Cai and DasGupta, Interval estimation
-    for a binomial proportion, Statistical Science 2001, https://doi.org/10.1214/ss/1009213286.
+    The interval is the percentile bootstrap over images in closed form: the hits of a resample follow the binomial
+    distribution with n trials and the observed share, so the ends are its quantiles divided by n. If the share is 0 or
+    1, all resamples are equal and the interval is one point.
 
     Parameters
     ----------
@@ -55,9 +55,8 @@ def rate(hits: ArrayLike) -> Rate:
 
     Examples
     --------
-    >>> found = rate([True, False, False, False] * 25)
-    >>> found.value, round(found.low, 3), round(found.high, 3), found.count
-    (0.25, 0.175, 0.343, 100)
+    >>> rate([True, False, False, False] * 25)
+    Rate(value=0.25, low=0.17, high=0.34, count=100)
     """
     array = np.asarray(hits)
     if array.ndim != 1 or (array.size and array.dtype != bool):
@@ -65,8 +64,28 @@ def rate(hits: ArrayLike) -> Rate:
     count = array.size
     if not count:
         return _NO_IMAGES
-    hit = int(array.sum())
-    return Rate(hit / count, *_interval(hit, count), count)
+    value = float(array.mean())
+    return Rate(value, *_interval(count, value), count)
+
+
+def wilson_rate(hits: ArrayLike) -> Rate:
+    """Return the share of images that are hits, with Wilson's interval, which is right for a few images too.
+
+    It holds the shares that a test with the normal approximation does not reject, and is never a single point; see
+    Brown, Cai and DasGupta, Statistical Science 2001, https://doi.org/10.1214/ss/1009213286. Takes and raises the same
+    as `rate`.
+
+    Examples
+    --------
+    >>> found = wilson_rate([True, True])
+    >>> found.value, round(found.low, 2), round(found.high, 2)
+    (1.0, 0.34, 1.0)
+    """
+    found = rate(hits)
+    if not found.count:
+        return found
+    interval = binomtest(round(found.value * found.count), found.count).proportion_ci(_CONFIDENCE, method="wilson")
+    return Rate(found.value, float(interval.low), float(interval.high), found.count)
 
 
 def mean_rate(values: ArrayLike, resamples: int = 1000) -> Rate:
@@ -109,10 +128,11 @@ def mean_rate(values: ArrayLike, resamples: int = 1000) -> Rate:
     return Rate(float(array.mean()), low, high, array.size)
 
 
-@cache  # tables need the same few many times
-def _interval(hits: int, count: int) -> tuple[float, float]:
-    interval = binomtest(hits, count).proportion_ci(_CONFIDENCE, method="wilson")
-    return float(interval.low), float(interval.high)
+@cache  # SciPy's quantiles are slow, and tables need the same few many times
+def _interval(count: int, value: float) -> tuple[float, float]:
+    ends = (1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2
+    low, high = (float(binom.ppf(end, count, value)) / count for end in ends)
+    return low, high
 
 
 def misleading_rate(original_classes: ArrayLike, adversarial_classes: ArrayLike) -> Rate:

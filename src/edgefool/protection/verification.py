@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from edgefool.classifiers import Classifier
-from edgefool.metrics.rates import Rate, rate
+from edgefool.metrics.rates import Rate, wilson_rate
 from edgefool.protection.findings import VERSIONS, Finding, VerifiedPhoto
 
 
@@ -164,9 +164,9 @@ def make_judges(classifiers: Sequence[Classifier], attacked: frozenset[str] | No
 def in_words(found: Rate) -> str:
     """Return a rate with its interval as people say it.
 
-    >>> in_words(rate([True] * 31 + [False] * 9))
+    >>> in_words(wilson_rate([True] * 31 + [False] * 9))
     '31 of 40 photos, 78 % (62 to 88 %)'
-    >>> in_words(rate([]))
+    >>> in_words(wilson_rate([]))
     'no photos'
     """
     if not found.count:
@@ -178,7 +178,7 @@ def in_words(found: Rate) -> str:
 def percent_of(found: Rate) -> str:
     """Return a rate over some photos and its interval in percent.
 
-    >>> percent_of(rate([True] * 31 + [False] * 9))
+    >>> percent_of(wilson_rate([True] * 31 + [False] * 9))
     '78 % (62 to 88 %)'
     """
     value, low, high = (math.floor(100 * share + 0.5) for share in found[:3])
@@ -186,7 +186,7 @@ def percent_of(found: Rate) -> str:
 
 
 def _share(hits: Iterable[bool | None]) -> Rate:
-    return rate([hit for hit in hits if hit is not None])
+    return wilson_rate([hit for hit in hits if hit is not None])
 
 
 _ANSWERS = ("before", "after", "alone")
