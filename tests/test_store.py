@@ -87,6 +87,7 @@ def one_line(stderr: str, message: str) -> None:
     assert "Traceback" not in told
 
 
+@pytest.mark.slow
 def test_attack_is_the_same(tmp_path, photos, attack):
     run = photos.parent / "run"
     code, stdout, _ = attack(photos, "--out", run)

@@ -7,7 +7,7 @@ from edgefool.attacks.cw import to_image
 
 def test_on_a_linear_classifier_it_comes_near_the_projection(linear, greys, attack_floats):
     classifier, images = linear(), greys()
-    attack = CW(binary_search_steps=9, max_iterations=400, learning_rate=1e-2)
+    attack = CW(binary_search_steps=7, max_iterations=200, learning_rate=1e-2)
     adversarial, state = attack_floats(attack, classifier, images)
     lengths = (adversarial - images).flatten(1).norm(dim=1)
     ratio = lengths / classifier.distances(images)
@@ -74,15 +74,15 @@ def test_confidence_is_kept(linear, greys, attack_floats):
 
 def test_searches_stop_early_where_nothing_is_gained(linear, greys):
     classifier, images = linear(), greys()
-    patient = CW(max_iterations=150, abort_early=False)(classifier, images)
-    hasty = CW(max_iterations=150)(classifier, images)
-    assert patient.iterations.tolist() == [750] * 4
-    assert (hasty.iterations < 750).all()
+    patient = CW(max_iterations=60, abort_early=False)(classifier, images)
+    hasty = CW(max_iterations=60)(classifier, images)
+    assert patient.iterations.tolist() == [300] * 4
+    assert (hasty.iterations < 300).all()
 
 
 def test_black_and_white_take_patience(linear):
     """The tanh is flat there, so that the loss hardly falls at first."""
     images = torch.randint(0, 2, (3, 3, 6, 6), generator=torch.Generator().manual_seed(0)).float()
-    result = CW(max_iterations=300, learning_rate=0.05, abort_early=False)(linear(), images)
+    result = CW(binary_search_steps=3, max_iterations=300, learning_rate=0.05, abort_early=False)(linear(), images)
     assert result.adversarial.isfinite().all()
     assert result.success_float.all()

@@ -35,7 +35,7 @@ ON_ENSEMBLES = {
     "enhance": Enhance(),
 }
 LONGER = ON_ENSEMBLES | {
-    "edgefool": EdgeFool(max_iterations=40),
+    "edgefool": EdgeFool(max_iterations=20),
     "robust-edgefool": RobustEdgeFool(max_iterations=80, mask="none", transform_probability=0, blocks=1),
 }
 TARGETED = ("edgefool", "robust-edgefool", "nfgsm", "pfgsm", "cw")

@@ -219,10 +219,14 @@ def test_every_form_of_a_network_gives_the_same_result(attack, form):
 
 
 # Gradients by weights and by images, Jacobians, and forward passes alone.
-KINDS = [a for a in ATTACKS if a.name in ("edgefool", "pfgsm", "deepfool", "semanticadv")]
+KINDS = [
+    pytest.param(a, marks=pytest.mark.slow if a.name in ("edgefool", "pfgsm") else (), id=a.name)
+    for a in ATTACKS
+    if a.name in ("edgefool", "pfgsm", "deepfool", "semanticadv")
+]
 
 
-@pytest.mark.parametrize("attack", KINDS, ids=lambda attack: attack.name)
+@pytest.mark.parametrize("attack", KINDS)
 @pytest.mark.filterwarnings("ignore")  # of torch's compilers
 def test_compiled_networks(attack):
     torch.compiler.reset()
@@ -244,6 +248,7 @@ def compiled_in_place(backend):
 @pytest.mark.parametrize("attack", [a for a in ATTACKS if a.name in ("deepfool", "sparsefool")], ids=lambda a: a.name)
 @pytest.mark.parametrize("compiled", [compiled_inside, compiled_in_place])
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
 def test_deepfool_on_networks_compiled_in_other_ways(attack, compiled):
     torch.compiler.reset()
     agree(attack, compiled("aot_eager"))

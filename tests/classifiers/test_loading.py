@@ -164,6 +164,7 @@ def test_names_that_do_not_work(name, message):
         ("googlenet", lambda state: {"state_dict": {f"module.{k}": x for k, x in state.items()}}),
     ],
 )
+@pytest.mark.slow
 def test_inceptions_without_auxiliary_heads(tmp_path, network, wrap):
     """Kind 11: they are used in training only. With them the fingerprint is that of 0.1.0."""
     net, file = checkpoint(tmp_path, network, 5)

@@ -75,6 +75,7 @@ def timm_configs():
             yield name, config
 
 
+@pytest.mark.slow
 def test_every_recipe_of_timm():
     found = list(timm_configs())
     assert len(found) >= 40

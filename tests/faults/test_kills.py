@@ -58,6 +58,7 @@ def test_run_survives_failing_writes(tmp_path, monkeypatch, make_photo, attack, 
     assert exit_code == 0
 
 
+@pytest.mark.faults
 def test_full_disk_in_the_middle_of_a_line(tmp_path, tiny, make_photo, child):
     """The kernel cuts a record's line short, as a full disk does."""
     for seed in range(8):
@@ -98,6 +99,7 @@ def test_damage_at_random_places_is_repaired(tmp_path, make_photo, attack):
     assert repaired >= 6, "the damage was too small to mean anything"
 
 
+@pytest.mark.faults
 def test_damage_to_many_cells_is_repaired(tmp_path, settings, carry_out, agree):
     good = carry_out(settings, "good", batch_size=1).run
     carry_out(settings, "run", batch_size=1)
@@ -140,6 +142,7 @@ def arguments(photos: Path, out: Path, tiny: Path) -> list[str]:
     ]
 
 
+@pytest.mark.faults
 def test_killed_between_images(tmp_path, tiny, make_photo, child, tally):
     tally.fault = "killed (SIGKILL) after every other image"
     for seed in range(8):

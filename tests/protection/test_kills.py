@@ -55,7 +55,7 @@ def test_killed_at_any_moment(tmp_path, protect):
     good, page = results(tmp_path / "good"), report(tmp_path / "good-report")
     assert set(good) == {"a.jpg", "sub/b.png", "c.jpg"}
     killed = 0
-    for left in (1, 4, 8, 15, 25, 42):
+    for left in (1, 8, 25):
         out = tmp_path / f"out{left}"
         if protect(out, left) == 0:
             break
@@ -69,4 +69,4 @@ def test_killed_at_any_moment(tmp_path, protect):
         said, files = report(tmp_path / f"out{left}-report")
         assert {json.dumps(line) for line in said} == {json.dumps(line) for line in page[0]}
         assert {name: data.replace(out.name.encode(), b"good") for name, data in files.items()} == page[1]
-    assert killed >= 5
+    assert killed == 3

@@ -211,6 +211,7 @@ def test_runs_that_lack_something(run, visit, left, request):
     assert ("Repeat the command of the run" in text) == (left == "no files")
 
 
+@pytest.mark.slow
 def test_three_thousand_images(tmp_path, visit, run):
     """Written within a minute, shown within three seconds, at most five megabytes; thumbnails load on demand."""
     (record,) = [r for r in run.records() if not r.error and r.method == "enhance"][:1]

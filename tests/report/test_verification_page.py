@@ -67,8 +67,7 @@ def test_the_first_screen_says_what_this_is_not(page, visit):
     assert "protected" not in text
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_everybody_can_read_it(page, visit, width, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     opened = visit(page, width, scheme)

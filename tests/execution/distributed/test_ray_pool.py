@@ -80,6 +80,7 @@ def test_the_records_are_those_of_a_local_run_on_a_shipped_classifier(distribute
     assert [line for line in state.warnings if "is there room?" not in line] == []  # a busy machine starts them slowly
 
 
+@pytest.mark.faults
 def test_a_worker_that_is_killed_loses_nothing(tmp_path, steady, distribute, steady_done, agree, monkeypatch):
     """With paths that count from the driver's folder: the workers are in another one."""
     monkeypatch.chdir(tmp_path)
