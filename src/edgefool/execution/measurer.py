@@ -82,6 +82,14 @@ class _Scored(NamedTuple):
     finite: list[bool]
 
 
+class _Compared(NamedTuple):
+    """An image and its original, (3, H, W), and all distances between them but LPIPS, (1,)."""
+
+    image: Tensor
+    original: Tensor
+    distances: dict[str, Tensor]
+
+
 class Measurer:
     """Carries out requests.
 
@@ -111,12 +119,14 @@ class Measurer:
         """Return the measurements; a classifier that fails gives no predictions."""
         measured = Measurements()
         images = torch.stack(list(self._pool.map(self._read, request.images)))
+        # Threads compare images while classifiers, perhaps on a GPU, judge them.
+        compared = [request.images[row] for row in request.compared]
+        pairs = self._pool.map(self._compare, compared, images[list(request.compared)])
         for fingerprint, (squeezers, rows) in request.predictions.items():
             refs = [request.images[row] for row in rows]
             self._predict(measured, self._classifiers[fingerprint], squeezers, refs, images[list(rows)])
-        if rows := request.compared:
-            self._compare(measured, [request.images[row] for row in rows], images[list(rows)])
         self._transform(measured, request, images)
+        self._add_distances(measured, compared, list(pairs))
         return measured
 
     def _read(self, ref: ImageRef) -> Tensor:
@@ -194,25 +204,24 @@ class Measurer:
             if finite[row]
         ]
 
-    def _compare(self, measured: Measurements, refs: Sequence[ImageRef], images: Tensor) -> None:
-        unchanged = [ImageRef(ref.record, None, str(ref.record.original_png)) for ref in refs]
-        originals = torch.stack(list(self._pool.map(self._read, unchanged)))
-        values = distances(images, originals)
-        if self._lpips is not None:
+    def _compare(self, ref: ImageRef, image: Tensor) -> _Compared:
+        original = self._read(ImageRef(ref.record, None, str(ref.record.original_png)))
+        return _Compared(image, original, distances(image[None], original[None]))
+
+    def _add_distances(self, measured: Measurements, refs: Sequence[ImageRef], pairs: Sequence[_Compared]) -> None:
+        values = [{name: float(value) for name, value in pair.distances.items()} for pair in pairs]
+        if self._lpips is not None and pairs:
             device = next(self._lpips.parameters()).device
+            images, originals = (torch.stack(batch).to(device) for batch in list(zip(*pairs, strict=True))[:2])
             try:
                 with torch.no_grad():
-                    values["lpips"] = self._lpips(images.to(device), originals.to(device))
+                    for row, value in zip(values, self._lpips(images, originals).tolist(), strict=True):
+                        row["lpips"] = value
             except UsageError as error:  # images too small for its network
                 measured.problems.append(f"LPIPS: {error}")
         measured.qualities += [
-            Quality(
-                cell=ref.record.cell,
-                image=ref.record.image,
-                png=ref.png,
-                **{name: float(value[row]) for name, value in values.items()},
-            )
-            for row, ref in enumerate(refs)
+            Quality(cell=ref.record.cell, image=ref.record.image, png=ref.png, **row)
+            for ref, row in zip(refs, values, strict=True)
         ]
 
 
