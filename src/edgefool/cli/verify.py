@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 def verify(
     originals: Annotated[str, typer.Argument(help="Folder of the originals, or one photo.")],
     protected: Annotated[
-        str, typer.Argument(help="Folder of what became of them, with the same names but for the suffix, or one photo.")
+        str, typer.Argument(help="Folder of their results, with the same names but for the suffix, or one photo.")
     ],
     classifier: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
             help=f"Judge by these classifiers: repeat it. {CLASSIFIER_FORMS}",
-            show_default="efficientnet-lite0, -lite1 and -lite2, which need no download, and which protect attacks",
+            show_default="efficientnet-lite0, -lite1 and -lite2, those that `edgefool protect` attacks",
         ),
     ] = None,
     report_folder: Annotated[
@@ -41,11 +41,11 @@ def verify(
     device: DeviceName = "auto",
     max_megapixels: MaxMegapixels = None,
 ) -> int:
-    """Compare what classifiers say of photos and of their results, also after JPEG, at half size and on a network.
+    """Show what classifiers say of photos and of their results: as they are, after JPEG 75, at half size, and posted.
 
-    The answers of these classifiers are no protection against people, against classifiers that are trained on such
-    photos, or against face recognition, which was not tested. Rates are counted over your photos, with 95 % intervals,
-    beside those of enhancement alone, and other photos and other classifiers have other rates.
+    A changed class is no protection against people, against classifiers trained on such photos, or against face
+    recognition, which was not tested. Rates are over your photos, beside those of enhancement alone; other photos and
+    other classifiers have other rates.
     """
     from edgefool.experiments import make_classifier_entry
     from edgefool.experiments.experiment import load_classifiers

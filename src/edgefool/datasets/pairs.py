@@ -1,4 +1,4 @@
-"""Pairs originals with what became of them in another folder, by their names."""
+"""Pairs originals with their results in another folder, by their names."""
 
 import hashlib
 import os

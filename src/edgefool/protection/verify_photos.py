@@ -1,4 +1,4 @@
-"""Judges photos and what became of them: in two folders, or as they were protected just now."""
+"""Judges photos and their results: in two folders, or as they were protected just now."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
