@@ -37,9 +37,9 @@ def verify(
 
     Each photo is judged as the file is, after JPEG 75, at half size and after a social network
     (`edgefool.metrics.TRANSFORMATIONS`; the original is transformed in the same way), and beside enhancement alone
-    where the strength is known: from the report of ``edgefool protect``, or the mark in the file. The judgement of a
-    classifier is no protection against people, against classifiers trained on such photos, or against face
-    recognition, which was not tested.
+    where the strength is known: from the report of ``edgefool protect``, or the mark in the file. A changed class is no
+    protection against people, against classifiers trained on such photos, or against face recognition, which was not
+    tested.
 
     Parameters
     ----------
