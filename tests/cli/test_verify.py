@@ -63,7 +63,7 @@ def test_photos_are_paired_judged_and_counted(verify, folders, tmp_path):
     assert f"{changed} of 3 photos, " in stdout
     assert "95 %" in stdout
     assert f"page: {report / 'index.html'}, which shows the originals" in stdout
-    assert "no protection against people, against classifiers that are trained on such photos" in stderr
+    assert "no protection against people, against classifiers trained on such photos" in stderr
     assert "protected" not in stdout
 
 
@@ -71,7 +71,7 @@ def test_the_help_says_what_this_is_not(edgefool):
     code, stdout, _ = edgefool("verify", "--help")
     assert code == 0
     words = " ".join(stdout.replace("\u2502", " ").split())
-    assert "no protection against people, against classifiers that are trained on such photos" in words
+    assert "no protection against people, against classifiers trained on such photos" in words
     assert "face recognition, which was not tested" in words
 
 
