@@ -140,14 +140,11 @@ class PeerAttack(IterativeAttack[PeerState]):
 
     def step(self, classifier: nn.Module, state: PeerState) -> None:
         """Run the whole attack."""
-        for first in range(0, len(state.images), self.together):
-            rows = slice(first, first + self.together)
-            images, observed = state.images[rows].clone(), ObservedClassifier(classifier, state.images.device)
-            seed = int(state.seed[first])
-            state.adversarial[rows] = self._run(observed, images, state.label[rows].clone(), seed)
-            state.forward_passes[rows] += round(observed.forward_passes / len(images))
-            state.backward_passes[rows] += round(observed.backward_passes / len(images))
-            state.iterations[rows] += observed.gradients or observed.calls
+        observed = ObservedClassifier(classifier, state.images.device)
+        state.adversarial = self._run(observed, state.images.clone(), state.label.clone(), int(state.seed[0]))
+        state.forward_passes += round(observed.forward_passes / len(state.images))
+        state.backward_passes += round(observed.backward_passes / len(state.images))
+        state.iterations += observed.gradients or observed.calls
         state.converged, state.finished = ~state.converged, ~state.finished
 
     def _run(self, observed: ObservedClassifier, images: Tensor, labels: Tensor, seed: int) -> Tensor:

@@ -58,11 +58,8 @@ def rate(hits: ArrayLike) -> Rate:
     >>> rate([True, False, False, False] * 25)
     Rate(value=0.25, low=0.17, high=0.34, count=100)
     """
-    array = np.asarray(hits)
-    if array.ndim != 1 or (array.size and array.dtype != bool):
-        raise UsageError(f"hits must be booleans (n,), not {array.dtype} {array.shape}")
-    count = array.size
-    if not count:
+    array = _check(hits)
+    if not (count := array.size):
         return _NO_IMAGES
     value = float(array.mean())
     return Rate(value, *_interval(count, value), count)
@@ -81,11 +78,11 @@ def wilson_rate(hits: ArrayLike) -> Rate:
     >>> found.value, round(found.low, 2), round(found.high, 2)
     (1.0, 0.34, 1.0)
     """
-    found = rate(hits)
-    if not found.count:
-        return found
-    interval = binomtest(round(found.value * found.count), found.count).proportion_ci(_CONFIDENCE, method="wilson")
-    return Rate(found.value, float(interval.low), float(interval.high), found.count)
+    array = _check(hits)
+    if not (count := array.size):
+        return _NO_IMAGES
+    interval = binomtest(int(array.sum()), count).proportion_ci(_CONFIDENCE, method="wilson")
+    return Rate(float(array.mean()), float(interval.low), float(interval.high), count)
 
 
 def mean_rate(values: ArrayLike, resamples: int = 1000) -> Rate:
@@ -126,6 +123,13 @@ def mean_rate(values: ArrayLike, resamples: int = 1000) -> Rate:
     drawn = np.random.default_rng(0).multinomial(array.size, counts / array.size, size=resamples)
     low, high = np.percentile(drawn @ levels / array.size, [2.5, 97.5]).tolist()
     return Rate(float(array.mean()), low, high, array.size)
+
+
+def _check(hits: ArrayLike) -> NDArray[np.bool_]:
+    array = np.asarray(hits)
+    if array.ndim != 1 or (array.size and array.dtype != bool):
+        raise UsageError(f"hits must be booleans (n,), not {array.dtype} {array.shape}")
+    return array
 
 
 @cache  # SciPy's quantiles are slow, and tables need the same few many times
