@@ -42,7 +42,8 @@ OTHERS = [
 ]
 QUICK = {
     "robust-edgefool": RobustEdgeFool(max_iterations=10),
-    "pfgsm": PFGSM(max_iterations=20),
+    "nfgsm": NFGSM(max_iterations=2),
+    "pfgsm": PFGSM(max_iterations=2),
     "sparsefool": SparseFool(max_iterations=3),
     "cw": CW(binary_search_steps=2, max_iterations=20),
     "semanticadv": SemanticAdv(trials=40),
@@ -113,8 +114,10 @@ def test_real_network(name, photos, networks, device):
     attack = QUICK.get(name, METHODS[name]())
     here, there = (attack(net, photos.to(net._mean.device)) for net in networks)
     assert torch.equal(there.success_float.cpu(), here.success_float)
-    # An iteration more or less for round-off, as a small difference grows from step to step.
-    assert (there.adversarial.cpu() - here.adversarial).abs().mean() * 255 < 2
+    # An iteration more or less for round-off, as a small difference grows from step to step. Of signs there are two only:
+    # float32 and float64 on a CPU are .01 grey levels apart after two, and 2 after ten.
+    levels = 0.05 if name in ("nfgsm", "pfgsm") else 2
+    assert (there.adversarial.cpu() - here.adversarial).abs().mean() * 255 < levels
     with torch.no_grad():
         judged = networks[0](there.adversarial.cpu())
     margins = judged.topk(2).values

