@@ -239,7 +239,7 @@ PARTS: dict[str, tuple[Callable[[Bench], None], int]] = {
     "outcomes": (outcomes, 40),
     "networks": (networks, 30),
     "peers": (peers, 60),
-    "passes": (passes, 20),
+    "passes": (passes, 30),
 }
 """What is measured, with the seconds that it may take."""
 

@@ -43,15 +43,12 @@ def run_local(state: RunState, *, batch_size: int | None = None) -> Iterator[Ste
 
 @contextmanager
 def _thread_pool(device: torch.device) -> Iterator[ThreadPoolExecutor]:
-    """Yield the threads that read, judge and write images; beside a GPU more of them, each on one core."""
-    if device.type != "cuda":
-        with ThreadPoolExecutor(THREADS, "edgefool") as pool:
-            yield pool
-        return
+    """Yield the threads that read, judge and write images; beside a GPU each on one core."""
     cores = torch.get_num_threads()
-    torch.set_num_threads(1)
+    if device.type == "cuda":
+        torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(2 * THREADS, "edgefool") as pool:
+        with ThreadPoolExecutor(THREADS, "edgefool") as pool:
             yield pool
     finally:
         torch.set_num_threads(cores)
