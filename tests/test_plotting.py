@@ -35,7 +35,7 @@ HOSTILE = {
     ("module", "backend"),
     [
         ("edgefool.plotting", "x"),
-        ("edgefool.metrics", "module://nowhere"),
+        pytest.param("edgefool.metrics", "module://nowhere", marks=pytest.mark.slow),
     ],
 )
 def test_mplbackend_of_another_environment(module, backend):

@@ -104,6 +104,7 @@ def test_attack_is_the_same(tmp_path, photos, attack):
     assert sorted(load_records(photos.parent / "some")["image"]) == ["0", "1", "3"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
 def test_a_run_its_page_and_its_figures_are_the_same(tmp_path, plan, photos, edgefool):
     run = photos.parent / "run"
@@ -183,6 +184,7 @@ def test_the_second_driver_is_refused_and_the_first_ends_undisturbed(photos, tin
     assert attack(photos, "--out", run)[0] == 0
 
 
+@pytest.mark.slow
 def test_a_driver_that_was_taken_over_stops_at_its_next_save(photos, attack, monkeypatch):
     run = photos.parent / "run"
     monkeypatch.setattr(run_lock, "LEASE_PERIOD", 0.05)
@@ -203,6 +205,7 @@ def test_a_driver_that_was_taken_over_stops_at_its_next_save(photos, attack, mon
     assert RunFolder(run).records() == []
 
 
+@pytest.mark.slow
 def test_damaged_objects_are_repaired(tmp_path, photos, attack):
     run = photos.parent / "run"
     assert attack(photos, "--out", run)[0] == 0
@@ -221,6 +224,7 @@ def test_damaged_objects_are_repaired(tmp_path, photos, attack):
     same_files(run, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_many_segments_become_one_file(photos, attack, monkeypatch):
     run = photos.parent / "run"
     assert attack(photos, "--out", run)[0] == 0
@@ -236,6 +240,7 @@ def test_many_segments_become_one_file(photos, attack, monkeypatch):
 # One line
 
 
+@pytest.mark.slow
 def test_what_lies_apart(photos, attack, tmp_path):
     code, _, stderr = attack(photos, "--out", photos / "run")
     assert code == 2

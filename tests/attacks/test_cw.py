@@ -7,7 +7,7 @@ from edgefool.attacks.cw import to_image
 
 def test_on_a_linear_classifier_it_comes_near_the_projection(linear, greys, attack_floats):
     classifier, images = linear(), greys()
-    attack = CW(binary_search_steps=7, max_iterations=200, learning_rate=1e-2)
+    attack = CW(binary_search_steps=6, max_iterations=120, learning_rate=1e-2)
     adversarial, state = attack_floats(attack, classifier, images)
     lengths = (adversarial - images).flatten(1).norm(dim=1)
     ratio = lengths / classifier.distances(images)
@@ -53,9 +53,9 @@ def serial(attack, classifier, image):
     return kept, passes
 
 
-@pytest.mark.parametrize("attack", [CW(max_iterations=60), CW(max_iterations=60, confidence=2.0, abort_early=False)])
+@pytest.mark.parametrize("attack", [CW(max_iterations=30), CW(max_iterations=30, confidence=2.0, abort_early=False)])
 def test_it_is_the_serial_algorithm(linear, greys, attack_floats, attack):
-    classifier, images = linear(seed=2, scale=3.0), greys(5)
+    classifier, images = linear(seed=2, scale=3.0), greys(3)
     adversarial, state = attack_floats(attack, classifier, images)
     assert torch.equal(state.iterations, state.backward_passes)
     for image, batched, iterations in zip(images, adversarial, state.iterations, strict=True):
@@ -66,7 +66,7 @@ def test_it_is_the_serial_algorithm(linear, greys, attack_floats, attack):
 
 def test_confidence_is_kept(linear, greys, attack_floats):
     classifier, images = linear(), greys()
-    adversarial, state = attack_floats(CW(confidence=3.0, max_iterations=300), classifier, images)
+    adversarial, state = attack_floats(CW(confidence=3.0, max_iterations=150), classifier, images)
     assert state.converged.all()
     for z, y in zip(classifier(adversarial), state.original_class, strict=True):
         assert torch.cat([z[:y], z[y + 1 :]]).max() - z[y] >= 3 - 1e-4
@@ -74,15 +74,15 @@ def test_confidence_is_kept(linear, greys, attack_floats):
 
 def test_searches_stop_early_where_nothing_is_gained(linear, greys):
     classifier, images = linear(), greys()
-    patient = CW(max_iterations=60, abort_early=False)(classifier, images)
-    hasty = CW(max_iterations=60)(classifier, images)
-    assert patient.iterations.tolist() == [300] * 4
-    assert (hasty.iterations < 300).all()
+    patient = CW(max_iterations=40, abort_early=False)(classifier, images)
+    hasty = CW(max_iterations=40)(classifier, images)
+    assert patient.iterations.tolist() == [200] * 4
+    assert (hasty.iterations < 200).all()
 
 
 def test_black_and_white_take_patience(linear):
     """The tanh is flat there, so that the loss hardly falls at first."""
     images = torch.randint(0, 2, (3, 3, 6, 6), generator=torch.Generator().manual_seed(0)).float()
-    result = CW(binary_search_steps=3, max_iterations=300, learning_rate=0.05, abort_early=False)(linear(), images)
+    result = CW(binary_search_steps=3, max_iterations=200, learning_rate=0.05, abort_early=False)(linear(), images)
     assert result.adversarial.isfinite().all()
     assert result.success_float.all()

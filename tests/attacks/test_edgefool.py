@@ -120,7 +120,7 @@ def test_steps_are_those_of_torchs_adam_on_eq_5():
 
 def test_other_images_in_the_batch_change_nothing():
     images, classifier = photos(4), Linear()
-    attack = EdgeFool(tau=1e-9, max_iterations=8)
+    attack = EdgeFool(tau=1e-9, max_iterations=4)
     together = attack(classifier, images, batch_size=4).details["structure"]
     alone = torch.cat([attack(classifier, images[i : i + 1], seeds=[i]).details["structure"] for i in range(4)])
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=0)
@@ -139,7 +139,7 @@ def test_a_classifier_that_cannot_be_fooled_is_a_failure():
 
 def test_above_tau_it_keeps_the_iterate_of_lowest_smoothing_loss():
     images, classifier = photos(1), Linear()
-    attack = EdgeFool(tau=1e-12, max_iterations=30)
+    attack = EdgeFool(tau=1e-12, max_iterations=15)
     state = attack.begin(classifier, images, [0])
     fooling = []
     while not state.finished:
@@ -197,7 +197,7 @@ def test_other_readings_give_other_images(options):
 def test_kappa_decides_how_far_the_margin_is_pushed():
     margins = []
     for kappa in (0.0, math.inf):
-        classifier, attack = Linear(), EdgeFool(tau=1e-12, kappa=kappa, max_iterations=40)
+        classifier, attack = Linear(), EdgeFool(tau=1e-12, kappa=kappa, max_iterations=20)
         state = attack.begin(classifier, photos(1), [0])
         while not state.finished:
             attack.step(classifier, state)

@@ -35,8 +35,10 @@ def test_it_works_without_a_network(monkeypatch):
     assert classifier(torch.rand(2, 3, 60, 80)).shape == (2, 1000)
 
 
-@pytest.mark.parametrize(("step", "least"), [(4, 0.9), pytest.param(1, 0.93, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("number", "step", "least"),
+    [(0, 4, 0.9), *(pytest.param(number, 1, 0.93, marks=pytest.mark.slow) for number in range(3))],
+)
 def test_top1_on_real_photos(shared, number, step, least):
     """On 30 photos, and on all 120."""
     classifier = load_classifier(f"efficientnet-lite{number}")

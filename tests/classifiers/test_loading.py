@@ -220,6 +220,7 @@ def test_a_checkpoint_without_the_head(tmp_path):
         load_classifier(f"timm:{name}", weights=tmp_path / "w.pth")
 
 
+@pytest.mark.slow
 def test_vision_transformers_at_the_size_of_their_checkpoint(tmp_path):
     """Kind 12, as vit_h_14 but small enough to run."""
     torch.manual_seed(0)
@@ -263,6 +264,7 @@ def test_real_weights_in_other_forms_are_the_same_classifier(shared, tmp_path, n
 # --- weights of the catalogue
 
 
+@pytest.mark.slow
 def test_places365_weights_as_published(tmp_path):
     """Files of 2017: no batch counters, `module.` inside AlexNet's names, the old format; from the cache folder."""
     for network in ("resnet18", "alexnet"):
@@ -331,9 +333,9 @@ def photos(shared):
 @pytest.mark.parametrize(
     ("name", "weights", "least"),
     [
-        ("resnet50", "resnet50", 0.7),
+        pytest.param("resnet50", "resnet50", 0.7, marks=pytest.mark.slow),
         ("torchvision:resnet18", "resnet18", 0.6),
-        ("timm:resnet18", "resnet18", 0.6),
+        pytest.param("timm:resnet18", "resnet18", 0.6, marks=pytest.mark.slow),
         ("torchvision:squeezenet1_1", "squeezenet1_1", 0.4),
         ("mobilenet_v1", None, 0.65),
         ("mobilenet_v2", None, 0.65),

@@ -311,6 +311,7 @@ def test_random_numbers_are_left_alone(hub):
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.slow
 def test_the_command_line_with_hf_endpoint(hub, tmp_path):
     net = make_timm("test_vit", num_classes=3)
     hub.publish("some/model", config_json=changed(), model_safetensors=save(net.state_dict()))

@@ -184,6 +184,7 @@ def test_a_run_whose_output_is_closed_early_is_kept(tmp_path, make_photo, tiny):
     assert len((tmp_path / "run/records.jsonl").read_text().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_user_without_a_home(tmp_path):
     """As in a container that runs as a number."""
     code = """

@@ -144,6 +144,7 @@ def test_a_run_of_a_newer_format_is_refused(run, refuse, snapshot):
     assert snapshot(run) == before
 
 
+@pytest.mark.slow
 def test_a_figure_under_a_users_matplotlibrc(tmp_path, finished, edgefool):
     """By the command line of an environment that Jupyter started; all figures are tested in one process."""
     command = ["figure", 5, finished.run, "--out"]

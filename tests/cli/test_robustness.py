@@ -75,6 +75,7 @@ def test_evaluate_measures_images_of_other_tools(tmp_path, make_photo, edgefool,
     assert "robust" in stdout
 
 
+@pytest.mark.slow
 def test_a_plan_asks_for_both(tmp_path, settings, run_plan, groups):
     first, other = settings["classifiers"]
     plan = settings | {

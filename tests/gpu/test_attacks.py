@@ -114,8 +114,8 @@ def test_real_network(name, photos, networks, device):
     attack = QUICK.get(name, METHODS[name]())
     here, there = (attack(net, photos.to(net._mean.device)) for net in networks)
     assert torch.equal(there.success_float.cpu(), here.success_float)
-    # An iteration more or less for round-off, as a small difference grows from step to step. Of signs there are only two:
-    # with float32 and float64 on a CPU, images are .01 grey levels apart after two steps, and 2 after ten.
+    # An iteration more or less for round-off, as a small difference grows from step to step. Signs are only two,
+    # so it grows faster: with float32 and float64 on a CPU to .01 grey levels in two steps, to 2 in ten.
     levels = 0.05 if name in ("nfgsm", "pfgsm") else 2
     assert (there.adversarial.cpu() - here.adversarial).abs().mean() * 255 < levels
     with torch.no_grad():

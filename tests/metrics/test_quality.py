@@ -174,7 +174,9 @@ def lpips_by_hand(backbone, net, images, originals):
     return distance
 
 
-@pytest.mark.parametrize("backbone", TAPS)
+@pytest.mark.parametrize(
+    "backbone", [pytest.param(name, marks=pytest.mark.slow if name == "vgg" else ()) for name in TAPS]
+)
 def test_lpips_equals_its_definition(pair, backbone):
     net = features(backbone).eval()
     random_state = torch.random.get_rng_state()

@@ -16,6 +16,8 @@ from edgefool.report import load_results, make_tables, write_report
 from edgefool.runs import RunFolder
 from edgefool.runs.records import sha256
 
+pytestmark = pytest.mark.xdist_group("page")  # its run and page are made once
+
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 
 
@@ -185,7 +187,13 @@ def test_the_page_is_accessible(page, visit, width, scheme):
 
 
 @pytest.mark.parametrize(
-    "left", ["no successes", "one image", "no records", "no predictions", "no quality", "no files"]
+    "left",
+    [
+        "no successes",
+        *(pytest.param(left, marks=pytest.mark.slow) for left in ("one image", "no predictions", "no quality")),
+        "no records",
+        "no files",
+    ],
 )
 def test_runs_that_lack_something(run, visit, left, request):
     if left in ("no records", "no quality", "no files"):  # others change what the figures show

@@ -125,6 +125,7 @@ def gradientless():
 """
 
 
+@pytest.mark.slow
 def test_an_error_of_the_classifier_is_that_of_a_local_run(settings, distribute, carry_out, tiny, make_photo, album):
     """In the attack it ends the run; before it, it is the photo's error (see `test_driver`)."""
     make_photo(album / "tall.png", 7, height=40)
