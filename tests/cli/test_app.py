@@ -8,8 +8,10 @@ import sys
 from importlib.metadata import distribution
 
 import pytest
+import typer
 
 import edgefool as package
+from edgefool.cli.app import app
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,16 @@ import edgefool as package
 )
 def test_wrong_usage_is_one_line(refuse, arguments, message):
     refuse(*arguments, because=message)
+
+
+@pytest.mark.parametrize("command", typer.main.get_command(app).commands)
+def test_help_shows_every_word(edgefool, monkeypatch, command):
+    """Rich takes some words in brackets for markup and drops them."""
+    monkeypatch.setenv("COLUMNS", "300")
+    code, out, _ = edgefool(command, "--help")
+    assert code == 0
+    written = {word for p in typer.main.get_command(app).commands[command].params for word in (p.help or "").split()}
+    assert written - set(out.split()) == set()
 
 
 def test_nothing_asked_shows_help(edgefool):

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 _CLASSIFIER = re.compile(r"(?:([^=@:/\\]*)=)?(.*\.py:\w+|[^@]*)(?:@(.*))?", re.DOTALL)
 CLASSIFIER_FORMS = (
-    "[LABEL=]NAME[@CHECKPOINT]: a label for tables; a name of `edgefool list classifiers`, torchvision:NAME, timm:NAME,"
-    " hf-hub:OWNER/MODEL, clip:MODEL/TAG or path/to/file.py:factory; your own weights, safetensors or torch, FILE or"
-    " FILE::KEY for a part of it, instead of published ones."
+    "[LABEL=]NAME, or [LABEL=]NAME@CHECKPOINT with your own weights instead of published ones. LABEL is for tables."
+    " NAME is one of `edgefool list classifiers`, torchvision:NAME, timm:NAME, hf-hub:OWNER/MODEL, clip:MODEL/TAG or"
+    " path/to/file.py:factory. CHECKPOINT is a file of safetensors or torch: FILE, or FILE::KEY for a part of it."
 )
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run.")]
