@@ -6,7 +6,7 @@ FAST := -m "not slow and not faults and not registry"
 # A process for each core, and a thread for each process; Ray's tests stay together.
 PARALLEL := -n logical --maxprocesses 4 --dist loadgroup
 
-.PHONY: demo test fast test-slow faults cover wheel wheels lowest bench test-gpu lint pins clean
+.PHONY: docs linkcheck demo test fast test-slow faults cover wheel wheels lowest bench test-gpu lint pins clean
 
 demo: .venv/installed
 	$(BIN)/edgefool demo
@@ -52,6 +52,13 @@ lowest: .venv/installed-dev
 bench: .venv/installed-dev
 	$(BIN)/python -m benchmarks --out benchmarks.md
 
+# The site, with a gallery that runs, in docs/_build/html, without a network; a warning is an error.
+docs: .venv/installed-docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going docs docs/_build/html
+
+linkcheck: .venv/installed-docs
+	$(BIN)/python -m sphinx -q -b linkcheck -D sphinx_gallery_conf.plot_gallery=False docs docs/_build/linkcheck
+
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -73,6 +80,10 @@ pins: .venv/installed-dev
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+.venv/installed-docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	touch $@
 
 clean:

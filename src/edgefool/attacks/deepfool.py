@@ -32,8 +32,8 @@ class DeepFoolState(State):
 class DeepFool(IterativeAttack[DeepFoolState]):
     """Step to the nearest decision boundary between the class and its most likely rivals, as if boundaries were planes.
 
-    With w_k = ∇z_k - ∇z_y and f_k = z_k - z_y for each rival k, take the nearest, l = argmin |f_k| / ||w_k||_2, and
-    step r_i = |f_l| / ||w_l||_2² w_l, until the class of I + (1 + overshoot) Σ r_i changes (Alg. 2 of the paper).
+    With w_k = ∇z_k - ∇z_y and f_k = z_k - z_y for each rival k, take the nearest, ``l = argmin |f_k| / ||w_k||_2``, and
+    step ``r_i = |f_l| / ||w_l||_2² w_l``, until the class of I + (1 + overshoot) Σ r_i changes (Alg. 2 of the paper).
 
     Parameters
     ----------
