@@ -68,7 +68,7 @@ lint: .venv/installed-dev
 # Remakes constraints.txt. Pins that still fit stay; PINS=--upgrade takes the newest of everything,
 # PINS='--upgrade-package ruff' of one package.
 pins: .venv/installed-dev
-	$(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform linux --extra dev --no-annotate \
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform linux --extra dev --extra docs --no-annotate \
 	    --custom-compile-command "make pins" $(PINS) --output-file constraints.txt pyproject.toml
 
 .venv/bin/python:

@@ -27,6 +27,7 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"EdgeFool {release}"
 html_show_sphinx = False
+html_show_copyright = False
 
 myst_heading_anchors = 4
 myst_fence_as_directive = ["mermaid"]

@@ -1,9 +1,9 @@
-r"""
+"""
 Enhance a photo
 ===============
 
-A photo is a smooth structure plus details. Sharper details are what people like about an enhanced photo; EdgeFool hides its
-attack in them. This is the enhancement alone.
+A photo is a smooth structure plus details. Sharper details are what people like about an enhanced
+photo; EdgeFool hides its attack in them. This is the enhancement alone.
 """
 
 # %%
@@ -12,21 +12,22 @@ attack in them. This is the enhancement alone.
 import matplotlib.pyplot as plt
 import torch
 
-from edgefool.datasets.demo import DEMO_PHOTOS
+from edgefool.datasets import demo_photo
 from edgefool.filters import enhance_details, l0_smooth
 from edgefool.images import resize_image
 
-photo = torch.from_numpy(DEMO_PHOTOS["cat"]().copy()).permute(2, 0, 1) / 255
-image = resize_image(photo, 224)[None]
+image = resize_image(demo_photo("cat"), 224)[None]
 
 # %%
-# L0 smoothing keeps the edges that matter and flattens the rest. What is left over are the details.
+# L0 smoothing keeps the edges that matter and flattens the rest. What is left over are the
+# details.
 
 structure = l0_smooth(image)
 details = image - structure
 
 # %%
-# The lightness of the details is amplified, and a sigmoid keeps it from exploding (Eq. 7 of the paper).
+# The lightness of the details is amplified, and a sigmoid keeps it from exploding (Eq. 7 of the
+# paper).
 
 enhanced = enhance_details(image, structure)
 

@@ -2,21 +2,19 @@
 Attack a photo
 ==============
 
-EdgeFool trains a small network for each photo. The network smooths the photo, its details are enhanced, and the network
-learns to do both so that the classifier gets the result wrong.
+EdgeFool trains a small network for each photo. The network smooths the photo, its details are
+enhanced, and the network learns to do both so that the classifier gets the result wrong.
 """
 
 # %%
 # EfficientNet-Lite0 comes with the package.
 
 import matplotlib.pyplot as plt
-import torch
 
 import edgefool
-from edgefool.datasets.demo import DEMO_PHOTOS
+from edgefool.datasets import demo_photo
 
-photo = torch.from_numpy(DEMO_PHOTOS["cat"]().copy()).permute(2, 0, 1) / 255
-images = edgefool.resize_image(photo, 224)[None]
+images = edgefool.resize_image(demo_photo("cat"), 224)[None]
 classifier = edgefool.load_classifier("efficientnet-lite0")
 
 # %%

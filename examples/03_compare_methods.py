@@ -2,22 +2,24 @@
 Compare seven methods
 =====================
 
-The methods of the paper on the same photos and classifier, and what people would notice: how far the colours are from the
-original's (CIEDE2000; about 1 is just noticeable), and how many pixels changed.
+The methods of the paper on the same photos and classifier, and what people would notice: how far
+the colours are from the original's (CIEDE2000; about 1 is just noticeable), and how many pixels
+changed.
 """
 
 # %%
-# A small ResNet that comes with the package keeps this short. `edgefool run` does the same for whole datasets, with resume.
+# A small ResNet that comes with the package keeps this short. `edgefool run` does the same for
+# whole datasets, with resume.
 
 import matplotlib.pyplot as plt
 import torch
 
 import edgefool
-from edgefool.datasets.demo import DEMO_PHOTOS
+from edgefool.datasets import demo_photo
 from edgefool.metrics import changed_pixels, ciede2000
 
-photos = [torch.from_numpy(DEMO_PHOTOS[name]().copy()).permute(2, 0, 1) / 255 for name in ("cat", "coffee")]
-images = torch.stack([edgefool.resize_image(photo, 160) for photo in photos])
+names = ("cat", "coffee")
+images = torch.stack([edgefool.resize_image(demo_photo(name), 160) for name in names])
 classifier = edgefool.load_classifier("caltech101-resnet")
 methods = {
     "EdgeFool": edgefool.EdgeFool(),
@@ -30,8 +32,8 @@ methods = {
 }
 
 # %%
-# Success is counted on 8-bit images. DeepFool's and Carlini-Wagner's smallest perturbations often vanish there, which the
-# paper's Table 1 does not show.
+# Success is counted on 8-bit images. DeepFool's and Carlini-Wagner's smallest perturbations often
+# vanish there, which the paper's Table 1 does not show.
 
 results = {name: attack(classifier, images) for name, attack in methods.items()}
 print(f"{'method':16}{'success':>9}{'before rounding':>17}{'CIEDE2000':>11}{'pixels':>8}")
@@ -45,8 +47,7 @@ for name, result in results.items():
 # The cat by each of them.
 
 _, axes = plt.subplots(2, 4, figsize=(12, 6.4), layout="constrained")
-for axis, (name, picture) in zip(
-    axes.flat, [("original", images[0]), *((n, r.adversarial[0]) for n, r in results.items())], strict=True
-):
-    axis.imshow(picture.permute(1, 2, 0))
+cats = {"original": images[0]} | {name: r.adversarial[0] for name, r in results.items()}
+for axis, (name, cat) in zip(axes.flat, cats.items(), strict=True):
+    axis.imshow(cat.permute(1, 2, 0))
     axis.set(title=name, xticks=[], yticks=[])

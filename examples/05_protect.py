@@ -1,30 +1,21 @@
 """
-Protect a folder of photos
-==========================
+Protect a photo
+===============
 
-`edgefool protect` changes photos at full resolution and keeps their format, size and name. The same from Python.
+`edgefool protect photos/ --out to-post` changes a folder of photos at full resolution and keeps
+their format, size and name. This is one photo, from Python.
 """
 
 # %%
-# A folder with a photo, as a camera would leave it.
-
-import tempfile
-from pathlib import Path
+# A tensor, (3, H, W), or a file. The result has the same size, and stays within the bounds of
+# *natural*.
 
 import matplotlib.pyplot as plt
-from PIL import Image
 
 import edgefool
-from edgefool.datasets.demo import DEMO_PHOTOS
+from edgefool.datasets import demo_photo
 
-folder = Path(tempfile.mkdtemp())
-(folder / "photos").mkdir()
-Image.fromarray(DEMO_PHOTOS["coffee"]()).save(folder / "photos" / "coffee.jpg", quality=90)
-
-# %%
-# A `Protector` holds the classifiers. It takes and returns images at any size, here within the bounds of *natural*.
-
-photo = edgefool.read_image(folder / "photos" / "coffee.jpg")
+photo = demo_photo("coffee")
 protected = edgefool.protect(photo, strength="natural")
 
 _, axes = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
@@ -33,5 +24,5 @@ for axis, picture, title in zip(axes, (photo, protected), ("original", "protecte
     axis.set(title=title, xticks=[], yticks=[])
 
 # %%
-# What this is not: protection against people, against classifiers that are trained on such photos, or against face
-# recognition, which was not tested.
+# What this is not: protection against people, against classifiers that are trained on such
+# photos, or against face recognition, which was not tested.

@@ -2,8 +2,8 @@
 Run on several workers
 ======================
 
-A run is a folder. `edgefool run` fills it, on one machine or on a Ray cluster, and goes on where it was interrupted. Here
-the same run is begun in this process, interrupted, and read.
+A run is a folder. `edgefool run` fills it, on one machine or on a Ray cluster, and goes on where
+it was interrupted. Here the same run is begun in this process, interrupted, and read.
 """
 
 # %%
@@ -29,7 +29,8 @@ plan = make_plan(
 experiment = Experiment(plan, "cpu")
 
 # %%
-# Each step is on the disk when it is returned. This loop stops after three photos, as Ctrl-C would.
+# Each step is on the disk when it is returned. This loop stops after three photos, as Ctrl-C
+# would.
 
 
 def work(at_most: int | None = None) -> int:
@@ -48,7 +49,8 @@ records = edgefool.load_records(folder)
 print(records.groupby("method")[["success", "iterations"]].mean().round(2))
 
 # %%
-# With workers, each on a core or a GPU of its own; `ray://HOST:PORT` joins a cluster, and `--out s3://bucket/run` a store::
+# With workers, each on a core or a GPU of its own; `ray://HOST:PORT` joins a cluster, and `--out
+# s3://bucket/run` a store::
 #
 #     edgefool run plan.toml --out run --workers 4
 #     edgefool run plan.toml --out s3://bucket/run --executor ray://head:10001

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from edgefool.classifiers import load_classifier
-from edgefool.datasets.demo import DEMO_PHOTOS
+from edgefool.datasets import demo_photo
 from edgefool.images import resize_image
 
 
@@ -22,8 +22,7 @@ def device():
 @pytest.fixture(scope="session")
 def photos():
     """Return three photos, (3, 3, 112, 112)."""
-    pixels = (torch.from_numpy(DEMO_PHOTOS[name]().copy()).permute(2, 0, 1) for name in ("cat", "coffee", "flower"))
-    return torch.stack([resize_image(photo.float() / 255, 112) for photo in pixels])
+    return torch.stack([resize_image(demo_photo(name), 112) for name in ("cat", "coffee", "flower")])
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,5 @@
 from .dataset import Dataset, DatasetInfo
+from .demo import DEMO_PHOTOS, demo_photo
 from .demo_dataset import Demo
 from .entry import DATASETS, DatasetEntry
 from .folder import find_photos
@@ -10,6 +11,7 @@ from .places365 import PrivatePlaces365, private_classes
 
 __all__ = [
     "DATASETS",
+    "DEMO_PHOTOS",
     "Dataset",
     "DatasetEntry",
     "DatasetInfo",
@@ -20,6 +22,7 @@ __all__ = [
     "Pairs",
     "Photo",
     "PrivatePlaces365",
+    "demo_photo",
     "find_photos",
     "imagenet_labels",
     "imagenet_wnids",
