@@ -111,6 +111,8 @@ def originals():
         "pgm-16": ("PPM", {"mode": "I;16"}),
         "avif": ("AVIF", {}),
         "avif-alpha": ("AVIF", {"mode": "RGBA"}),
+        "heic": ("HEIF", {}),
+        "heic-alpha": ("HEIF", {"mode": "RGBA"}),
         "jp2": ("JPEG2000", {}),
         "jp2-alpha": ("JPEG2000", {"mode": "RGBA"}),
     }
