@@ -25,7 +25,7 @@ class EdgeFoolWarning(UserWarning):
 
 
 class ClassifierWarning(EdgeFoolWarning):
-    """A classifier was loaded, but its file or its logits are unusual."""
+    """A classifier's file or logits are unusual, or it gets hardly any label right before an attack."""
 
 
 class ImageWarning(EdgeFoolWarning):
