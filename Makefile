@@ -6,7 +6,7 @@ FAST := -m "not slow and not faults and not registry"
 # A process for each core, and a thread for each process; Ray's tests stay together.
 PARALLEL := -n logical --maxprocesses 4 --dist loadgroup
 
-.PHONY: docs linkcheck demo test fast test-slow faults cover wheel wheels lowest bench test-gpu lint pins clean
+.PHONY: demo test fast test-slow faults cover wheel wheels lowest bench docs linkcheck test-gpu lint pins clean
 
 demo: .venv/installed
 	$(BIN)/edgefool demo

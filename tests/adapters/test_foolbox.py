@@ -9,8 +9,8 @@ from torch import nn
 from edgefool.attacks import NFGSM, DeepFool, EdgeFool, FromLabels, Targeted
 from edgefool.errors import ClassifierWarning, UsageError
 
-foolbox = pytest.importorskip("foolbox")
-eagerpy = pytest.importorskip("eagerpy")
+foolbox = pytest.importorskip("foolbox", reason="foolbox is not installed")
+eagerpy = pytest.importorskip("eagerpy", reason="foolbox is not installed")
 
 from edgefool.adapters.foolbox import FoolboxAttack, to_classifier  # noqa: E402
 

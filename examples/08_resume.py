@@ -1,6 +1,6 @@
 """
-Run on several workers
-======================
+Interrupt a run and resume it
+=============================
 
 A run is a folder. `edgefool run` fills it, on one machine or on a Ray cluster, and goes on where
 it was interrupted. Here the same run is begun in this process, interrupted, and read.
