@@ -17,13 +17,14 @@ release = version = edgefool.__version__
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
     "sphinxcontrib.mermaid",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "inventories"]
 html_theme = "furo"
 html_title = f"EdgeFool {release}"
 html_show_sphinx = False
@@ -39,6 +40,26 @@ autodoc_inherit_docstrings = False
 napoleon_google_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
+napoleon_preprocess_types = True
+napoleon_type_aliases = {
+    "Tensor": ":py:class:`~torch.Tensor`",
+    "nn.Module": ":py:class:`~torch.nn.Module`",
+    "NDArray": ":py:obj:`~numpy.typing.NDArray`",
+    "array": ":py:class:`~numpy.ndarray`",
+    "array_like": ":py:obj:`~numpy.typing.ArrayLike`",
+    "DataFrame": ":py:class:`~pandas.DataFrame`",
+    "Path": ":py:class:`~pathlib.Path`",
+    "path": ":py:class:`path <pathlib.Path>`",
+}
+
+_SITES = {
+    "numpy": "https://numpy.org/doc/stable",
+    "pandas": "https://pandas.pydata.org/docs",
+    "pillow": "https://pillow.readthedocs.io/en/stable",
+    "python": "https://docs.python.org/3",
+    "torch": "https://docs.pytorch.org/docs/stable",
+}
+intersphinx_mapping = {name: (site, f"inventories/{name}.inv") for name, site in _SITES.items()}
 
 sphinx_gallery_conf = {
     "examples_dirs": str(DOCS.parent / "examples"),

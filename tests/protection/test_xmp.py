@@ -2,9 +2,10 @@
 
 import re
 import xml.etree.ElementTree as ElementTree
+from xml.parsers import expat
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edgefool.protection.xmp import NAMESPACE, clean_xmp, mark_xmp, read_mark
@@ -114,6 +115,7 @@ def test_damaged_packets_are_refused(packet):
 
 
 @given(place=st.integers(0), change=st.binary(max_size=4), private=st.booleans())
+@example(place=110, change=b"}", private=False)  # in a namespace, where ElementTree refuses it
 def test_any_damage_is_refused_or_leaves_a_packet(made, place, change, private):
     place %= len(made.xmp)
     packet = made.xmp[:place] + change + made.xmp[place + len(change) :]
@@ -122,4 +124,4 @@ def test_any_damage_is_refused_or_leaves_a_packet(made, place, change, private):
     except ValueError:
         return
     assert read_mark(mark_xmp(cleaned, "0.2 natural")) == "0.2 natural"
-    ElementTree.fromstring(cleaned)
+    expat.ParserCreate().Parse(cleaned, True)
