@@ -21,6 +21,7 @@ from edgefool.classifiers.classifier import Classifier
 from edgefool.classifiers.downloads import cache_folder, fetch
 from edgefool.classifiers.efficientnet_lite import find_packaged_weights, rename_efficientnet
 from edgefool.classifiers.factory import load_factory
+from edgefool.classifiers.fusion import fold_batch_norms
 from edgefool.classifiers.probe import count_logits
 from edgefool.classifiers.published import load_timm, load_torchvision
 from edgefool.classifiers.zero_shot import load_clip
@@ -114,6 +115,7 @@ def load_classifier(
         channels_last=torch.device(device).type == "cpu",
         licence=info.licence if info and weights is None else None,
     )
+    fold_batch_norms(classifier.net)
     if info is None:
         count_logits(classifier, name, preprocessing.input_size)
     return classifier.to(device)
@@ -143,6 +145,7 @@ def _load_published(
         tag=found.tag,
         licence=found.licence,
     )
+    fold_batch_norms(classifier.net)
     count_logits(classifier, name, found.preprocessing.input_size)
     return classifier.to(device)
 
