@@ -17,6 +17,7 @@ COMMANDS = (
     "l0_smoothing",
     "iteration",
     "kernels --rounds 3",
+    "passes --rounds 3 --batch-sizes 4",
     "edgefool --classifier caltech101-resnet --images 7 --authors 1",
     "occupancy",
     "scaling --classifier caltech101-resnet --iterations 2",
