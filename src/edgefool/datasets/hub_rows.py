@@ -160,7 +160,9 @@ def _copied_rows(source: HubSource, builder: "datasets.DatasetBuilder") -> Found
     import datasets
 
     stream = builder.as_streaming_dataset(split=source.split)
-    source = _check_columns(source, stream.features or {})
+    if stream.features is None:
+        raise UsageError(f"{source.title} does not say what its columns hold, so it cannot be streamed")
+    source = _check_columns(source, stream.features)
     stream = _without_decoding(source, stream)
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -214,12 +216,15 @@ def _encoded(value: dict[str, Any] | None) -> bytes:
     """Return the file of an image; raise `OSError` if it cannot be read."""
     import fsspec
 
-    if value is None:
+    if not value or not (value["bytes"] or value["path"]):
         raise OSError("the row has no image")
-    if value["bytes"] is not None:
+    if value["bytes"]:
         return bytes(value["bytes"])
-    with fsspec.open(value["path"], "rb") as file:
-        return bytes(file.read())
+    try:
+        with fsspec.open(value["path"], "rb") as file:
+            return bytes(file.read())
+    except (ValueError, ImportError) as error:  # an address that nothing here can open
+        raise OSError(str(error)) from error
 
 
 @contextmanager
