@@ -322,3 +322,18 @@ def test_the_plan_of_the_run_holds_what_was_found(settings, parquet):
     entry = {"kind": "huggingface", "path": str(parquet)}
     (dataset,) = Experiment(make_plan(settings | {"datasets": [entry]})).plan.datasets
     assert (dataset.split, dataset.num_classes, dataset.revision) == ("train", 5, None)
+
+
+def test_from_the_command_line(edgefool, tmp_path, settings, parquet, no_figures):
+    def run(**keys):
+        entry = {"kind": "huggingface", "path": "train.parquet", "limit": 2} | keys
+        (tmp_path / "plan.toml").write_text(tomli_w.dumps(settings | {"datasets": [entry]}))
+        return edgefool("run", tmp_path / "plan.toml", "--out", tmp_path / "run")
+
+    code, _, stderr = run()
+    assert (code, "8 images, 8 of them to attack" in stderr) == (0, True)
+    code, _, stderr = run(streaming=True)  # the same rows are the same photos
+    assert (code, "8 images, 0 of them to attack" in stderr) == (0, True)
+    code, stdout, stderr = run(image="img")
+    assert (code, stdout, stderr.count("\n")) == (2, "", 1)
+    assert "'img'; did you mean image" in stderr
