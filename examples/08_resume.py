@@ -35,7 +35,7 @@ experiment = Experiment(plan, "cpu")
 
 def work(at_most: int | None = None) -> int:
     """Carry out so many steps of what is missing, and return how many there were."""
-    with open_run(folder, plan.to_toml(), experiment.cells, alone=True) as run:
+    with open_run(folder, experiment.plan.to_toml(), experiment.cells, alone=True) as run:
         steps = run_local(RunState(experiment, run), batch_size=1)
         return sum(1 for _ in zip(range(at_most or 1000), steps, strict=False))
 

@@ -300,9 +300,8 @@ def carry_out_in() -> Callable[..., Done]:
     """Return what carries out a plan in a folder."""
 
     def carry_out_in(folder: Path | StorePath, settings: dict[str, Any], retry: bool = False, **options: Any) -> Done:
-        plan = make_plan(settings)
-        experiment = Experiment(plan)
-        with open_run(folder, plan.to_toml(), experiment.cells) as run:
+        experiment = Experiment(make_plan(settings))
+        with open_run(folder, experiment.plan.to_toml(), experiment.cells) as run:
             state = RunState(experiment, run, retry=retry)
             return Done(run, state, list(run_local(state, **options)))
 

@@ -18,5 +18,5 @@ def test_datasets_say_where_to_get_them(edgefool):
     code, stdout, _ = edgefool("list", "datasets")
     kinds = [line.partition(":")[0] for line in stdout.splitlines() if line[:1].strip() and ":" in line]
     assert code == 0
-    assert kinds == ["imagenet", "private-places365", "folder", "demo"]
+    assert kinds == ["imagenet", "private-places365", "folder", "huggingface", "demo"]
     assert "image-net.org" in stdout

@@ -10,7 +10,17 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 
 import edgefool.datasets
-from edgefool.datasets import DatasetEntry, Demo, Folder, ImageNet, KnownNames, PrivatePlaces365, find_photos
+from edgefool.datasets import (
+    DatasetEntry,
+    Demo,
+    Folder,
+    HuggingFace,
+    ImageNet,
+    KnownNames,
+    PrivatePlaces365,
+    TorchDataset,
+    find_photos,
+)
 from edgefool.datasets.dataset import list_images
 from edgefool.errors import UsageError
 from edgefool.storage import parse_path
@@ -36,6 +46,12 @@ def entry(**settings):
             {"kind": "folder", "path": "a", "labels": "l.csv", "num_classes": 5},
             Folder(path=(Path("a"),), labels=Path("l.csv"), num_classes=5),
         ),
+        ({"kind": "huggingface", "path": "uoft-cs/cifar10"}, HuggingFace(path="uoft-cs/cifar10")),
+        (
+            {"kind": "huggingface", "path": ["a.parquet", "b.parquet"], "split": "test", "streaming": True},
+            HuggingFace(path=(Path("a.parquet"), Path("b.parquet")), split="test", streaming=True),
+        ),
+        ({"kind": "torch", "name": "rows", "num_classes": 10}, TorchDataset(name="rows", num_classes=10)),
         ({"kind": "demo", "name": "A.b_c-1"}, Demo(name="A.b_c-1")),
         ({"kind": "demo", "names": ["temple", "cat"]}, Demo(names=("temple", "cat"))),
     ],
@@ -52,7 +68,7 @@ def test_entry_of_a_plan(settings, expected):
     ("settings", "message"),
     [
         ({}, "kind"),
-        ({"kind": "cifar10"}, "'cifar10'.*'imagenet', 'private-places365', 'folder', 'demo'"),
+        ({"kind": "cifar10"}, "'cifar10'.*'imagenet', 'private-places365', 'folder', 'huggingface', 'demo'"),
         ({"kind": "imagenet"}, "path\n.*required"),
         ({"kind": "imagenet", "path": "a", "subset": "train"}, "'paper' or 'all'"),
         ({"kind": "imagenet", "path": "a", "labels": "b"}, "labels\n.*not permitted"),
@@ -64,6 +80,10 @@ def test_entry_of_a_plan(settings, expected):
         ({"kind": "folder", "path": "a", "labels": "l.csv"}, "labels need num_classes"),
         ({"kind": "folder", "path": "a", "num_classes": 5}, "num_classes is the number of classes of labels"),
         ({"kind": "folder", "path": "a", "labels": "l.csv", "num_classes": 0}, "num_classes\n.*greater"),
+        ({"kind": "huggingface"}, "path\n.*required"),
+        ({"kind": "huggingface", "path": []}, "path\n.*at least 1"),
+        ({"kind": "huggingface", "path": 3}, r"path\.0\n"),
+        ({"kind": "huggingface", "path": "a", "labels": "b"}, "labels\n.*not permitted"),
         ({"kind": "demo", "names": ["dog"]}, "names.0\n.*'cat', 'coffee'"),
         ({"kind": "demo", "names": []}, "names\n.*at least 1"),
         ({"kind": "demo", "limit": 0}, "limit\n.*greater"),
@@ -177,7 +197,8 @@ def test_names_can_be_replaced_for_later_imports(monkeypatch):
 
 def test_settings_do_not_wait_for_torch():
     modules = ", ".join(
-        f"edgefool.datasets.{m}" for m in ("demo_dataset", "entry", "folder_dataset", "imagenet", "photo")
+        f"edgefool.datasets.{m}"
+        for m in ("demo_dataset", "entry", "huggingface", "torch_dataset", "folder_dataset", "imagenet", "photo")
     )
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -14,12 +14,18 @@ VALUES = {
     "labels": "labels.csv",
     "num_classes": 5,
     "names": ["cat"],
+    "config": "small",
+    "split": "test",
+    "revision": "v1",
+    "image": "picture",
+    "label": "class",
+    "streaming": True,
     "name": "mine",
     "limit": 3,
 }
 """A value of each field of any entry."""
 
-PAIRS = {"labels": ("num_classes",), "num_classes": ("labels",)}
+PAIRS = {("folder", "labels"): ("num_classes",), ("folder", "num_classes"): ("labels",)}
 """Fields that come together."""
 
 FIELDS = [(kind, field) for kind, info in DATASETS.items() for field in info.takes]
@@ -46,7 +52,7 @@ def test_a_plan_takes_an_entry_with_what_it_needs(kind):
 
 @pytest.mark.parametrize(("kind", "field"), FIELDS)
 def test_a_plan_takes_each_field_that_it_may_give(kind, field):
-    fields = [*DATASETS[kind].needs, field, *PAIRS.get(field, ())]
+    fields = [*DATASETS[kind].needs, field, *PAIRS.get((kind, field), ())]
     without = plan_dataset(entry(kind, *DATASETS[kind].needs))
     assert getattr(plan_dataset(entry(kind, *fields)), field) != getattr(without, field), "the field does nothing"
 

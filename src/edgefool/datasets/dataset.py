@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -95,6 +95,10 @@ class Dataset(BaseModel, ABC):
         """The locations of the photos, as given by the user."""
         path = getattr(self, "path", ())
         return path if isinstance(path, tuple) else (path,)
+
+    def pinned(self) -> Self:
+        """Return the dataset with what its source decides, such as its version, for the plan of a run."""
+        return self
 
     def find(self, known: KnownNames = NO_NAMES, *, allow_missing: bool = False) -> list[Photo]:
         """Return the photos in a stable order.

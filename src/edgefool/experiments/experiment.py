@@ -59,6 +59,8 @@ class Experiment:
 
     Attributes
     ----------
+    plan : Plan
+        The plan with its datasets as `Dataset.pinned` returns them.
     photos : dict
         The photos found, by dataset.
     classifiers : dict
@@ -84,6 +86,7 @@ class Experiment:
         allow_missing: bool = False,
         loaded: Mapping[ClassifierEntry, Classifier] = MappingProxyType({}),
     ):
+        plan = plan.model_copy(update={"datasets": tuple(dataset.pinned() for dataset in plan.datasets)})
         self.plan, self.device, self._allow_missing = plan, device, allow_missing
         self.photos = {dataset.name: dataset.find(allow_missing=allow_missing) for dataset in plan.datasets}
         self._attacks = [make_attack(method.name, method.constants) for method in plan.methods]
@@ -142,13 +145,19 @@ class Experiment:
         unfit = [
             line for dataset in self.plan.datasets for line in unfit_labels(dataset, self.classifiers[dataset.name])
         ]
+        uncounted = [
+            f"{dataset.name} has labels, and not the number of their classes (num_classes): not compared with the "
+            "ground truth"
+            for dataset in self.plan.datasets
+            if dataset.num_classes is None and any(photo.label is not None for photo in self.photos[dataset.name])
+        ]
         few = [
             f"{name} has {len(photos)} photos, too few for {rate:.0%} false positives: the detection threshold "
             "is the highest score of an original"
             for name, photos in self.photos.items()
             if len(photos) * rate < 1
         ]
-        return unfit + few
+        return unfit + uncounted + few
 
     def seconds_per_image(self, jobs: Sequence[CellJob]) -> list[float]:
         """Estimate the seconds per image of each job from one timed step of its attack on noise.

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 from edgefool.attacks import make_attack
 from edgefool.attacks.criteria import check_support
 from edgefool.datasets import DatasetEntry
+from edgefool.datasets.huggingface import is_hub_name
 from edgefool.errors import RunError, UsageError, unknown
 from edgefool.experiments.entries import ClassifierEntry, EnsembleEntry, Entry, LpipsEntry, MethodEntry, StrictEntry
 from edgefool.metrics import PAPER_SQUEEZERS, SQUEEZERS, check_transformation
@@ -223,7 +224,11 @@ def _check_unique(kind: str, names: Sequence[str]) -> None:
 def _resolve(settings: Any, folder: Path, key: str = "") -> Any:
     """Return the settings with their paths made absolute; relative ones start from the folder."""
     if isinstance(settings, dict):
-        return {name: _resolve(value, folder, name) for name, value in settings.items()}
+        on_hub = settings.get("kind") == "huggingface" and is_hub_name(settings.get("path"), folder)
+        return {
+            name: value if on_hub and name == "path" else _resolve(value, folder, name)
+            for name, value in settings.items()
+        }
     if isinstance(settings, list):
         return [_resolve(value, folder, key) for value in settings]
     is_path = key in _PATHS or (key == "name" and ".py:" in str(settings))  # or a factory in a user's file

@@ -57,7 +57,7 @@ def check_labels(method: str, dataset: Dataset, members: Sequence[Classifier]) -
     """Raise `UsageError` unless a dataset has labels of the classifiers' classes, by which a method is judged."""
     for member in members:
         if dataset.num_classes is None:
-            raise UsageError(f"{method} is judged by labels, and {dataset.name} has none")
+            raise UsageError(f"{method} is judged by labels, and {dataset.name} has none, or no num_classes")
         if dataset.num_classes != member.num_classes:
             labels = f"those of {dataset.name} are of {dataset.num_classes} classes"
             raise UsageError(f"{method} is judged by labels: {labels}, {member.name} has {member.num_classes}")

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, NamedTuple, Protocol, Self
 
-from edgefool.errors import EdgeFoolError, RunError
+from edgefool.datasets import TorchDataset
+from edgefool.errors import EdgeFoolError, RunError, UsageError
 from edgefool.execution.cell_attack import Outcome
 from edgefool.execution.distributed.stall_detector import STALL_WINDOW, StallDetector
 from edgefool.execution.distributed.work_queue import MAX_DEATHS, WorkItem, WorkQueue
@@ -70,12 +71,15 @@ def run_distributed(
     Raises
     ------
     UsageError
-        If a worker has other classifiers than the driver, or does not see the run folder.
+        If a worker has other classifiers than the driver, or does not see the run folder; or a dataset is one of torch.
     RunError
         If images or records cannot be written, or workers die before they are ready.
     AttackError
         As for `run_local`.
     """
+    for dataset in state.experiment.plan.datasets:
+        if isinstance(dataset, TorchDataset):
+            raise UsageError(f"{dataset.name} is a dataset of torch, which runs in one process only: use run_local")
     yield from _Driver(state, pool, clock).run()
 
 
