@@ -89,11 +89,12 @@ def engine(gate: Gate) -> Engine:
 
 
 @pytest.fixture
-def jobs(engine: Engine, tmp_path: Path) -> Iterator[Jobs]:
+def jobs(engine: Engine, gate: Gate, tmp_path: Path) -> Iterator[Jobs]:
     """Return the engine at work."""
     (tmp_path / "jobs").mkdir()
     with Jobs(engine.run, tmp_path / "jobs") as jobs:
         yield jobs
+        gate.open()
 
 
 @pytest.fixture

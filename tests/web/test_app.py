@@ -34,9 +34,9 @@ def send(client):
 def finish(client, wait_for):
     """Return what waits for a photo to be finished, and returns its last status."""
 
-    def finish(id):
+    def finish(key):
         over = ("done", "failed")
-        return wait_for(lambda: (now := client.get(f"/photos/{id}").json())["state"] in over and now)
+        return wait_for(lambda: (now := client.get(f"/photos/{key}").json())["state"] in over and now)
 
     return finish
 
@@ -44,23 +44,23 @@ def finish(client, wait_for):
 def test_from_upload_to_download(client, send, finish, photo, jobs):
     answer = send(photo, name="kätzchen 猫.png")
     assert answer.status_code == 202
-    id = answer.json()["id"]
-    status = finish(id)
+    key = answer.json()["id"]
+    status = finish(key)
     assert status["state"] == "done"
     assert (status["name"], status["ahead"], status["step"], status["size"]) == ("kätzchen 猫.png", 0, 30, [72, 48])
     for picture in ("original", "steps/1", "steps/30", "result"):
-        answer = client.get(f"/photos/{id}/{picture}.jpg")
+        answer = client.get(f"/photos/{key}/{picture}.jpg")
         assert answer.headers["content-type"] == "image/jpeg"
         assert answer.content.startswith(b"\xff\xd8")
-    answer = client.get(f"/photos/{id}/download")
-    assert answer.content == jobs.get(id).result.read_bytes()
+    answer = client.get(f"/photos/{key}/download")
+    assert answer.content == jobs.get(key).result.read_bytes()
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["content-disposition"] == f"attachment; filename*=utf-8''{quote('kätzchen 猫.png')}"
-    folder = jobs.get(id).folder
-    assert client.delete(f"/photos/{id}").status_code == 204
+    folder = jobs.get(key).folder
+    assert client.delete(f"/photos/{key}").status_code == 204
     assert not folder.exists()
     for path in ("", "/result.jpg", "/download"):
-        answer = client.get(f"/photos/{id}{path}")
+        answer = client.get(f"/photos/{key}{path}")
         assert (answer.status_code, answer.json()["error"]) == (404, "This photo is not here any more.")
 
 
@@ -117,14 +117,14 @@ def test_the_two_names_of_this_machine(client):
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:99", "http://localhost:1234", "null"])
 def test_other_pages_cannot_send_or_delete(client, send, photo, finish, origin, jobs):
-    id = send(photo).json()["id"]
-    for method, path in (("POST", "/photos?name=x"), ("DELETE", f"/photos/{id}")):
+    key = send(photo).json()["id"]
+    for method, path in (("POST", "/photos?name=x"), ("DELETE", f"/photos/{key}")):
         answer = client.request(method, path, content=photo, headers={"Origin": origin})
         assert answer.status_code == 403
         assert answer.json() == {"error": "Only the page of this server may send photos to it."}
-    assert jobs.get(id)
+    assert jobs.get(key)
     own = {"Origin": "http://127.0.0.1:1234"}
-    assert client.delete(f"/photos/{id}", headers=own).status_code == 204
+    assert client.delete(f"/photos/{key}", headers=own).status_code == 204
 
 
 def test_every_answer_has_the_headers(client, engine, monkeypatch):

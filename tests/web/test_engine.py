@@ -123,7 +123,7 @@ def test_kinds_of_photos_and_the_names_of_their_results(engine, make_job, mode, 
 
 def animation():
     buffer = io.BytesIO()
-    frames = [Image.new("P", (40, 40), colour) for colour in (1, 2)]
+    frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue")]
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
     return buffer.getvalue()
 
@@ -144,6 +144,7 @@ def saved(mode, size, kind):
         (saved("CMYK", (40, 40), "JPEG"), "CMYK"),
         (animation(), "animation"),
     ],
+    ids=["text", "truncated", "tiny", "large", "inks", "animation"],
 )
 def test_photos_that_cannot_be_changed(engine, make_job, content, reason):
     with pytest.raises(ImageError, match=reason):

@@ -13,7 +13,7 @@ HOSTILE = "<img src=x onerror=alert(1)>.png"
 @pytest.fixture
 def open_page(browser, serving):
     """Return what opens the page; in the end it must have asked only its own server, without any complaint."""
-    complaints, requests, contexts = list[str](), list[str](), list()
+    complaints, requests, contexts = list[str](), list[str](), []
 
     def open_page(width=1280, scheme="light", tolerated=()):
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)

@@ -1,5 +1,6 @@
 """The addresses of the page: a photo comes in by POST, and is asked for until it is done."""
 
+import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from importlib.resources import files
@@ -85,7 +86,7 @@ class _Site:
         templates = Environment(loader=PackageLoader("edgefool.web"), autoescape=True, undefined=StrictUndefined)
         self._page = templates.get_template("page.html").render(
             classifiers={name: name in engine.attacked for name in engine.classifiers},
-            versions=VERSIONS,
+            versions=json.dumps(VERSIONS),
             max_bytes=MAX_BYTES,
             example=EXAMPLE,
             version=version("edgefool"),

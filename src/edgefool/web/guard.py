@@ -19,8 +19,8 @@ HEADERS = {
 class Guard:
     """Refuses requests that pages of other sites make a browser send, and adds `HEADERS` to every response.
 
-    A site whose name leads to this machine (DNS rebinding) is known by the ``Host`` of its requests, another page by the
-    ``Origin`` of what it sends. Programs other than browsers send no origin.
+    A site whose name leads to this machine (DNS rebinding) is known by the ``Host`` of its requests, another page by
+    the ``Origin`` of what it sends. Programs other than browsers send no origin.
     """
 
     def __init__(self, app: ASGIApp):
