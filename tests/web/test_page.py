@@ -42,7 +42,7 @@ def photo(tmp_path, make_photo):
 
 
 def wait_for_verdicts(page):
-    page.locator("#verdicts tbody tr").nth(1).wait_for()
+    page.locator("#verdicts[aria-busy=false]").wait_for()
 
 
 def serious_findings(page):
@@ -67,12 +67,12 @@ def test_the_whole_path(open_page, photo, gate, jobs, width, scheme):
     page.check("input[value=subtle]")
     page.set_input_files("#file", photo)
     page.get_by_text("Step 5 of 30").wait_for()
-    page.wait_for_function("document.getElementById('after').src.endsWith('/steps/5.jpg')")
+    page.locator("#after[src$='/steps/5.jpg']").wait_for()
     assert page.evaluate("document.getElementById('progress').position") == pytest.approx(5 / 30)
     assert serious_findings(page) == []
     gate.open()
     wait_for_verdicts(page)
-    page.wait_for_function("document.getElementById('after').src.endsWith('/result.jpg')")
+    page.locator("#after[src$='/result.jpg']").wait_for()
     assert page.evaluate(fits)
     assert serious_findings(page) == []
     assert page.evaluate("window.shift") < 0.1

@@ -131,6 +131,7 @@ def _describe(job: Job, photo: PhotoFile, data: bytes, outcome: Outcome) -> dict
         "bytes": len(data),
         "source_bytes": job.source.stat().st_size,
         "strength": job.options.strength,
+        "attacked": list(job.options.attack),
         "factor": outcome.factor,
         "within_bounds": outcome.within_bounds,
         "ssim": outcome.quality.ssim,

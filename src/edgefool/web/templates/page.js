@@ -160,17 +160,19 @@
     if (hadFocus) $("download").focus({ preventScroll: true });
     $("findings").hidden = false;
     $("summary").textContent = "Asking the classifiers …";
-    $("verdicts").replaceChildren();
+    const names = [...document.getElementsByName("attack")].map((box) => box.value);
+    showTable(names.map((name) => ({ classifier: name, attacked: result.attacked.includes(name) })));
     showFacts(result, size);
     announce("The changed photo is ready. The classifiers are being asked.");
   }
 
   function showFacts(result, [width, height]) {
-    const megabytes = (bytes) => (bytes < 1e5 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
+    const size = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
+    const ratio = (result.bytes / result.source_bytes).toFixed(2);
     const facts = [
       ["Name", result.name],
       ["Picture", `${width.toLocaleString("en")} × ${height.toLocaleString("en")} pixels, ${result.format}`],
-      ["Size", `${megabytes(result.bytes)}; the original has ${megabytes(result.source_bytes)}`],
+      ["Size", `${size(result.bytes)}, ${ratio} times the original’s ${size(result.source_bytes)}`],
       ["Likeness", `SSIM ${result.ssim.toFixed(3)} (1: the same), ${result.strength}${result.factor < 1 ? ", weakened to stay close enough to the original" : ""}`],
       ["Metadata", "without position, serial numbers, maker notes, owner and thumbnail; the others stay"],
     ];
@@ -181,14 +183,20 @@
     $("facts").replaceChildren(...facts.flatMap(([term, text]) => [element("dt", term), element("dd", text)]));
   }
 
-  function showVerdicts(verdicts) {
+  /** Show what classifiers say; before they are asked, rows without answers keep the room. */
+  function showTable(verdicts) {
     const versions = JSON.parse($("verdicts").dataset.versions);
-    const head = element("tr", "", [element("th", "Classifier"), ...Object.values(versions).map((text) => element("th", text))]);
+    const head = element("tr", "", [element("th", "classifier"), ...Object.values(versions).map((text) => element("th", text))]);
     for (const cell of head.children) cell.scope = "col";
     $("verdicts").replaceChildren(
       element("thead", "", [head]),
       element("tbody", "", verdicts.map((verdict) => verdictRow(verdict, versions))),
     );
+    $("verdicts").ariaBusy = String(!verdicts[0].versions);
+  }
+
+  function showVerdicts(verdicts) {
+    showTable(verdicts);
     const count = (version, key) => verdicts.filter((verdict) => verdict.versions[version][key]).length;
     const all = verdicts.length;
     $("summary").textContent =
@@ -202,12 +210,13 @@
     const name = element("th", "", [element("bdi", classifier), element("small", attacked ? "attacked" : "not attacked")]);
     name.scope = "row";
     const cells = Object.entries(versions).map(([version, text]) => {
+      const when = element("span", text);
+      when.className = "when";
+      if (!answers) return element("td", "", [when, element("span", "…")]);
       const { before, after, alone, changed, left_group: left } = answers[version];
       const said = (answer) => `${answer.name.replaceAll("_", " ")}, ${percent(answer.probability)}`;
       const group = changed && left !== null
         ? [element("small", left ? `left its group, ${before.group}` : `still in its group, ${before.group}`)] : [];
-      const when = element("span", text);
-      when.className = "when";
       return element("td", "", [
         when,
         element(changed ? "strong" : "span", changed ? said(after) : `the same: ${said(after)}`),
