@@ -216,7 +216,7 @@
       const { before, after, alone, changed, left_group: left } = answers[version];
       const said = (answer) => `${answer.name.replaceAll("_", " ")}, ${percent(answer.probability)}`;
       const group = changed && left !== null
-        ? [element("small", left ? `left its group, ${before.group}` : `still in its group, ${before.group}`)] : [];
+        ? [element("small", `${left ? "left" : "still in"} its group (${before.group})`)] : [];
       return element("td", "", [
         when,
         element(changed ? "strong" : "span", changed ? said(after) : `the same: ${said(after)}`),
