@@ -19,7 +19,7 @@ def served(monkeypatch):
     def serve(engine, port, *, ready, reword):
         calls.append((engine, port, reword))
         ready("http://127.0.0.1:1")
-        raise KeyboardInterrupt
+        return False
 
     monkeypatch.setattr("edgefool.web.serve", serve)
     return calls

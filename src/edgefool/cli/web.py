@@ -1,5 +1,6 @@
 """`edgefool web`."""
 
+import os
 import threading
 import webbrowser
 from typing import Annotated
@@ -63,8 +64,8 @@ def web(
         if open_browser:  # in a thread, as a browser in the terminal returns when it is closed
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
-    try:
-        serve(engine, port, ready=ready, reword=with_options)
-    except KeyboardInterrupt:
-        err.print("stopped; the photos of the page are deleted")
+    is_working = serve(engine, port, ready=ready, reword=with_options)
+    err.print("stopped; the photos of the page are deleted")
+    if is_working:
+        os._exit(_INTERRUPTED)
     return _INTERRUPTED

@@ -91,7 +91,7 @@ class Verifier:
         max_megapixels
             As in `edgefool.images.read_image`.
         watch
-            Called again and again, at most about a second apart for 12 million pixels. What it raises ends the work.
+            Called before each part of the work. What it raises ends it.
 
         Raises
         ------

@@ -20,7 +20,7 @@ KEPT_FOR = 3600
 """Seconds for which a photo is kept after it is finished."""
 
 _LOOK = 60  # seconds between looks for photos that are too old
-_PATIENCE = 10  # seconds for the work on a cancelled photo to end
+_PATIENCE = 1  # second for the work on a cancelled photo to end
 
 _FAULT = "This is a fault of EdgeFool. The terminal in which it runs says more."
 
@@ -56,6 +56,11 @@ class Jobs:
             self.remove(job.id)
         self._queue.put(None)
         self._thread.join(_PATIENCE)
+
+    @property
+    def is_working(self) -> bool:
+        """Whether the thread runs; at the end it may take some seconds more to notice."""
+        return self._thread.is_alive()
 
     def make(self, name: str, options: Options) -> Job:
         """Return a new job whose photo is still to be written to ``job.source``; then `submit` it."""

@@ -18,7 +18,7 @@ from edgefool.web.jobs import Jobs
 HOST = "127.0.0.1"
 
 
-def serve(engine: Engine, port: int = 0, *, ready: Callable[[str], None], reword: Callable[[str], str] = str) -> None:
+def serve(engine: Engine, port: int = 0, *, ready: Callable[[str], None], reword: Callable[[str], str] = str) -> bool:
     """Serve the page until Ctrl-C or SIGTERM; call it in the main thread.
 
     Photos are kept in a temporary folder of this user, which is deleted at the end.
@@ -34,14 +34,19 @@ def serve(engine: Engine, port: int = 0, *, ready: Callable[[str], None], reword
     reword
         As in `edgefool.web.Jobs`.
 
+    Returns
+    -------
+    bool
+        Whether a thread is still in the middle of something, such as writing a large photo. Python would abort at its
+        end; leave by `os._exit` instead.
+
     Raises
     ------
     RunError
         If the port is not free.
-    KeyboardInterrupt
-        At the end.
     """
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    jobs = None
     try:
         with (
             closing(_listen(port)) as listener,
@@ -59,8 +64,11 @@ def serve(engine: Engine, port: int = 0, *, ready: Callable[[str], None], reword
             )
             ready(f"http://{HOST}:{listener.getsockname()[1]}")
             uvicorn.Server(config).run(sockets=[listener])
+    except KeyboardInterrupt:
+        pass
     finally:
         signal.signal(signal.SIGTERM, before)
+    return jobs is not None and jobs.is_working
 
 
 def _listen(port: int) -> socket.socket:
