@@ -1,5 +1,6 @@
 """`edgefool web`."""
 
+import gc
 import os
 import threading
 import webbrowser
@@ -68,4 +69,5 @@ def web(
     err.print("stopped; the photos of the page are deleted")
     if is_working:
         os._exit(_INTERRUPTED)
+    gc.freeze()  # or Python would look through all that torch holds, for seconds
     return _INTERRUPTED
