@@ -87,16 +87,14 @@ def test_a_cancelled_photo_ends_at_the_next_step_or_look(engine, make_job, gate,
         assert not job.folder.exists()
 
 
-def test_small_pictures_for_large_photos(engine, make_job):
-    buffer = io.BytesIO()
-    Image.effect_noise((900, 1000), 20).resize((400, 2400)).convert("RGB").save(buffer, "PNG")
-    job = make_job("large", buffer.getvalue())
+def test_small_pictures_for_large_photos(engine, make_job, monkeypatch):
+    monkeypatch.setattr("edgefool.web.job.PREVIEW", 80)
+    job = make_job()
     engine.run(job)
     for name in ("original", "result"):
         with Image.open(job.picture(name)) as image:
-            assert image.size == (267, 1600)
-    assert job.status.size == (400, 2400)
-    assert job.status.result["name"] == "large"
+            assert image.size == (80, 53)
+    assert job.status.size == (90, 60)
 
 
 @pytest.mark.parametrize(
@@ -176,18 +174,18 @@ def test_those_who_are_attacked_can_be_chosen(engine, make_job):
 
 
 def test_the_classifiers_of_the_package(tmp_path, monkeypatch):
-    """A photo of a cat is attacked with one, and the other two judge."""
+    """A photo of a cat is attacked with one, and another judges."""
     from edgefool import load_classifier
     from edgefool.datasets.demo import write_demo_photos
 
-    monkeypatch.setattr("edgefool.protection.protector.SIZE", 224)
-    loaded = [load_classifier(name) for name in ENSEMBLE]
+    monkeypatch.setattr("edgefool.protection.protector.SIZE", 128)
+    loaded = [load_classifier(name) for name in ENSEMBLE[:2]]
     engine = Engine(loaded[:1], loaded[1:])
     job = Job(tmp_path, "cat.png", engine.options())
     (photo,) = write_demo_photos(tmp_path, ["cat"])
     job.source.write_bytes(photo.read_bytes())
     engine.run(job)
-    lite0, *others = (verdict["versions"]["file"] for verdict in job.status.verdicts)
+    lite0, lite1 = (verdict["versions"]["file"] for verdict in job.status.verdicts)
     assert lite0["before"]["name"] in ("tabby", "tiger cat", "Egyptian cat")
     assert lite0["changed"]
-    assert {verdict["before"]["group"] for verdict in (lite0, *others)} == {lite0["before"]["group"]} != {""}
+    assert lite0["before"]["group"] == lite1["before"]["group"] != ""
