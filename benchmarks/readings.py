@@ -48,6 +48,10 @@ class Unrounded:
         """Take one iteration."""
         self.attack.step(classifier, state)
 
+    def current(self, state: Any) -> Tensor:
+        """Return the images before rounding."""
+        return self.attack.current(state)
+
     def details(self, state: Any) -> dict[str, Tensor]:
         """Return the attack's own details and the images."""
         return {**self.attack.details(state), "unrounded": state.adversarial}

@@ -27,7 +27,7 @@ DOCUMENTS = {
 }
 
 PARSED = {
-    "minutes of computing": r"^edgefool (attack (?!.*(\.py:|--classifier))|protect |verify )",
+    "minutes of computing": r"^edgefool (attack (?!.*(\.py:|--classifier))|protect |verify |web)",
     "a download of weights": r"attack (?!.*@).*(resnet|alexnet|torchvision:|timm:|hf-hub:|clip:)",
     "other weights": r"(evaluate|classify) .*resnet",
     "downloads and days": r"(imagenet_mini|paper)\.toml",

@@ -27,6 +27,9 @@ class Countdown:
         state.iterations += 1
         state.finished = state.iterations == state.seeds
 
+    def current(self, state):
+        return state.images + 0.1 * state.iterations[:, None, None, None]
+
     def details(self, state):
         return {"seed": state.seeds}
 
@@ -51,6 +54,20 @@ def sample(seed, name=None, size=8):
 
 
 SHAPE = torch.Size((3, 8, 8))
+
+
+def test_current_images_are_seen_between_steps():
+    batch = ActiveBatch(Countdown(), dark_or_bright, batch_size=2)
+    assert batch.current() == {}
+    batch.admit([sample(1, "a"), sample(3, "b")])
+    assert set(batch.current()) == {"a", "b"}
+    assert not batch.current()["a"].any()
+    batch.step()
+    (image,) = batch.current().values()
+    assert torch.equal(image, torch.full(SHAPE, 26 / 255)), "rounded"
+    batch.step()
+    batch.step()
+    assert batch.current() == {}
 
 
 def test_finished_images_leave_and_others_are_admitted():

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edgefool.attacks import RobustEdgeFool, make_attack
+from edgefool.attacks import ActiveBatch, RobustEdgeFool, Sample, make_attack
 from edgefool.attacks.robust_edgefool import STRENGTHS
 from edgefool.classifiers import Ensemble, SemanticGroups
 from edgefool.filters import enhance_details, l0_smooth, texture_mask
@@ -61,6 +61,15 @@ def test_the_first_step_is_the_masked_gradient():
     expected = target - 0.2 * (0.98 * 5e-4) ** 0.5 * mask * direction
     structure = attack(classifier, images()).details["structure"]
     torch.testing.assert_close(structure, expected, atol=2e-5, rtol=0)
+
+
+def test_the_image_between_steps_is_that_of_an_attack_with_so_many_steps():
+    batch = ActiveBatch(RobustEdgeFool(), Colours())
+    batch.admit([Sample(image, k, k) for k, image in enumerate(images())])
+    for _ in range(3):
+        batch.step()
+    stopped = RobustEdgeFool(max_iterations=3)(Colours(), images()).adversarial
+    assert torch.equal(torch.stack(list(batch.current().values())), stopped)
 
 
 def test_a_photo_that_hides_less_is_changed_less():

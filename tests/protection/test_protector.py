@@ -141,3 +141,38 @@ def test_the_classifiers_of_the_package_are_attacked(monkeypatch):
     _, outcome = Protector(classifiers=protector.ENSEMBLE[:1]).protect_image(image)
     assert outcome.before[0] in ("tabby", "tiger cat", "Egyptian cat")
     assert outcome.after != outcome.before
+
+
+def test_a_watched_attack_gives_the_same_file(tiny_net, photo):
+    seen = []
+    opened = open_photo(photo)
+    alone = Protector(classifiers=[tiny_net]).protect_photo(opened)
+    watched = Protector(classifiers=[tiny_net]).protect_photo(opened, watch=lambda *step: seen.append(step))
+    assert watched == alone
+    assert [step for step, _, _ in seen] == list(range(1, 31))
+    assert {steps for _, steps, _ in seen} == {30}
+    images = [image for _, _, image in seen]
+    assert {(image.shape, image.dtype.name) for image in images} == {((48, 64, 3), "uint8")}
+    assert len({image.tobytes() for image in images}) > 20
+
+
+def test_what_is_seen_last_is_what_the_attack_returns(tiny_net, photo, monkeypatch):
+    """The small image comes from the attack itself, so its lightness is what the full photo gets."""
+    seen = []
+    monkeypatch.setattr(protector, "SIZE", 96)
+    image = (read_image(photo) * 255).byte().permute(1, 2, 0).numpy()
+    small = torch.from_numpy(image).permute(2, 0, 1)[None] / 255
+    made = Protector(classifiers=[tiny_net])
+    data, outcome = made.protect_photo(open_photo(photo), watch=lambda step, steps, now: seen.append(now))
+    assert outcome.factor == 1
+    changed = lightness(torch.from_numpy(seen[-1]).permute(2, 0, 1) / 255) - lightness(small[0])
+    assert (lightness(read_image(data)) - lightness(small[0]) - changed).abs().mean() < 0.3
+
+
+def test_what_the_watcher_raises_ends_the_work(tiny_net, photo):
+    def stop(step, steps, image):
+        if step == 3:
+            raise KeyError("enough")
+
+    with pytest.raises(KeyError, match="enough"):
+        Protector(classifiers=[tiny_net]).protect_photo(open_photo(photo), watch=stop)

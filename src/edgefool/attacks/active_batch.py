@@ -42,6 +42,10 @@ class SteppedAttack(Protocol[S]):
         """Take one iteration with every image."""
         ...
 
+    def current(self, state: S) -> Tensor:
+        """Return what the images (N, 3, H, W) are after the last step."""
+        ...
+
     def details(self, state: S) -> dict[str, Tensor]:
         """Return attack-specific tensors (N, ...)."""
         ...
@@ -146,6 +150,17 @@ class ActiveBatch(Generic[S]):
             self._ids = [self._ids[row] for row in (~finished).nonzero()[:, 0].tolist()]
             self._state = state.select(~finished) if self._ids else None
             return [(name, results.select(slice(row, row + 1))) for row, name in enumerate(ids)]
+
+    def current(self) -> dict[Any, Tensor]:
+        """Return each image in the batch as it is after the last step, (3, H, W) on the 8-bit grid, by id.
+
+        No result depends on whether it is called.
+        """
+        if self._state is None:
+            return {}
+        with torch.no_grad():
+            images = round_to_8_bits(self._attack.current(self._state))
+        return dict(zip(self._ids, images, strict=True))
 
     def _judge(self, state: S) -> AttackResult:
         """Classify the final images before and after rounding to 8 bits."""

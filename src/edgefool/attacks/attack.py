@@ -70,6 +70,10 @@ class IterativeAttack(ABC, Generic[S]):
     def step(self, classifier: nn.Module, state: S) -> None:
         """Take one iteration with every image, in place, and mark the finished ones."""
 
+    def current(self, state: S) -> Tensor:
+        """Return what the images (N, 3, H, W) are after the last step, before rounding; to watch an attack."""
+        return state.adversarial
+
     def details(self, state: S) -> dict[str, Tensor]:
         """Return attack-specific tensors (N, ...) of finished images, always under the same names."""
         return {}

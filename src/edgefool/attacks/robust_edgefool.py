@@ -195,7 +195,7 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
         state.finished = finished.cpu()
         if state.finished.any():
             with torch.no_grad():
-                state.adversarial = self.enhancement.enhance(state.prepared, self._structure(state))
+                state.adversarial = self.current(state)
 
     def _transformed_logits(
         self, classifier: nn.Module, images: Tensor, state: RobustEdgeFoolState
@@ -220,6 +220,10 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
         """Return I_s: I_g and the mean of the last changes, as large as the last one."""
         size, tiny = _rms(state.average), torch.finfo(state.average.dtype).tiny
         return state.target + state.average * per_image(_rms(state.change) / size.clamp_min(tiny))
+
+    def current(self, state: RobustEdgeFoolState) -> Tensor:
+        """Return the enhanced images with I_s as it is now; the state holds the final ones only."""
+        return self.enhancement.enhance(state.prepared, self._structure(state))
 
     def details(self, state: RobustEdgeFoolState) -> dict[str, Tensor]:
         """Return L_s, I_s and the mask."""

@@ -18,6 +18,7 @@ from edgefool.cli.protect import protect
 from edgefool.cli.report import check, figure, report
 from edgefool.cli.run import attack, demo, run
 from edgefool.cli.verify import verify
+from edgefool.cli.web import web
 from edgefool.errors import EdgeFoolError, UsageError
 from edgefool.text import plain
 
@@ -39,13 +40,18 @@ class _Command(TyperCommand):
             value = ctx.params.get(parameter.name or "")
             if "" in (value if isinstance(value, list | tuple) else [value]):
                 raise UsageError(f"{parameter.opts[0]} is empty")
-        return super().invoke(ctx)
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            err.print("stopped; finished work is kept. Repeat the command to resume.")
+            return _INTERRUPTED
 
 
-for command in (attack, protect, verify, run, evaluate, classify, demo, report, figure, check):
+for command in (attack, protect, verify, web, run, evaluate, classify, demo, report, figure, check):
     app.command(cls=_Command)(command)
 app.command("list", cls=_Command)(show)
 
+_INTERRUPTED = 130
 _OUTPUT_CLOSED = 128 + 13  # as a shell reports SIGPIPE
 _ClickError = cast(type[Exception], typer.BadParameter.__mro__[2])  # newer versions of typer bundle their own click
 
@@ -73,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(arguments: Sequence[str] | None) -> int:
     try:
         with warnings_as_notes():
-            code = int(app(args=arguments, standalone_mode=False) or 0)
+            return int(app(args=arguments, standalone_mode=False) or 0)
     except UsageError as error:
         return _fail(str(error), 2)
     except EdgeFoolError as error:
@@ -82,11 +88,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
     except _ClickError as error:
         return _fail(error.format_message(), 2)  # type: ignore[attr-defined]
-    except (KeyboardInterrupt, typer.Abort):
-        code = 130
-    if code == 130:  # newer versions of typer return it instead of raising
-        err.print("stopped; finished work is kept. Repeat the command to resume.")
-    return code
+    except (KeyboardInterrupt, typer.Abort):  # outside of a command
+        return _INTERRUPTED
 
 
 def _fail(message: str, code: int) -> int:

@@ -58,9 +58,16 @@ def print_weights(classifiers: "Iterable[Classifier]") -> None:
 
 def describe_error(record: "Record") -> str:
     """Return the error of a record, with options instead of the arguments of the library."""
-    return plain(
-        re.sub(r"\b(batch_size|max_megapixels)\b", lambda name: f"--{name[0].replace('_', '-')}", record.error or "")
-    )
+    return plain(with_options(record.error or ""))
+
+
+def with_options(message: str) -> str:
+    """Return a message of the library with options instead of its arguments.
+
+    >>> with_options("a smaller batch_size")
+    'a smaller --batch-size'
+    """
+    return re.sub(r"\b(batch_size|max_megapixels)\b", lambda name: f"--{name[0].replace('_', '-')}", message)
 
 
 def print_left_out(count: int) -> None:

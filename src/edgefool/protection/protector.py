@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgefool.attacks import RobustEdgeFool
+from edgefool.attacks import ActiveBatch, AttackResult, RobustEdgeFool, Sample
 from edgefool.classifiers import Ensemble, load_classifier
 from edgefool.errors import unknown
 from edgefool.execution.photo_records import image_seed
@@ -39,6 +39,9 @@ _MARGIN = 0.97  # of the share that should do
 
 R = TypeVar("R")
 Pixels = NDArray[np.uint8]
+
+Watch = Callable[[int, int, Pixels], None]
+"""Called after each step of an attack: with the number of steps taken, that of all, and the image as it is then."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ class Protector:
             If the image has another shape, type or range.
         """
         check_images(image[None])
-        pixels = (image * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        pixels = _to_pixels(image)
 
         def change(lightness: NDArray[np.float32], factor: float) -> tuple[Pixels, Pixels]:
             changed = add_lightness(pixels, lightness, factor)
@@ -119,7 +122,9 @@ class Protector:
         changed, outcome = self._protect(pixels, change)
         return from_levels(torch.from_numpy(changed).permute(2, 0, 1)).to(image), outcome
 
-    def protect_photo(self, photo: PhotoFile, metadata: MetadataPolicy = "private") -> tuple[bytes, Outcome]:
+    def protect_photo(
+        self, photo: PhotoFile, metadata: MetadataPolicy = "private", *, watch: Watch | None = None
+    ) -> tuple[bytes, Outcome]:
         """Return a photo as a protected file in its own format, and what was done.
 
         Parameters
@@ -128,6 +133,9 @@ class Protector:
             As `edgefool.protection.open_photo` reads it.
         metadata
             Which metadata stay; `edgefool.protection.MetadataPolicy`.
+        watch
+            Called after each step, with the number of steps taken, that of all, and the upright photo as it is then,
+            (h, w, 3), uint8, at the size at which it is attacked. What it raises ends the work.
 
         Raises
         ------
@@ -141,7 +149,7 @@ class Protector:
             with image_errors():
                 return data, upright_levels(data, math.inf, lambda _: None)
 
-        return self._protect(photo.upright(), change)
+        return self._protect(photo.upright(), change, watch)
 
     @property
     def mark(self) -> str:
@@ -151,11 +159,14 @@ class Protector:
         return f"{__version__} {self.strength}"
 
     def _protect(
-        self, upright: Pixels, change: Callable[[NDArray[np.float32], float], tuple[R, Pixels]]
+        self,
+        upright: Pixels,
+        change: Callable[[NDArray[np.float32], float], tuple[R, Pixels]],
+        watch: Watch | None = None,
     ) -> tuple[R, Outcome]:
         """Attack a photo, and weaken the change until the photo as it is read again stays within the bounds."""
         original = shrink_to_measure(upright)
-        lightness = self._attack_small(shrink(upright, attack_size(*upright.shape[:2])))
+        lightness = self._attack_small(shrink(upright, attack_size(*upright.shape[:2])), watch)
         del upright
         factor = 1.0
         for _ in range(_TRIES):
@@ -171,17 +182,29 @@ class Protector:
         outcome = Outcome(factor, quality, share >= 1, self._decide(original), self._decide(protected))
         return result, outcome
 
-    def _attack_small(self, small: Pixels) -> NDArray[np.float32]:
+    def _attack_small(self, small: Pixels, watch: Watch | None) -> NDArray[np.float32]:
         """Return the change of L*, (h, w), that fools the ensemble; the random numbers depend on the pixels alone."""
         seed = image_seed(0, hashlib.sha256(small.tobytes()).hexdigest())
-        image = from_levels(torch.tensor(small).permute(2, 0, 1)[None]).to(self.device)
-        adversarial = self._attack(self.ensemble, image, seeds=[seed]).adversarial
-        return lightness_change(image[0], adversarial[0])
+        image = from_levels(torch.tensor(small).permute(2, 0, 1)).to(self.device)
+        batch = ActiveBatch(self._attack, self.ensemble)
+        batch.admit([Sample(image, seed, "photo")])
+        finished: dict[str, AttackResult] = {}
+        steps = 0
+        while not finished:
+            finished, steps = dict(batch.step()), steps + 1
+            if watch:
+                now = finished["photo"].adversarial[0] if finished else batch.current()["photo"]
+                watch(steps, self._attack.max_iterations, _to_pixels(now))
+        return lightness_change(image, finished["photo"].adversarial[0])
 
     def _decide(self, image: Tensor) -> tuple[str, ...]:
         classes = self.ensemble.classes(image.to(self.device))[0].tolist()
         names = [getattr(member, "classes", None) for member in self.ensemble.members]
         return tuple(str(known[k]) if known else str(k) for known, k in zip(names, classes, strict=True))
+
+
+def _to_pixels(image: Tensor) -> Pixels:
+    return (image * 255).round().byte().permute(1, 2, 0).cpu().numpy()
 
 
 def attack_size(height: int, width: int) -> tuple[int, int]:

@@ -1,14 +1,12 @@
 """Judges a photo and its result by several classifiers, after each of several transformations, with two resizers."""
 
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from edgefool.classifiers import Classifier, Preprocessing, SemanticGroups, groups_of
@@ -19,13 +17,13 @@ from edgefool.metrics import TRANSFORMATIONS
 from edgefool.protection.findings import VERSIONS, Answers, Finding, Said
 from edgefool.protection.null_method import enhance_alone
 from edgefool.protection.photo_file import open_photo
+from edgefool.protection.preview import encode_preview
 from edgefool.protection.protector import Strength
 
 _USUAL = Preprocessing(input_size=224)
 """Of classifiers that resize no images themselves: they were made for images of a certain size, usually this one."""
 
 _PREVIEW = 640  # pixels of the longer side
-_PREVIEW_QUALITY = 82
 
 Pixels = NDArray[np.uint8]
 
@@ -78,6 +76,7 @@ class Verifier:
         factor: float = 1,
         *,
         max_megapixels: float | None = None,
+        watch: Callable[[], None] = lambda: None,
     ) -> Judged:
         """Judge a photo and its result, which may differ in size and format.
 
@@ -91,6 +90,8 @@ class Verifier:
             By what the change of the null method is multiplied.
         max_megapixels
             As in `edgefool.images.read_image`.
+        watch
+            Called before each part of the work. What it raises ends it.
 
         Raises
         ------
@@ -104,22 +105,23 @@ class Verifier:
         after = open_photo(result, max_megapixels=max_megapixels)
         strength = strength or _strength_of(after.mark)
         # One photo at full resolution at a time: 50 million pixels are 150 MB, and 600 MB as floats.
-        shown = [self._show(after.upright())]
+        shown = [self._show(after.upright(), watch)]
         del after
-        shown.insert(0, self._show(photo.upright()))
+        shown.insert(0, self._show(photo.upright(), watch))
         if strength:
-            shown.append(self._show(enhance_alone(photo, strength, factor)))
+            shown.append(self._show(enhance_alone(photo, strength, factor), watch))
         del photo
         return Judged(
             sizes=(shown[0].size, shown[1].size),
             previews=(shown[0].preview, shown[1].preview),
             strength=strength,
-            findings=tuple(self._judge(shown)),
+            findings=tuple(self._judge(shown, watch)),
         )
 
-    def _show(self, pixels: Pixels) -> Shown:
+    def _show(self, pixels: Pixels, watch: Callable[[], None]) -> Shown:
         inputs = {}
         for version in VERSIONS:
+            watch()
             transformed = TRANSFORMATIONS[version](pixels) if version in TRANSFORMATIONS else pixels
             image = from_levels(torch.tensor(transformed).permute(2, 0, 1)[None].contiguous())
             for kind in self._kinds:
@@ -127,11 +129,12 @@ class Verifier:
                 inputs[version, kind, "pillow"] = kind.resize_with_pillow(transformed)
             del image
         height, width = pixels.shape[:2]
-        return Shown((width, height), _preview(pixels), inputs)
+        return Shown((width, height), encode_preview(pixels, _PREVIEW), inputs)
 
-    def _judge(self, shown: Sequence[Shown]) -> Iterator[Finding]:
+    def _judge(self, shown: Sequence[Shown], watch: Callable[[], None]) -> Iterator[Finding]:
         for classifier in self.classifiers:
             for version in VERSIONS:
+                watch()
                 kind = version, _resizing_of(classifier)
                 yield Finding(
                     classifier=classifier.fingerprint,
@@ -156,13 +159,6 @@ def _said(decision: Decision, groups: SemanticGroups | None) -> Said:
     index = decision.predicted
     group = groups.names[groups.of_class[index]] if groups and groups.has_group(index) else ""
     return Said(index=index, name=decision.name, probability=round(decision.probability, 6), group=group)
-
-
-def _preview(pixels: Pixels) -> bytes:
-    image, file = Image.fromarray(pixels), io.BytesIO()
-    image.thumbnail((_PREVIEW, _PREVIEW), Image.Resampling.BICUBIC, reducing_gap=3)
-    image.save(file, "JPEG", quality=_PREVIEW_QUALITY)
-    return file.getvalue()
 
 
 def _strength_of(mark: str | None) -> Strength | None:

@@ -3,11 +3,17 @@
 import hashlib
 from base64 import b64encode
 from importlib.metadata import version
+from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from edgefool.text import plain
+
+
+def base_style() -> str:
+    """Return the style of all pages: their colours, light and dark, and their plain elements."""
+    return _source("base.css")
 
 
 def render_page(template: str, **facts: object) -> str:
@@ -20,15 +26,15 @@ def render_page(template: str, **facts: object) -> str:
     facts
         What the template shows. Text is escaped.
     """
-    templates = PackageLoader("edgefool.report")
     environment = Environment(
-        loader=templates, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("edgefool.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["plain"] = plain
-    base, style, script = (
-        templates.get_source(environment, file)[0] for file in ("base.css", f"{template}.css", f"{template}.js")
-    )
-    style = f"{base}{style}"
+    style, script = base_style() + _source(f"{template}.css"), _source(f"{template}.js")
     return environment.get_template(f"{template}.html").render(
         style=Markup(style),  # noqa: S704  # our own files, with hashes in the page's policy
         script=Markup(script),  # noqa: S704
@@ -37,6 +43,10 @@ def render_page(template: str, **facts: object) -> str:
         version=version("edgefool"),
         **facts,
     )
+
+
+def _source(file: str) -> str:
+    return files("edgefool.report").joinpath("templates", file).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

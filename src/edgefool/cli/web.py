@@ -1,0 +1,73 @@
+"""`edgefool web`."""
+
+import gc
+import os
+import threading
+import webbrowser
+from typing import Annotated
+
+import typer
+
+from edgefool.cli.console import err, out, print_weights, with_options
+from edgefool.cli.options import CLASSIFIER_FORMS, DeviceName, MaxMegapixels, parse_classifier, parse_device
+from edgefool.text import plain
+
+_INTERRUPTED = 130
+
+
+def web(
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of the address 127.0.0.1.", show_default="any free one")
+    ] = 0,
+    ensemble: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Classifiers that the page attacks unless you untick them: repeat it. {CLASSIFIER_FORMS}",
+            show_default="efficientnet-lite0, -lite1 and -lite2, which need no download",
+        ),
+    ] = None,
+    verify_with: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Classifiers that judge only, unless you tick them: repeat it. Forms as for --ensemble.",
+            show_default="only those that are attacked",
+        ),
+    ] = None,
+    device: DeviceName = "auto",
+    max_megapixels: MaxMegapixels = None,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
+) -> int:
+    """Change one photo on a page in your browser, as `edgefool protect` does; nothing leaves this machine.
+
+    This does not protect photos against people, against classifiers that are trained on such photos, or against face
+    recognition, which was not tested. It makes image classifiers, also those that it was not made for, give many photos
+    another class; the page shows what classifiers say of yours.
+    """
+    from edgefool.experiments import make_classifier_entry
+    from edgefool.experiments.experiment import load_classifiers
+    from edgefool.protection import ENSEMBLE
+    from edgefool.web import Engine, serve
+
+    err.print(" ".join(str(web.__doc__).partition("\n\n")[2].split()))
+    place = parse_device(device)
+    names = [parse_classifier(name, option="--ensemble") for name in ensemble or ENSEMBLE]
+    others = [parse_classifier(name, option="--verify-with") for name in verify_with or ()]
+    classifiers = load_classifiers("photos", [make_classifier_entry(name) for name in names + others], place)
+    print_weights(classifiers)
+    attacked, judges = classifiers[: len(names)], classifiers[len(names) :]
+    err.print(f"device: {place}; loaded {plain(', '.join(c.name for c in classifiers))}")
+    engine = Engine(attacked, judges, device=place, max_megapixels=max_megapixels)
+
+    def ready(address: str) -> None:
+        out.print(f"page: {address} (Ctrl-C ends it and deletes its photos)")
+        if open_browser:  # in a thread, as a browser in the terminal returns when it is closed
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+    is_working = serve(engine, port, ready=ready, reword=with_options)
+    err.print("stopped; the photos of the page are deleted")
+    if is_working:
+        os._exit(_INTERRUPTED)
+    gc.freeze()  # or Python would look through all that torch holds, for seconds
+    return _INTERRUPTED
