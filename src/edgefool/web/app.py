@@ -23,7 +23,7 @@ from edgefool.report.html import base_style
 from edgefool.web.engine import Engine
 from edgefool.web.guard import Guard
 from edgefool.web.job import Job
-from edgefool.web.jobs import Jobs
+from edgefool.web.jobs import FAULT, Jobs
 
 MAX_BYTES = 200 * 10**6
 """Of a photo's file."""
@@ -33,7 +33,6 @@ EXAMPLE = "cat"
 
 _GONE = "This photo is not here any more."
 _NOT_YET = "This is not there yet."
-_FAULT = "This is a fault of EdgeFool. The terminal in which it runs says more."
 _MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "TIFF": "image/tiff"}
 
 
@@ -185,4 +184,4 @@ def _explain(request: Request, error: HTTPException) -> Response:
 
 def _apologise(request: Request, error: Exception) -> Response:
     """Answer for an error that nobody foresaw, which the server then logs."""
-    return JSONResponse({"error": _FAULT}, 500)
+    return JSONResponse({"error": FAULT}, 500)

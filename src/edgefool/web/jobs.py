@@ -22,7 +22,8 @@ KEPT_FOR = 3600
 _LOOK = 60  # seconds between looks for photos that are too old
 _PATIENCE = 1  # second for the work on a cancelled photo to end
 
-_FAULT = "This is a fault of EdgeFool. The terminal in which it runs says more."
+FAULT = "This is a fault of EdgeFool. The terminal in which it runs says more."
+"""What the page says of an error that nobody foresaw."""
 
 _log = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ class Jobs:
         except Exception:
             if not job.is_cancelled:
                 _log.exception("the work on a photo failed")
-                job.update(state="failed", error=_FAULT)
+                job.update(state="failed", error=FAULT)
         if job.is_cancelled:  # it may have written files since
             shutil.rmtree(job.folder, ignore_errors=True)
 
