@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 from urllib.parse import quote
 
 import pytest
@@ -98,6 +99,16 @@ def test_files_that_are_too_large_or_empty(send, monkeypatch, tmp_path):
     assert (answer.status_code, answer.json()["error"]) == (413, "The file is larger than 2 MB.")
     assert (send(b"").status_code, send(b"").json()["error"]) == (400, "The file is empty.")
     assert not list((tmp_path / "jobs").iterdir())
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(serving, wait_for, tmp_path, jobs, caplog):
+    host, port = serving.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(f"POST /photos?name=x HTTP/1.1\r\nHost: {host}\r\nContent-Length: 99\r\n\r\nhalf".encode())
+        wait_for(lambda: list((tmp_path / "jobs").rglob("photo*")))
+    wait_for(lambda: not list((tmp_path / "jobs").iterdir()))
+    assert jobs.all() == []
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize(
