@@ -156,6 +156,15 @@ def test_a_watched_attack_gives_the_same_file(tiny_net, photo):
     assert len({image.tobytes() for image in images}) > 20
 
 
+def test_a_watched_attack_that_ends_early_says_so(tiny_net, tmp_path, make_photo):
+    seen = []
+    easy = open_photo(make_photo(tmp_path / "easy.png", 3, 96, 72))
+    Protector("vivid", [tiny_net]).protect_photo(easy, watch=lambda step, most, image: seen.append((step, most)))
+    assert seen[:-1] == [(step, 30) for step in range(1, len(seen))]
+    assert seen[-1] == (len(seen), len(seen))
+    assert len(seen) < 30
+
+
 def test_what_is_seen_last_is_what_the_attack_returns(tiny_net, photo, monkeypatch):
     """The small image comes from the attack itself, so its lightness is what the full photo gets."""
     seen = []

@@ -43,7 +43,9 @@ R = TypeVar("R")
 Pixels = NDArray[np.uint8]
 
 Watch = Callable[[int, int, Pixels], None]
-"""Called after each step of an attack: with the number of steps taken, that of all, and the image as it is then."""
+"""Called after each step of an attack with the number of steps taken, the most there may be, and the image as it is.
+
+After the last step the two numbers are equal, also where the attack ends early."""
 
 
 @dataclass(frozen=True)
@@ -137,8 +139,8 @@ class Protector:
         metadata
             Which metadata stay; `edgefool.protection.MetadataPolicy`.
         watch
-            Called after each step, with the number of steps taken, that of all, and the upright photo as it is then,
-            (h, w, 3), uint8, at the size at which it is attacked. What it raises ends the work.
+            Called after each step; see `Watch`. It gets the upright photo, (h, w, 3), uint8, at the size at which it is
+            attacked. What it raises ends the work.
 
         Raises
         ------
@@ -197,7 +199,7 @@ class Protector:
             finished, steps = dict(batch.step()), steps + 1
             if watch:
                 now = finished["photo"].adversarial[0] if finished else batch.current()["photo"]
-                watch(steps, self._attack.max_iterations, _to_pixels(now))
+                watch(steps, steps if finished else self._attack.max_iterations, _to_pixels(now))
         return lightness_change(image, finished["photo"].adversarial[0])
 
     def _decide(self, image: Tensor) -> tuple[str, ...]:
