@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 import edgefool as package
+from edgefool.classifiers.class_names import DATA
 from edgefool.datasets.demo import write_demo_photos
 from edgefool.runs import RunFolder, load_records
 
@@ -274,7 +276,7 @@ def test_what_is_unusual_is_a_note(tmp_path, photo, edgefool):
 
 
 def test_a_key_chooses_a_part_of_a_checkpoint(tmp_path, photo, edgefool, refuse):
-    state = package.load_classifier("caltech101-resnet").net.state_dict()
+    state = load_file(DATA / "caltech101_resnet.safetensors")
     torch.save({"model": {f"module.{name}": x for name, x in state.items()}, "ema": state}, tmp_path / "w.pth")
     command = ["attack", photo, "--out", tmp_path / "run", "--method", "nfgsm", "--classifier", "caltech101-resnet"]
     refuse(*command, "--weights", tmp_path / "w.pth", because="choose one: ")
