@@ -122,6 +122,17 @@ def test_readme(folder, edgefool):
     run_blocks(DOCUMENTS["README.md"], folder, edgefool)
 
 
-@pytest.mark.parametrize("document", sorted(name for name in DOCUMENTS if DOCUMENTS[name] and name != "README.md"))
+LONG = ("docs/other-libraries.md", "docs/protect.md")
+"""Documents whose snippets take longer than 10 s."""
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in LONG else ())
+        for name in sorted(DOCUMENTS)
+        if DOCUMENTS[name] and name != "README.md"
+    ],
+)
 def test_documents(document, folder, edgefool):
     run_blocks(DOCUMENTS[document], folder, edgefool)

@@ -220,7 +220,7 @@ def test_every_form_of_a_network_gives_the_same_result(attack, form):
 
 # Gradients by weights and by images, Jacobians, and forward passes alone.
 KINDS = [
-    pytest.param(a, marks=pytest.mark.slow if a.name in ("edgefool", "pfgsm") else (), id=a.name)
+    pytest.param(a, marks=() if a.name == "deepfool" else pytest.mark.slow, id=a.name)
     for a in ATTACKS
     if a.name in ("edgefool", "pfgsm", "deepfool", "semanticadv")
 ]

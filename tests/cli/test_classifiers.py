@@ -62,6 +62,7 @@ def checkpoints(tmp_path):
     return files
 
 
+@pytest.mark.slow
 def test_two_checkpoints_a_name_and_a_file(tmp_path, finished, edgefool, read_tables, checkpoints, tiny):
     standard, robust = checkpoints
     names = [f"torchvision:squeezenet1_1@{standard}", f"robust=torchvision:squeezenet1_1@{robust}"]

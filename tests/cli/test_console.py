@@ -144,7 +144,8 @@ def test_only_the_first_rows_are_shown(capsys):
 
 
 def test_names_in_summaries_are_plain(capsys):
-    print_summary(pd.DataFrame([ROW | {"dataset": NASTY, "method": NASTY, "classifier": NASTY}]))
+    name = NASTY.removesuffix("\udcff")  # a plan refuses names that are no Unicode, and so do columns of pyarrow
+    print_summary(pd.DataFrame([ROW | {"dataset": name, "method": name, "classifier": name}]))
     stdout = capsys.readouterr().out
-    assert stdout.count(TAME) == 3
+    assert stdout.count(TAME[:-1]) == 3
     assert all(line.isprintable() for line in stdout.splitlines())

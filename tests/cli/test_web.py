@@ -70,7 +70,7 @@ def test_without_the_extra(edgefool, monkeypatch):
     assert "pip install 'edgefool[web]'" in stderr
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_ends_it_at_once_and_nothing_is_left(tiny, tmp_path, make_photo, sent):
     """Also while it works on a photo."""
     temporary = tmp_path / "temporary"

@@ -173,6 +173,7 @@ def test_those_who_are_attacked_can_be_chosen(engine, make_job):
     assert job.result.read_bytes() == data
 
 
+@pytest.mark.slow
 def test_the_classifiers_of_the_package(tmp_path, monkeypatch):
     """A photo of a cat is attacked with one, and another judges."""
     from edgefool import load_classifier
