@@ -1,6 +1,7 @@
 """Photos are changed at full resolution, within bounds, and always alike."""
 
 import io
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from skimage.data import chelsea
 from torch import nn
 
 import edgefool
+from edgefool.attacks import RobustEdgeFool
 from edgefool.errors import ImageError, UsageError
 from edgefool.images import read_image
 from edgefool.protection import Protector, open_photo, protector
@@ -156,8 +158,9 @@ def test_a_watched_attack_gives_the_same_file(tiny_net, photo):
     assert len({image.tobytes() for image in images}) > 20
 
 
-def test_a_watched_attack_that_ends_early_says_so(tiny_net, tmp_path, make_photo):
+def test_a_watched_attack_that_ends_early_says_so(tiny_net, tmp_path, make_photo, monkeypatch):
     seen = []
+    monkeypatch.setattr(protector, "RobustEdgeFool", partial(RobustEdgeFool, patience=3))
     easy = open_photo(make_photo(tmp_path / "easy.png", 3, 96, 72))
     Protector("vivid", [tiny_net]).protect_photo(easy, watch=lambda step, most, image: seen.append((step, most)))
     assert seen[:-1] == [(step, 30) for step in range(1, len(seen))]
