@@ -15,9 +15,9 @@ from edgefool.experiments import Experiment, make_plan, read_plan
 from edgefool.report import load_results, make_tables
 from edgefool.runs import load_records
 
-hub = pytest.importorskip("datasets")
-pq = pytest.importorskip("pyarrow.parquet")
-pa = pytest.importorskip("pyarrow")
+hub = pytest.importorskip("datasets", reason="the extra huggingface is not installed")
+pq = pytest.importorskip("pyarrow.parquet", reason="it comes with datasets")
+pa = pytest.importorskip("pyarrow", reason="it comes with datasets")
 
 NAMES = ["cat", "dog", "bird", "fish", "newt"]
 

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from edgefool.cli.classify import classify
-from edgefool.cli.console import err, out, warnings_as_notes
+from edgefool.cli.console import INTERRUPTED, err, out, warnings_as_notes
 from edgefool.cli.evaluate import evaluate
 from edgefool.cli.listing import show
 from edgefool.cli.protect import protect
@@ -44,14 +44,13 @@ class _Command(TyperCommand):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             err.print("stopped; finished work is kept. Repeat the command to resume.")
-            return _INTERRUPTED
+            return INTERRUPTED
 
 
 for command in (attack, protect, verify, web, run, evaluate, classify, demo, report, figure, check):
     app.command(cls=_Command)(command)
 app.command("list", cls=_Command)(show)
 
-_INTERRUPTED = 130
 _OUTPUT_CLOSED = 128 + 13  # as a shell reports SIGPIPE
 _ClickError = cast(type[Exception], typer.BadParameter.__mro__[2])  # newer versions of typer bundle their own click
 
@@ -89,7 +88,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except _ClickError as error:
         return _fail(error.format_message(), 2)  # type: ignore[attr-defined]
     except (KeyboardInterrupt, typer.Abort):  # outside of a command
-        return _INTERRUPTED
+        return INTERRUPTED
 
 
 def _fail(message: str, code: int) -> int:

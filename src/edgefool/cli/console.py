@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 out = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout and sys.stdout.isatty() else 200)
 err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+
 
 def print_note(text: str) -> None:
     """Print a remark that is not an error."""

@@ -41,6 +41,24 @@ Workers = Annotated[
 Cores = Annotated[
     int | None, typer.Option(min=1, help="CPU cores per worker.", show_default="1; with GPUs, an equal share")
 ]
+EnsembleNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ensemble",
+        metavar="NAME",
+        help=f"Attack these classifiers together: repeat it. {CLASSIFIER_FORMS}",
+        show_default="efficientnet-lite0, -lite1 and -lite2, which need no download",
+    ),
+]
+JudgeNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--verify-with",
+        metavar="NAME",
+        help="Judge by these classifiers, which are not attacked, too: repeat it. Forms as for --ensemble.",
+        show_default="only those that are attacked",
+    ),
+]
 MaxMegapixels = Annotated[
     int | None, typer.Option(min=1, help="Refuse photos with more million pixels.", show_default="100")
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from edgefool.cli.console import err, out, print_note, print_weights
-from edgefool.cli.options import CLASSIFIER_FORMS, DeviceName, MaxMegapixels, parse_classifier, parse_device
+from edgefool.cli.options import DeviceName, EnsembleNames, JudgeNames, MaxMegapixels, parse_classifier, parse_device
 from edgefool.cli.verify import show_verification, track_verification
 from edgefool.storage import local_path
 from edgefool.text import plain
@@ -31,22 +31,8 @@ def protect(
     strength: Annotated[
         Literal["subtle", "natural", "vivid"], typer.Option(help="How much details are enhanced.")
     ] = "natural",
-    ensemble: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"Attack these classifiers together: repeat it. {CLASSIFIER_FORMS}",
-            show_default="efficientnet-lite0, -lite1 and -lite2, which need no download",
-        ),
-    ] = None,
-    verify_with: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Judge by these classifiers, which are not attacked, too: repeat it. Forms as for --ensemble.",
-            show_default="only those that are attacked",
-        ),
-    ] = None,
+    ensemble: EnsembleNames = None,
+    verify_with: JudgeNames = None,
     metadata: Annotated[
         Literal["private", "keep", "none"],
         typer.Option(

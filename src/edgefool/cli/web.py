@@ -8,33 +8,17 @@ from typing import Annotated
 
 import typer
 
-from edgefool.cli.console import err, out, print_weights, with_options
-from edgefool.cli.options import CLASSIFIER_FORMS, DeviceName, MaxMegapixels, parse_classifier, parse_device
+from edgefool.cli.console import INTERRUPTED, err, out, print_weights, with_options
+from edgefool.cli.options import DeviceName, EnsembleNames, JudgeNames, MaxMegapixels, parse_classifier, parse_device
 from edgefool.text import plain
-
-_INTERRUPTED = 130
 
 
 def web(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Of the address 127.0.0.1.", show_default="any free one")
     ] = 0,
-    ensemble: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"Classifiers that the page attacks unless you untick them: repeat it. {CLASSIFIER_FORMS}",
-            show_default="efficientnet-lite0, -lite1 and -lite2, which need no download",
-        ),
-    ] = None,
-    verify_with: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Classifiers that judge only, unless you tick them: repeat it. Forms as for --ensemble.",
-            show_default="only those that are attacked",
-        ),
-    ] = None,
+    ensemble: EnsembleNames = None,
+    verify_with: JudgeNames = None,
     device: DeviceName = "auto",
     max_megapixels: MaxMegapixels = None,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
@@ -68,6 +52,6 @@ def web(
     is_working = serve(engine, port, ready=ready, reword=with_options)
     err.print("stopped; the photos of the page are deleted")
     if is_working:
-        os._exit(_INTERRUPTED)
+        os._exit(INTERRUPTED)
     gc.freeze()  # or Python would look through all that torch holds, for seconds
-    return _INTERRUPTED
+    return INTERRUPTED
