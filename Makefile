@@ -3,8 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 FAST := -m "not slow and not faults and not registry"
-# A process for each core, and a thread for each process; Ray's tests stay together.
-PARALLEL := -n logical --maxprocesses 4 --dist loadgroup
+# One thread each; tests/conftest.py says how many processes. Ray's tests stay together.
+PARALLEL := -n auto --maxprocesses 6 --dist loadgroup
+# The tests start Python by the hundred: its bytecode is kept, whatever the shell says.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test fast test-slow faults cover wheel wheels lowest bench docs linkcheck test-gpu lint pins clean
 

@@ -15,7 +15,7 @@ from edgefool.runs import RunFolder
 from edgefool.runs.records import sha256
 
 pytest.importorskip("ray", reason="the extra ray is not installed")
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(2400)]  # Ray takes 20 to 60 s to start again
 
 IMAGES, KILLS = 200, 30
 

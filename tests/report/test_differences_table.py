@@ -7,6 +7,7 @@ from scipy.stats import bootstrap
 
 from edgefool.classifiers import SemanticGroups
 from edgefool.report import differences_table, make_results, make_tables, transferability_table
+from edgefool.report.differences_table import MOST_RIVALS
 from edgefool.report.page_tables import difference_rows
 from edgefool.runs import Cell, ClassGroups, Prediction, Record
 
@@ -151,6 +152,14 @@ def test_without_labels_or_groups_of_the_classifiers():
 def test_a_single_method_has_no_rival():
     assert differences_table(make_run(after={"cw": AFTER["cw"]})).empty
     assert "differences" not in make_tables(make_run(after={"cw": AFTER["cw"]}))
+
+
+@pytest.mark.parametrize(
+    ("methods", "rows"), [(MOST_RIVALS, 4 * MOST_RIVALS * (MOST_RIVALS - 1) // 2), (MOST_RIVALS + 1, 0)]
+)
+def test_the_methods_of_a_sweep_are_not_compared(methods, rows):
+    after = {f"nfgsm{k}": AFTER["nfgsm"] for k in range(methods)}
+    assert len(differences_table(make_run(after=after))) == rows
 
 
 def many(seed, share, count=60):

@@ -20,16 +20,19 @@ _SHARES = {
 }
 """By field of `Outcomes`, the columns of the number of images, the share, and the difference."""
 
+MOST_RIVALS = 40
+"""Methods on one classifier that are compared with each other; of a sweep over more, the pairs say nothing."""
+
 
 def differences_table(results: Results) -> pd.DataFrame:
     """Return by how much each method fools the classifiers more often than each other one, on the same images.
 
-    A row per dataset, attacked classifier or ensemble, pair of methods in the order of the plan, and target: what was
-    attacked (of an ensemble, the classes of all members must change), members of an ensemble, the other classifiers,
-    and ``mean``, the mean over these by image, without members. ``images`` were attacked by both methods and judged by
-    the target; ``changed`` is the share of them whose class changes by ``method``, ``other_changed`` by ``other``;
-    ``difference`` is the first minus the second, with its 95 % interval, a bootstrap that draws both results of an
-    image together.
+    A row per dataset, attacked classifier or ensemble, pair of methods in the order of the plan, and target; none for
+    a classifier that more than `MOST_RIVALS` methods attacked. The targets are what was attacked (of an ensemble, the
+    classes of all members must change), members of an ensemble, the other classifiers, and ``mean``, the mean over
+    these by image, without members. ``images`` were attacked by both methods and judged by the target; ``changed`` is
+    the share of them whose class changes by ``method``, ``other_changed`` by ``other``; ``difference`` is the first
+    minus the second, with its 95 % interval, a bootstrap that draws both results of an image together.
 
     ``left_group`` and ``group_difference`` are the same for the share whose class leaves its semantic group,
     ``changed_correct`` and ``difference_correct`` for the images that the target classified rightly; in the row
@@ -37,8 +40,10 @@ def differences_table(results: Results) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     for (dataset, _), folders in _rivals(results).items():
+        if not 2 <= len(folders) <= MOST_RIVALS:
+            continue
         classifier = results.cells[folders[0]].classifier
-        targets = _targets(results, folders) if len(folders) > 1 else []
+        targets = _targets(results, folders)
         for first, second in combinations(range(len(folders)), 2):
             names = {
                 "dataset": dataset,

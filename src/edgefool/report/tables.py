@@ -188,7 +188,7 @@ TABLES: dict[str, Callable[[Results], pd.DataFrame]] = {
 def make_tables(results: Results) -> dict[str, pd.DataFrame]:
     """Return all tables by the names of their files: those of `TABLES`, and their ``summary``.
 
-    ``differences`` is there if two methods attacked the same classifier, ``semantics`` if a classifier has semantic
+    ``differences`` is there if 2 to 40 methods attacked the same classifier, ``semantics`` if a classifier has semantic
     groups, ``robustness`` if the plan asks for it. The last two add columns to the summary.
 
     The summary has a row per cell. ``transferred``, ``null`` and ``gain`` are means over the other classifiers,
