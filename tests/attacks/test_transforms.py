@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from edgefool.attacks.transforms import RandomTransforms, draw_order, generator, lower_resolution, sample
+from edgefool.classifiers.preprocessing import Preprocessing
 
 LENGTHS = pytest.mark.parametrize("length", [1, 2, 7, 37, 64])
 
@@ -37,7 +38,8 @@ def test_a_lower_resolution_is_that_of_interpolate(length, share):
     small = F.interpolate(images, size, mode="bilinear", antialias=True)
     expected = F.interpolate(small, (length, length), mode="bilinear")
     shares = torch.tensor([share, 1.0]).double()
-    lowered = on_both_sides(lower_resolution(length, shares), images)
+    enlarge, shrink = lower_resolution(length, shares)
+    lowered = on_both_sides(enlarge @ shrink, images)
     torch.testing.assert_close(lowered[0], expected[0])
     torch.testing.assert_close(lowered[1], images[1])
 
@@ -105,6 +107,13 @@ def test_an_image_is_transformed_as_it_is_alone():
     together = random(images, keys(3))
     for k in range(3):
         torch.testing.assert_close(together[k : k + 1], random(images[k : k + 1], keys(3)[k : k + 1]))
+
+
+def test_resizing_may_come_with_it():
+    images, size = torch.rand(3, 3, 40, 56, dtype=torch.float64), Preprocessing(24, "bicubic", resize_size=32)
+    random = RandomTransforms(0.7, 0.7, 0.7, 0.5, 0.3, blocks=2, flip_probability=0.5)
+    found = random(images, keys(3), size.resize_matrices(images))
+    torch.testing.assert_close(found, size.resize(random(images, keys(3))))
 
 
 def test_gradients_go_back():

@@ -110,3 +110,21 @@ def test_the_default_of_a_size_is_direct_resizing():
     expected = torch.nn.functional.interpolate(images, (224, 224), mode="bilinear", antialias=True)
     assert torch.equal(IMAGENET.resize(images), expected)
     assert Preprocessing().resize(images) is images
+
+
+@pytest.mark.parametrize("shape", [(60, 90), (224, 300), (500, 310), (224, 224)])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(
+    ("resize_size", "crop_mode"), [(None, "squash"), (256, "squash"), (256, "center"), (200, "center")]
+)
+def test_resizing_is_a_product_with_two_matrices(shape, interpolation, resize_size, crop_mode):
+    preprocessing = Preprocessing(224, interpolation, resize_size=resize_size, crop_mode=crop_mode)
+    images = torch.rand(2, 3, *shape, dtype=torch.float64)
+    rows, columns = preprocessing.resize_matrices(images)
+    torch.testing.assert_close(rows @ images @ columns.T, preprocessing.resize(images))
+
+
+def test_no_matrices_where_there_is_no_resizing_or_coloured_padding():
+    images = torch.rand(1, 3, 40, 30)
+    assert Preprocessing().resize_matrices(images) is None
+    assert Preprocessing(32, crop_mode="border").resize_matrices(images) is None

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from edgefool.classifiers import SafeClassifier
+from edgefool.classifiers import Classifier, SafeClassifier
+from edgefool.classifiers.preprocessing import Preprocessing
 from edgefool.errors import UsageError
 
 IMAGES = torch.rand(3, 3, 4, 4)
@@ -44,6 +45,15 @@ def test_images_are_copied():
     images = IMAGES.clone()
     SafeClassifier(lambda x: x.zero_().flatten(1))(images)
     assert torch.equal(images, IMAGES)
+
+
+def test_resizing_can_be_taken_apart():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+    whole = Classifier(net, name="n", classes="ab", architecture="n", preprocessing=Preprocessing(8))
+    classifier = SafeClassifier(whole)
+    rows, columns = classifier.resize_matrices(IMAGES)
+    torch.testing.assert_close(classifier.classify_resized(rows @ IMAGES @ columns.T), whole(IMAGES))
+    assert SafeClassifier(net).resize_matrices(IMAGES) is None
 
 
 def test_a_function_is_a_classifier_too():

@@ -14,7 +14,7 @@ from edgefool.attacks.attack import Count, IterativeAttack, Positive
 from edgefool.attacks.functional import decide, image_gradient, per_image
 from edgefool.attacks.state import State
 from edgefool.attacks.transforms import RandomTransforms
-from edgefool.classifiers import Ensemble
+from edgefool.classifiers import Ensemble, SafeClassifier
 from edgefool.filters import DetailEnhancement, EnhancementFilter, texture_mask
 from edgefool.images import round_to_8_bits
 
@@ -203,7 +203,14 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
         """Return each member's logits of its own random transforms of the images."""
         members = classifier.members if isinstance(classifier, Ensemble) else [classifier]
         keys = list(zip(state.seeds.tolist(), state.iterations.tolist(), strict=True))
-        return tuple(member(self.transforms(images, [(*key, m) for key in keys])) for m, member in enumerate(members))
+        return tuple(self._logits(member, images, [(*key, m) for key in keys]) for m, member in enumerate(members))
+
+    def _logits(self, member: nn.Module, images: Tensor, keys: Sequence[tuple[int, ...]]) -> Tensor:
+        """Return the logits of transformed images, which are never larger than the member resizes them to."""
+        if isinstance(member, SafeClassifier) and (resizing := member.resize_matrices(images)):
+            return member.classify_resized(self.transforms(images, keys, resizing))
+        logits: Tensor = member(self.transforms(images, keys))
+        return logits
 
     def _move(self, state: RobustEdgeFoolState, gradients: Tensor) -> None:
         """Take the step and scale r to its bound."""

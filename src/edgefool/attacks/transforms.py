@@ -45,8 +45,12 @@ class RandomTransforms:
     blocks: int = 1
     flip_probability: float = 0.0
 
-    def __call__(self, images: Tensor, keys: Sequence[tuple[int, ...]]) -> Tensor:
+    def __call__(
+        self, images: Tensor, keys: Sequence[tuple[int, ...]], resizing: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
         """Transform images (N, 3, H, W), each by random numbers of its own key, so that its batch does not matter.
+
+        ``resizing`` are matrices (S, H) and (S, W) that act on rows and columns afterwards; the result is (N, 3, S, S).
 
         >>> images = torch.rand(2, 3, 8, 8)
         >>> torch.allclose(RandomTransforms(probability=0)(images, [(0,), (1,)]), images, atol=1e-6)
@@ -57,10 +61,10 @@ class RandomTransforms:
         common, *sides = torch.split(drawn, counts)
         smallest = drawn.new_tensor([self.min_size, self.min_crop, self.min_resolution, self.min_brightness])[:, None]
         shares = torch.where(common[:4] < self.probability, smallest + (1 - smallest) * common[4:8], 1)
-        rows, columns = (
-            _matrices(length, shares, numbers) for length, numbers in zip(images.shape[-2:], sides, strict=True)
-        )
-        columns = torch.where((common[8] < self.flip_probability)[:, None, None], columns.flip(1), columns)
+        flipped = common[8] < self.flip_probability
+        upright, (last_rows, last_columns) = torch.zeros_like(flipped), resizing or (None, None)
+        rows = _matrices(images.shape[2], shares, sides[0], upright, last_rows)
+        columns = _matrices(images.shape[3], shares, sides[1], flipped, last_columns)
         brightness = shares[3]
         return per_image(brightness) * (rows[:, None] @ images @ columns.mT[:, None])
 
@@ -75,18 +79,22 @@ def generator(*key: int) -> Generator:
     return Generator().manual_seed(int.from_bytes(digest[:8], "little"))
 
 
-def _matrices(length: int, shares: Tensor, drawn: Tensor) -> Tensor:
-    """Return what all transforms do to the rows or the columns, (N, length, length).
+def _matrices(length: int, shares: Tensor, drawn: Tensor, flipped: Tensor, last: Tensor | None) -> Tensor:
+    """Return what all transforms do to the rows or the columns, (N, length, length), or (N, S, length) after ``last``.
 
     The shares are those of size, crop and resolution. Of the numbers drawn from 0 to 1, (2 B + 1, N), one places the
-    shrunk image, one the crop; the rest are the blocks'.
+    shrunk image, one the crop; the rest are the blocks'. ``flipped`` (N,) are turned round; ``last`` is (S, length).
     """
     shrink, crop, resolution = 1 / shares[0], shares[1], shares[2]
     place, window = 2 * drawn[:2] - 1
     shift = place * (shrink - 1) + shrink * window * (1 - crop)
-    matrices = lower_resolution(length, resolution) @ sample(length, shrink * crop, shift)
     order = draw_order(length, drawn[2:])
-    return matrices.gather(1, order[..., None].expand_as(matrices))
+    order = torch.where(flipped[:, None], order.flip(1), order)
+    enlarge, lower = lower_resolution(length, resolution)
+    matrices = enlarge.gather(1, order[..., None].expand_as(enlarge))
+    if last is not None:
+        matrices = last @ matrices
+    return matrices @ lower @ sample(length, shrink * crop, shift)
 
 
 def sample(length: int, scale: Tensor, shift: Tensor) -> Tensor:
@@ -109,10 +117,11 @@ def sample(length: int, scale: Tensor, shift: Tensor) -> Tensor:
     return _interpolate(length, ((scale[:, None] * x + shift[:, None] + 1) * length - 1) / 2)
 
 
-def lower_resolution(length: int, shares: Tensor) -> Tensor:
-    """Return the matrices that shrink to a share (N,), antialiased, and enlarge again, linearly: (N, length, length).
+def lower_resolution(length: int, shares: Tensor) -> tuple[Tensor, Tensor]:
+    """Return matrices (N, length, length) that enlarge linearly, and those that shrink to a share (N,), antialiased.
 
-    >>> lower_resolution(4, torch.tensor([0.5]))[0, 0]
+    >>> enlarge, shrink = lower_resolution(4, torch.tensor([0.5]))
+    >>> (enlarge @ shrink)[0, 0]
     tensor([0.4286, 0.4286, 0.1429, 0.0000])
     """
     centres = _centres(length, shares)
@@ -121,7 +130,7 @@ def lower_resolution(length: int, shares: Tensor) -> Tensor:
     shrink = (1 - (centres - step * centres[:, None]).abs() / step).clamp_min(0)  # rows past `lowered` are not used
     shrink = shrink / shrink.sum(-1, keepdim=True).clamp_min(torch.finfo(shares.dtype).eps)
     places = (centres * lowered / length - 0.5).clamp_min(0).minimum(lowered - 1)
-    return _interpolate(length, places) @ shrink
+    return _interpolate(length, places), shrink
 
 
 def draw_order(length: int, drawn: Tensor) -> Tensor:

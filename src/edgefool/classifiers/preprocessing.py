@@ -66,6 +66,27 @@ class Preprocessing:
         colour = images.new_tensor([round(255 * value) / 255 for value in self.mean]).view(3, 1, 1)
         return F.pad(images - colour, margins) + colour
 
+    def resize_matrices(self, images: "Tensor") -> "tuple[Tensor, Tensor] | None":
+        """Return what `resize` does to the rows and to the columns of images (N, 3, H, W), as R and C of R x Cᵀ.
+
+        Returns
+        -------
+        tuple of two Tensors or None
+            (input_size, H) and (input_size, W), of the dtype and the device of the images. None if it changes nothing,
+            or pads with a colour.
+        """
+        import torch
+        from torch.nn import functional as F
+
+        if self.input_size is None or self.crop_mode == "border":
+            return None
+        matrices = []
+        for length, side in zip(images.shape[2:], self._resized_shape(*images.shape[2:]), strict=True):
+            identity = torch.eye(length, dtype=images.dtype, device=images.device)[None, None]
+            matrix = F.interpolate(identity, (side, length), mode=self.interpolation, antialias=True)[0, 0]
+            matrices.append(F.pad(matrix, (0, 0, *_margins(side, self.input_size))))
+        return matrices[0], matrices[1]
+
     def resize_with_pillow(self, pixels: "NDArray[np.uint8]") -> "Tensor":
         """Resize and crop an image as `resize` does, but by Pillow, which clips and rounds to 8 bits.
 

@@ -88,8 +88,20 @@ class SafeClassifier(nn.Module):
         UsageError
             If the network does not return logits of two classes or more, or cannot take images of this dtype.
         """
+        return self._logits(self.classifier, images)
+
+    def resize_matrices(self, images: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return what an `edgefool.Classifier` does to rows and columns first; see `Preprocessing.resize_matrices`."""
+        known = self.preprocessing if hasattr(self.classifier, "classify_resized") else None
+        return known.resize_matrices(images) if known else None
+
+    def classify_resized(self, images: Tensor) -> Tensor:
+        """Return the logits (N, D) of images to which the matrices were applied, as a call does for other images."""
+        return self._logits(self.classifier.classify_resized, images)  # type: ignore[union-attr, arg-type]
+
+    def _logits(self, classify: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         try:
-            output = self.classifier(match_dtype(images.clone(), self))
+            output = classify(match_dtype(images.clone(), self))
         except RuntimeError as error:
             dtypes = {str(p.dtype) for p in self._all_parameters if p.is_floating_point()} - {str(images.dtype)}
             if not dtypes or "type" not in str(error):
