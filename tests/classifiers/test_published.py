@@ -219,8 +219,8 @@ def test_arguments_of_a_network_are_part_of_its_fingerprint(hub):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (b'{"architectures": ["ViTForImageClassification"]}', "is no model of timm"),
-        (b"not JSON", "is no model of timm"),
+        (b'{"architectures": ["ViTForImageClassification"]}', "is not a model of timm"),
+        (b"not JSON", "is not a model of timm"),
         (changed(architecture="test_vit9"), "unknown timm classifier 'test_vit9'; did you mean"),
         (changed(num_classes=0), "has no classification head"),
         (changed(input_size=[1, 160, 160]), "takes 1 channels of 160 x 160"),

@@ -75,11 +75,11 @@ WRONG = {
     "one member": (["--ensemble", "{tiny}:three"], "--ensemble: name at least two classifiers"),
     "beside a classifier": (
         ["--classifier", "resnet18", "--ensemble", "{tiny}:three", "--ensemble", "{tiny}:other"],
-        "--ensemble and --classifier exclude each other",
+        "--ensemble and --classifier are mutually exclusive",
     ),
     "beside weights": (
         ["--weights", "a.pt", "--ensemble", "{tiny}:three", "--ensemble", "{tiny}:other"],
-        "--ensemble and --weights exclude each other",
+        "--ensemble and --weights are mutually exclusive",
     ),
     "the form": (["--ensemble", "{tiny}:three", "--ensemble", "a=@b"], "--ensemble a=@b: must be [LABEL=]NAME"),
     "one name twice": (
@@ -101,7 +101,7 @@ WRONG = {
     "no such class": (["--classifier", "{tiny}:three", "--target", "7"], "classes 0 to 2, not 7"),
     "two criteria": (
         ["--classifier", "{tiny}:three", "--target", "1", "--from-labels", "a.csv"],
-        "--target and --from-labels exclude each other",
+        "--target and --from-labels are mutually exclusive",
     ),
 }
 

@@ -41,7 +41,7 @@ def test_labels_beyond_the_classes_are_not_compared(tmp_path, tiny, album, edgef
     names = ["--classifier", f"{tiny}:factory", "--classifier", f"{tiny}:three"]
     code, stdout, stderr = edgefool("classify", album, *names, "--labels", tmp_path / "labels.csv")
     assert code == 0
-    assert "note: classifier-three has 3 classes, and there is a label 4" in stderr
+    assert "note: classifier-three has 3 classes, but there is a label 4" in stderr
     assert not [line for line in stdout.splitlines() if line.lstrip().startswith("classifier-three ")]
 
 

@@ -58,7 +58,7 @@ def test_a_port_in_use(edgefool, tiny):
         port = taken.getsockname()[1]
         code, stdout, stderr = edgefool("web", "--no-open", "--ensemble", f"{tiny}:factory", "--port", port)
     assert (code, stdout) == (1, "")
-    assert stderr.splitlines()[-1] == f"error: port {port} is in use by another program; 0 takes a free one"
+    assert stderr.splitlines()[-1] == f"error: port {port} is in use by another program; use 0 for a free one"
 
 
 def test_without_the_extra(edgefool, monkeypatch):

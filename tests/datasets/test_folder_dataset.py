@@ -197,7 +197,7 @@ def test_missing_files(album):
     dataset = labelled(album, "file,label\nsub,1\ngone.jpg,2\nimg2.jpg,3\nempty.png,\n")
     message = (
         r"^folder: 3 of 4 images are missing in '.*album' \('sub', 'gone.jpg', 'empty.png'\);"
-        " allow_missing goes on with the 1 that are there$"
+        " allow_missing uses the 1 that are there$"
     )
     with pytest.raises(UsageError, match=message):
         dataset.find()

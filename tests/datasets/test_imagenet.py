@@ -176,7 +176,7 @@ def test_missing_images(tmp_path):
     lay_out(tmp_path, SUBSET[1:79], "flat")
     message = (
         rf"^here: 2,922 of 3,000 images are missing in '.*' \({SUBSET[0]}, {SUBSET[79]}, {SUBSET[80]} and 2,919 more\);"
-        " allow_missing goes on with the 78 that are there$"
+        " allow_missing uses the 78 that are there$"
     )
     with pytest.raises(UsageError, match=message):
         ImageNet(path=tmp_path, name="here").find()

@@ -102,7 +102,7 @@ def test_missing_images(tmp_path):
     touch(tmp_path, *(f"{stem}.jpg" for stem in STEMS[:-2]))
     message = (
         rf"^private-places365: 2 of 3,000 images are missing in '.*' \({STEMS[-2]}, {STEMS[-1]}\);"
-        " allow_missing goes on with the 2,998 that are there$"
+        " allow_missing uses the 2,998 that are there$"
     )
     with pytest.raises(UsageError, match=message):
         PrivatePlaces365(path=tmp_path).find()

@@ -149,7 +149,7 @@ WRONG = {
     "targeted enhance": (lambda p: with_method(p, name="enhance", target=1), "enhance cannot be targeted"),
     "no such class": (lambda p: with_method(p, target=4), "judge has the classes 0 to 2, not 4"),
     "no such name": (lambda p: with_method(p, target="zebra"), "unknown class of first 'zebra'"),
-    "both": (lambda p: with_method(p, target=1, criterion="labels"), "exclude each other"),
+    "both": (lambda p: with_method(p, target=1, criterion="labels"), "are mutually exclusive"),
     "other labels": (
         lambda p: with_method(p, criterion="labels"),
         "nfgsm is judged by labels: those of pics are of 5 classes, judge has 3",

@@ -87,7 +87,7 @@ def test_transparency_that_a_jpeg_has_not_is_laid_on_white(photo_of, made, kind)
     image.putalpha(Image.fromarray(np.where(np.arange(64) < 32, 0, 255).astype(np.uint8) * np.ones((48, 1), np.uint8)))
     data = made.encoded(image, kind)
     photo = photo_of(data)
-    assert photo.notes[1] == "its transparent parts are laid on white"
+    assert photo.notes[1] == "its transparent parts are flattened onto white"
     assert photo.pixels.shape == (48, 64, 3)
     assert np.abs(photo.upright().astype(int) - levels(data)).max() <= 1
 
@@ -174,7 +174,7 @@ def test_saving_keeps_the_times_and_spares_the_original(photo_of, made, tmp_path
     (tmp_path / "link.jpg").symlink_to(tmp_path / "photo.jpg")
     (tmp_path / "hard.jpg").hardlink_to(tmp_path / "photo.jpg")
     for target in ("photo.jpg", "link.jpg", "hard.jpg"):
-        with pytest.raises(UsageError, match="never written over"):
+        with pytest.raises(UsageError, match="never overwritten"):
             photo.save(result, tmp_path / target)
     assert (tmp_path / "photo.jpg").read_bytes() == data
     assert sorted(path.name for path in tmp_path.iterdir()) == ["hard.jpg", "link.jpg", "new", "photo.jpg"]

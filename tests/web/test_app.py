@@ -62,7 +62,7 @@ def test_from_upload_to_download(client, send, finish, photo, jobs):
     assert not folder.exists()
     for path in ("", "/result.jpg", "/download"):
         answer = client.get(f"/photos/{key}{path}")
-        assert (answer.status_code, answer.json()["error"]) == (404, "This photo is not here any more.")
+        assert (answer.status_code, answer.json()["error"]) == (404, "This photo has been deleted.")
 
 
 def test_what_is_not_there_yet(client, send, photo, gate, wait_for):
@@ -72,7 +72,7 @@ def test_what_is_not_there_yet(client, send, photo, gate, wait_for):
     waiting = client.get(f"/photos/{second}").json()
     assert (waiting["state"], waiting["ahead"]) == ("waiting", 1)
     for path in ("steps/1.jpg", "result.jpg", "download"):
-        assert client.get(f"/photos/{first}/{path}").json() == {"error": "This is not there yet."}
+        assert client.get(f"/photos/{first}/{path}").json() == {"error": "This is not ready yet."}
 
 
 def test_a_photo_that_fails_has_a_sentence(send, finish):
@@ -153,7 +153,7 @@ def test_every_answer_has_the_headers(client, engine, monkeypatch):
     for answer in answers:
         assert HEADERS.items() <= {name.title(): value for name, value in answer.headers.items()}.items()
         assert "secret" not in answer.text
-    assert answers[-1].json()["error"].startswith("This is a fault of EdgeFool.")
+    assert answers[-1].json()["error"].startswith("This is a bug in EdgeFool.")
 
 
 def test_the_page_has_nothing_inline_and_nothing_from_elsewhere(client):

@@ -110,7 +110,7 @@ def test_faults_are_logged_and_the_next_photo_is_worked_on(running, wait_for, ca
     wait_for(lambda: good.status.is_over)
     assert good.status.state == "done"
     assert bad.status.state == "failed"
-    assert bad.status.error.startswith("This is a fault of EdgeFool.")
+    assert bad.status.error.startswith("This is a bug in EdgeFool.")
     assert "secret" not in bad.status.error
     assert "ValueError: secret" in caplog.text
 

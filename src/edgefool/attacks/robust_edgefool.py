@@ -44,10 +44,10 @@ class RobustEdgeFoolState(State):
 
 @dataclass(frozen=True)
 class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
-    """Enhance the details of images so that unseen classifiers change their decision, also after JPEG and resizing.
+    """Enhance the details of images so that unseen classifiers change their decision, even after JPEG and resizing.
 
     The structure is I_s = I_g + r, without a network: r is learned under the paper's bound L_s < τ by steps on random
-    transforms T of the enhanced image, drawn anew for each member of the ensemble::
+    transforms T of the enhanced image, redrawn for each member of the ensemble::
 
         r, g = 0, 0
         for each of max_iterations steps:

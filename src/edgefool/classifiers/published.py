@@ -181,7 +181,7 @@ def _hub_config(name: str, cache: Path | None, progress: bool) -> tuple[str, dic
             options = json.dumps(options, sort_keys=True) if options else ""
     except UsageError as error:
         if isinstance(error.__cause__, KeyError | json.JSONDecodeError):
-            raise UsageError(f"{name} is no model of timm: its config.json names no architecture of timm") from error
+            raise UsageError(f"{name} is not a model of timm: its config.json names no architecture of timm") from error
         raise
     find_builder(f"timm:{network}")
     description = timm.models.PretrainedCfg().to_dict() | config

@@ -35,7 +35,7 @@ def classify(
     batch_size: Annotated[int, typer.Option(min=1, help="Photos classified at a time.")] = 32,
     max_megapixels: MaxMegapixels = None,
 ) -> int:
-    """Show what classifiers say of photos, and how often they are right where labels are known."""
+    """Classify photos, and measure how often classifiers are right where labels are known."""
     from rich.progress import track
 
     from edgefool.datasets import Folder
@@ -95,7 +95,7 @@ def _print_accuracy(found: Sequence["Classification"], classifiers: Sequence["Cl
     table = Table("classifier", "labelled photos", "top-1", "top-5", "95 % interval of top-1", box=None)
     for classifier in classifiers:
         if classifier.num_classes <= largest:
-            print_note(f"{classifier.name} has {classifier.num_classes} classes, and there is a label {largest}")
+            print_note(f"{classifier.name} has {classifier.num_classes} classes, but there is a label {largest}")
             continue
         answers = [answer for answer in labelled if answer.classifier == classifier.name]
         first, five = (wilson_rate([answer.hits(top) for answer in answers]) for top in (1, 5))

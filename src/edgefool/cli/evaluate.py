@@ -32,7 +32,7 @@ def evaluate(
     ],
     weights: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATH", help="Checkpoints, if not by @CHECKPOINT: one for each --classifier, in order."),
+        typer.Option(metavar="PATH", help="Checkpoints, unless given by @CHECKPOINT: one for each --classifier."),
     ] = None,
     size: Annotated[str, typer.Option(help="Side in pixels to which originals are resized, or `native`.")] = "native",
     labels: Annotated[
@@ -40,7 +40,7 @@ def evaluate(
     ] = None,
     num_classes: Annotated[int | None, typer.Option(min=1, help="Number of classes of the labels.")] = None,
     lpips: Annotated[
-        str | None, typer.Option(metavar="PATH", help="Weights of SqueezeNet 1.1; with them LPIPS is computed.")
+        str | None, typer.Option(metavar="PATH", help="Weights of SqueezeNet 1.1, to compute LPIPS.")
     ] = None,
     groups: GroupsFile = None,
     robustness: Robustness = None,

@@ -55,7 +55,7 @@ def _show_methods() -> None:
         for number, field in enumerate(fields(method)):
             table.add_row(name if number == 0 else "", field.name, str(getattr(defaults, field.name)))
     out.print(table)
-    out.print("\nThe attacks of other libraries, by their names there and with their arguments as fields:")
+    out.print("\nAttacks of other libraries, by the names they have there and with their arguments as fields:")
     for prefix, library in LIBRARIES.items():
         version = library.version()
         installed = f"{library.package} {version}" if version else f"pip install {library.package}"

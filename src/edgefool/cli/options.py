@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _CLASSIFIER = re.compile(r"(?:([^=@:/\\]*)=)?(.*\.py:\w+|[^@]*)(?:@(.*))?", re.DOTALL)
 CLASSIFIER_FORMS = (
-    "[LABEL=]NAME, or [LABEL=]NAME@CHECKPOINT with your own weights instead of published ones. LABEL is for tables."
+    "[LABEL=]NAME, or [LABEL=]NAME@CHECKPOINT with your own weights instead of published ones. LABEL goes into tables."
     " NAME is one of `edgefool list classifiers`, torchvision:NAME, timm:NAME, hf-hub:OWNER/MODEL, clip:MODEL/TAG or"
     " path/to/file.py:factory. CHECKPOINT is a file of safetensors or torch: FILE, or FILE::KEY for a part of it."
 )
@@ -26,7 +26,10 @@ OutFolder = Annotated[
 ]
 DeviceName = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
 BatchSize = Annotated[
-    int | None, typer.Option(min=1, help="Photos attacked at a time.", show_default="as many as fit in memory")
+    int | None,
+    typer.Option(
+        min=1, help="Photos attacked at a time.", show_default="as many as fit in memory, up to 4, or 128 on a GPU"
+    ),
 ]
 ExecutorName = Annotated[
     str | None,
@@ -46,7 +49,7 @@ EnsembleNames = Annotated[
     typer.Option(
         "--ensemble",
         metavar="NAME",
-        help=f"Attack these classifiers together: repeat it. {CLASSIFIER_FORMS}",
+        help=f"Attack these classifiers together; repeat the option. {CLASSIFIER_FORMS}",
         show_default="efficientnet-lite0, -lite1 and -lite2, which need no download",
     ),
 ]
@@ -55,12 +58,12 @@ JudgeNames = Annotated[
     typer.Option(
         "--verify-with",
         metavar="NAME",
-        help="Judge by these classifiers, which are not attacked, too: repeat it. Forms as for --ensemble.",
+        help="Also judge by these classifiers, without attacking them; repeat the option. Forms as for --ensemble.",
         show_default="only those that are attacked",
     ),
 ]
 MaxMegapixels = Annotated[
-    int | None, typer.Option(min=1, help="Refuse photos with more million pixels.", show_default="100")
+    int | None, typer.Option(min=1, help="Refuse photos with more million pixels than this.", show_default="100")
 ]
 GroupsFile = Annotated[
     str | None,
@@ -125,7 +128,7 @@ def parse_robustness(text: str | None) -> tuple[str, ...]:
 def parse_ensemble(texts: Sequence[str]) -> list[dict[str, Any]]:
     """Return the values of `--ensemble` as entries of a plan: the members, which only judge, and the ensemble."""
     if len(texts) < 2:
-        raise UsageError("--ensemble: name at least two classifiers, each with an --ensemble of its own")
+        raise UsageError("--ensemble: name at least two classifiers, each with its own --ensemble")
     members = [parse_classifier(text, option="--ensemble") for text in texts]
     names = [member["label"] or str(member["name"]).rpartition(":")[2] for member in members]
     ensemble = {"label": " + ".join(names)[:60], "members": names}

@@ -25,7 +25,7 @@ def protect(
         typer.Option(
             "--out",
             metavar="FOLDER",
-            help="For the protected photos; FOLDER-report beside it says what was done. Repeat the command to resume.",
+            help="For the protected photos; FOLDER-report next to it says what was done. Repeat the command to resume.",
         ),
     ],
     strength: Annotated[
@@ -46,8 +46,8 @@ def protect(
     """Change photos at full resolution, in their own format, so that classifiers get them wrong.
 
     This does not protect photos against people, against classifiers that are trained on such photos, or against face
-    recognition, which was not tested. It makes image classifiers, also those that it was not made for, give many photos
-    another class; how many of yours, a page in FOLDER-report says at the end.
+    recognition, which was not tested. It makes image classifiers, even ones that were not attacked, give many photos
+    another class; at the end a page in FOLDER-report shows how many of yours.
     """
     from rich.progress import track
 

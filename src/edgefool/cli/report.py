@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def report(
     run_folder: RunArgument,
-    images: Annotated[int, typer.Option(min=0, help="The most images that the gallery shows.")] = 3000,
+    images: Annotated[int, typer.Option(min=0, help="Maximum number of images in the gallery.")] = 3000,
 ) -> int:
     """Rewrite RUN/report/index.html: tables, figures and a gallery, in a self-contained folder."""
     from edgefool.report import load_results, make_tables
@@ -36,7 +36,7 @@ def figure(
     file: Annotated[
         str | None,
         typer.Option(
-            "--out", metavar="PATH", help="A .pdf, .png or .svg.", show_default="RUN/figures/figureN.pdf and .png"
+            "--out", metavar="PATH", help="A .pdf, .png or .svg file.", show_default="RUN/figures/figureN.pdf and .png"
         ),
     ] = None,
     image: Annotated[str | None, typer.Option(help="Name of an image in the run.")] = None,
@@ -84,7 +84,7 @@ def show_results(results: "Results", folder: StorePath | None) -> "dict[str, pd.
 
 
 def show_changes(run: "RunFolder") -> None:
-    """Print what a run of one cell says of semantic groups and of robustness, if it does."""
+    """Print what a run of one cell says about semantic groups and robustness, if it does."""
     from edgefool.report import load_results, robustness_table, semantics_table
 
     results = load_results(run.path)

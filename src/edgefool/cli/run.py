@@ -37,18 +37,20 @@ def attack(
     classifier: Annotated[str, typer.Option(metavar="NAME", help=options.CLASSIFIER_FORMS)] = DEFAULT_CLASSIFIER,
     ensemble: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Attack several classifiers together: repeat it; each as --classifier."),
+        typer.Option(
+            metavar="NAME", help="Attack several classifiers together: repeat it; values as for --classifier."
+        ),
     ] = None,
     weights: Annotated[str | None, typer.Option(metavar="PATH", help="The same as @CHECKPOINT.")] = None,
     classes: Annotated[str | None, typer.Option(metavar="PATH", help="Your own class names, one per line.")] = None,
     groups: options.GroupsFile = None,
     size: Annotated[str, typer.Option(help="Side in pixels to which photos are resized, or `native`.")] = "224",
     target: Annotated[
-        str | None, typer.Option(metavar="CLASS", help="Success is this class, by index or name; not for every method.")
+        str | None, typer.Option(metavar="CLASS", help="Aim at this class, by index or name; not for every method.")
     ] = None,
     from_labels: Annotated[
         str | None,
-        typer.Option(metavar="CSV", help="Success is another class than the true one, by the columns file and label."),
+        typer.Option(metavar="CSV", help="True labels, in the columns file and label; success is any other class."),
     ] = None,
     constants: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Set a hyper-parameter of the method.")
@@ -75,13 +77,13 @@ def attack(
     if ensemble:
         for name in ("classifier", "weights", "classes"):
             if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE":
-                raise UsageError(f"--ensemble and --{name} exclude each other")
+                raise UsageError(f"--ensemble and --{name} are mutually exclusive")
         classifiers = options.parse_ensemble(ensemble)
     else:
         classifiers = [{**options.parse_classifier(classifier, weights), "classes": classes}]
     classifiers = [entry if "members" in entry else entry | {"groups": groups} for entry in classifiers]
     if target is not None and from_labels is not None:
-        raise UsageError("--target and --from-labels exclude each other")
+        raise UsageError("--target and --from-labels are mutually exclusive")
     photos: dict[str, Any] = {"kind": "folder", "name": "photos", "path": images}
     loaded: dict[ClassifierEntry, Classifier] = {}
     if from_labels is not None:
@@ -148,7 +150,7 @@ def run(
     cores: options.Cores = None,
     max_megapixels: options.MaxMegapixels = None,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Use the images of a dataset's list that are there.")
+        bool, typer.Option("--allow-missing", help="Use the images that are there, even if some are missing.")
     ] = False,
     retry: options.Retry = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check the plan and estimate the work.")] = False,
@@ -282,5 +284,5 @@ def _estimate(folder: StorePath, experiment: "Experiment") -> None:
 def _print_estimate(images: Sequence[int], waiting: Sequence[int], costs: Sequence[float]) -> None:
     text = f"{len(images)} cells, {sum(images):,} images, {sum(waiting):,} of them to attack"
     if seconds := sum(count * cost for count, cost in zip(waiting, costs, strict=False)):
-        text += f": roughly {timedelta(seconds=round(seconds))}, by a timed step of each attack"
+        text += f": roughly {timedelta(seconds=round(seconds))}, estimated from a timed step of each attack"
     err.print(text)

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 def verify(
     originals: Annotated[str, typer.Argument(help="Folder of the originals, or one photo.")],
     protected: Annotated[
-        str, typer.Argument(help="Folder of their results, with the same names but for the suffix, or one photo.")
+        str, typer.Argument(help="Folder of their results, with the same names except for the suffix, or one photo.")
     ],
     classifier: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help=f"Judge by these classifiers: repeat it. {CLASSIFIER_FORMS}",
+            help=f"Judge by these classifiers; repeat the option. {CLASSIFIER_FORMS}",
             show_default="efficientnet-lite0, -lite1 and -lite2, those that `edgefool protect` attacks",
         ),
     ] = None,
@@ -41,11 +41,11 @@ def verify(
     device: DeviceName = "auto",
     max_megapixels: MaxMegapixels = None,
 ) -> int:
-    """Show what classifiers say of photos and of their results: as they are, after JPEG 75, at half size, and posted.
+    """Show what classifiers say about photos and their results: as they are, after JPEG 75, at half size, and posted.
 
     A changed class is no protection against people, against classifiers trained on such photos, or against face
-    recognition, which was not tested. Rates are over your photos, beside those of enhancement alone; other photos and
-    other classifiers have other rates.
+    recognition, which was not tested. Rates are over your photos, next to those of enhancement alone; they differ for
+    other photos and other classifiers.
     """
     from edgefool.experiments import make_classifier_entry
     from edgefool.experiments.experiment import load_classifiers
@@ -105,5 +105,5 @@ def show_verification(found: "Verification") -> None:
     else:
         out.print("no photo was judged")
     if disagree := [photo.photo for photo in judged if photo.resizers_disagree]:
-        print_note(f"{len(disagree)} of {len(judged)} photos have another class where Pillow resizes, not torchvision")
+        print_note(f"{len(disagree)} of {len(judged)} photos change class if resized by Pillow instead of torchvision")
     out.print(f"page: {plain(str(found.page))}, which shows the originals; do not publish its folder")

@@ -15,7 +15,7 @@ from edgefool.text import plain
 
 def web(
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Of the address 127.0.0.1.", show_default="any free one")
+        int, typer.Option(min=0, max=65535, help="Port of the address 127.0.0.1.", show_default="any free one")
     ] = 0,
     ensemble: EnsembleNames = None,
     verify_with: JudgeNames = None,
@@ -26,8 +26,8 @@ def web(
     """Change one photo on a page in your browser, as `edgefool protect` does; nothing leaves this machine.
 
     This does not protect photos against people, against classifiers that are trained on such photos, or against face
-    recognition, which was not tested. It makes image classifiers, also those that it was not made for, give many photos
-    another class; the page shows what classifiers say of yours.
+    recognition, which was not tested. It makes image classifiers, even ones that were not attacked, give many photos
+    another class; the page shows what classifiers say about yours.
     """
     from edgefool.experiments import make_classifier_entry
     from edgefool.experiments.experiment import load_classifiers

@@ -190,7 +190,7 @@ def check_missing(name: str, missing: Sequence[str], listed: int, folder: StoreP
         raise UsageError(f"{name}: none of the {listed:,} images is in {str(folder)!r} ({first})")
     raise UsageError(
         f"{name}: {len(missing):,} of {listed:,} images {'is' if len(missing) == 1 else 'are'} missing in"
-        f" {str(folder)!r} ({first}); allow_missing goes on with the {there:,} that are there"
+        f" {str(folder)!r} ({first}); allow_missing uses the {there:,} that are there"
     )
 
 

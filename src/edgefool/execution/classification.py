@@ -1,4 +1,4 @@
-"""What classifiers say of photos: decoded in the background, classified in batches."""
+"""What classifiers say about photos: decoded in the background, classified in batches."""
 
 import os
 from collections import defaultdict
@@ -30,7 +30,7 @@ class _Decoded(NamedTuple):
 
 @dataclass(frozen=True)
 class Classification:
-    """What a classifier says of a photo.
+    """What a classifier says about a photo.
 
     Attributes
     ----------

@@ -129,7 +129,7 @@ class MethodEntry(StrictEntry):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.target is not None and self.criterion == "labels":
-            raise ValueError("target and criterion = 'labels' exclude each other")
+            raise ValueError("target and criterion = 'labels' are mutually exclusive")
         return self
 
 

@@ -95,7 +95,7 @@ def _convert(
             transform = _transform_to_srgb(image.info["icc_profile"] or b"", colours.mode, flags)
             return transform.apply(colours)
         except (OSError, ValueError, ImageCms.PyCMSError):
-            warn("its colour profile is damaged or for other colours than its pixels; taken for sRGB")
+            warn("its colour profile is damaged or does not match its pixels; treated as sRGB")
     return colours if colours.mode == "RGB" else colours.convert("RGB")  # which would copy it
 
 

@@ -164,7 +164,7 @@ class PngFile:
             if primaries and curve:
                 return make_profile(curve, None if is_grey else primaries)
             if "icc_profile" not in self._info:
-                self._warn(f"its colour space (cICP {', '.join(map(str, code_points))}) is not known; taken for sRGB")
+                self._warn(f"its colour space (cICP {', '.join(map(str, code_points))}) is not known; treated as sRGB")
             return None
         if "icc_profile" in self._info or b"sRGB" in self._chunks:
             return None
@@ -179,5 +179,5 @@ class PngFile:
         try:
             return make_profile(curve, None if is_grey else primaries)
         except ValueError:
-            self._warn("its chunks gAMA and cHRM describe no colours; taken for sRGB")
+            self._warn("its chunks gAMA and cHRM describe no colours; treated as sRGB")
             return None

@@ -26,7 +26,7 @@ def read_image(
 ) -> Tensor:
     """Read a photo as people see it.
 
-    The first frame is read and rotated as EXIF says; in a TIFF, the first full image. Transparent parts are laid on
+    The first frame is read and rotated as EXIF says; in a TIFF, the first full image. Transparent parts become
     white, colours are converted to sRGB by the embedded profile or the colour space that a PNG names, and grey of up
     to 16 bits is scaled to 8 bits.
 

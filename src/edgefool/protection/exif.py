@@ -115,7 +115,7 @@ class _Cleaner:
         self._stays[start:end] = b"\1" * max(end - start, 0)
 
     def _visit(self, offset: int, depth: int) -> None:
-        """Write a directory anew, at its place, with the entries that stay and no successor: that of thumbnails."""
+        """Rewrite a directory in place, with the entries that stay and no successor: that of thumbnails."""
         (count,) = self._unpack("H", offset)
         start, end = offset + 2, offset + 2 + count * _ENTRY
         if depth > _MAX_DEPTH or end > len(self._data) or any(self._stays[offset:end]):

@@ -1,4 +1,4 @@
-"""What classifiers say of a photo and of its result: the lines of a verification."""
+"""What classifiers say about a photo and its result: the lines of a verification."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -77,7 +77,7 @@ class Answers(BaseModel):
 
 
 class Finding(BaseModel):
-    """What a classifier says of one version of a photo.
+    """What a classifier says about one version of a photo.
 
     Attributes
     ----------
@@ -86,9 +86,9 @@ class Finding(BaseModel):
     version
         One of `VERSIONS`.
     own
-        What it says of images that its own preprocessing resized.
+        What it says about images that its own preprocessing resized.
     pillow
-        What it says of the original and the result where Pillow resizes them.
+        What it says about the original and the result where Pillow resizes them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -162,7 +162,7 @@ def _note_losses(segments: list[Segment], behind: bytes, xmp: bytes, note: Note)
     if has_video:
         note("the video of the motion photo is left out")
     if behind.strip(b"\0\xff\r\n ") and not has_pictures and not has_video:
-        note(f"{len(behind):,} bytes of unknown data behind the picture are left out")
+        note(f"{len(behind):,} bytes of unknown data after the picture are left out")
     if any(body.startswith(_EXTENDED_XMP) for body in bodies):
         note("its extended XMP data are left out: they may hold the original")
     if any(_is_manifest(segment) for segment in segments):

@@ -111,7 +111,7 @@ class PhotoFile:
         pixels
             The shape and the order of ``self.pixels``, uint8.
         mark
-            What the file says of its protection, such as ``"0.2 natural"``.
+            What the file says about its protection, such as ``"0.2 natural"``.
         metadata
             Which of the metadata stay; `MetadataPolicy`.
 
@@ -141,7 +141,7 @@ class PhotoFile:
             If it cannot be written; then nothing is there.
         """
         if target.exists() and self.path.exists() and target.samefile(self.path):
-            raise UsageError(f"target {target} is the photo itself, which is never written over")
+            raise UsageError(f"target {target} is the photo itself, which is never overwritten")
         LocalStore().write(str(target), data)
         with contextlib.suppress(OSError):  # some network file systems refuse
             os.utime(target, ns=self._times)

@@ -20,7 +20,7 @@ from edgefool.storage import StorePath, parse_path
 from edgefool.storage.keyed_log import KeyedLog
 
 REPORT_SUFFIX = "-report"
-"""The folder of the report lies beside that of the protected photos, which people publish."""
+"""The folder of the report is next to that of the protected photos, which people publish."""
 
 _STOPS_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # no other photo could be written either
 
@@ -120,7 +120,7 @@ class ProtectedFolder:
         name = self._names.give(facts["photo"], source_text(photo.name))
         target = self.path / name
         if target.exists() and not _is_ours(target):
-            raise ImageError(f"{target} exists and was not made by EdgeFool; it is not written over")
+            raise ImageError(f"{target} exists and was not made by EdgeFool; it is not overwritten")
         data, outcome = protector.protect_photo(photo, metadata)
         photo.save(data, target)
         return PhotoRecord(
@@ -148,7 +148,7 @@ def open_folder(out: Path, photos: Sequence[Photo], sources: Sequence[Path]) -> 
     Parameters
     ----------
     out
-        The folder; its report is in ``NAME-report`` beside it. Both need not exist.
+        The folder; its report is in ``NAME-report`` next to it. Both need not exist.
     photos
         Those that are to be protected.
     sources

@@ -59,7 +59,7 @@ class Outcome:
     within_bounds
         Whether they are within the bounds; a file that is itself saved with loss may leave no room.
     before, after
-        What each classifier of the ensemble says of the original and of the result, both at the size at which they
+        What each classifier of the ensemble says about the original and the result, both at the size at which they
         are compared: names of classes.
     """
 
@@ -155,7 +155,7 @@ class Protector:
 
     @property
     def mark(self) -> str:
-        """What a file says of its protection."""
+        """What a file says about its protection."""
         from edgefool import __version__
 
         return f"{__version__} {self.strength}"

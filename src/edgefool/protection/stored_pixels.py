@@ -15,7 +15,7 @@ def to_stored_pixels(image: Image.Image, modes: tuple[str, ...], note: Note) -> 
     image
         As `decode_image` returns it.
     modes
-        Those that its file can have. Where none of them has transparency, it is laid on white.
+        Those that its file can have. Where none of them has transparency, it is flattened onto white.
     note
         Called with a line for what changes.
 
@@ -42,7 +42,7 @@ def to_stored_pixels(image: Image.Image, modes: tuple[str, ...], note: Note) -> 
     if f"{colours.mode}A" in modes:
         colours.putalpha(alpha)
         return colours
-    note("its transparent parts are laid on white")
+    note("its transparent parts are flattened onto white")
     return Image.composite(colours, Image.new(colours.mode, colours.size, "white"), alpha)
 
 

@@ -1,6 +1,6 @@
 """TIFF files: pixels written by Pillow, and a directory behind them that adds the metadata.
 
-EXIF data are written anew: a TIFF is one structure, in which they cannot keep their place. Maker notes would break.
+EXIF data are rewritten: a TIFF is one structure, in which they cannot keep their place. Maker notes would break.
 
 https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf
 """
@@ -96,7 +96,7 @@ def stored_orientation(data: bytes) -> int:
 
 def _options(compression: str, note: Note) -> dict[str, Any]:
     if compression in _LOSSY:
-        note(f"its pixels are compressed anew as JPEG of quality {JPEG_QUALITY}")
+        note(f"its pixels are compressed again as JPEG of quality {JPEG_QUALITY}")
         return {"compression": "jpeg", "quality": JPEG_QUALITY}
     compression = compression if compression in _LOSSLESS else "tiff_adobe_deflate"  # the others are for two colours
     predictor = {"tiffinfo": {_PREDICTOR: _HORIZONTAL}} if compression in _PREDICTED else {}

@@ -74,7 +74,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class Verification:
-    """What classifiers say of photos and of their results.
+    """What classifiers say about photos and their results.
 
     Attributes
     ----------

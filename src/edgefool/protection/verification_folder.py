@@ -146,7 +146,7 @@ class VerificationFolder:
 
 
 def read_protected(report: Path) -> dict[str, PhotoRecord]:
-    """Return what a report says of protected photos, by their names in the folder of results; empty without a report.
+    """Return what a report says about protected photos, by their names in the folder of results; empty if there is none.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def read_protected(report: Path) -> dict[str, PhotoRecord]:
 
 
 def pair_up(photo: Photo, result: Path, name: str, record: PhotoRecord | None) -> Pair:
-    """Return a pair with what a record says of the result."""
+    """Return a pair with what a record says about the result."""
     if record is None:
         return Pair(photo, result, name)
     strength: Strength = record.options["strength"]  # type: ignore[assignment]  # as `Protector` checked it

@@ -145,7 +145,7 @@ class Verifier:
 
 
 def _decide(classifier: Classifier, images: Sequence[Tensor]) -> Answers:
-    """Return what a classifier says of the original, the result and perhaps enhancement alone."""
+    """Return what a classifier says about the original, the result and perhaps enhancement alone."""
     groups = groups_of(classifier)
     decisions = [_said(decision, groups) for decision in decide_resized(classifier, torch.cat(list(images)))]
     return Answers(**dict(zip(("before", "after", "alone"), decisions, strict=False)))

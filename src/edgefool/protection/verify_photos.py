@@ -33,10 +33,10 @@ def verify(
     max_megapixels: float | None = None,
     progress: Progress = lambda photos, _: photos,
 ) -> Verification:
-    """Compare what classifiers say of photos with what they say of their results, and write a page about it.
+    """Compare what classifiers say about photos with what they say about their results, and write a page about it.
 
     Each photo is judged as the file is, after JPEG 75, at half size and after a social network
-    (`edgefool.metrics.TRANSFORMATIONS`; the original is transformed in the same way), and beside enhancement alone
+    (`edgefool.metrics.TRANSFORMATIONS`; the original is transformed in the same way), and next to enhancement alone
     where the strength is known: from the report of ``edgefool protect``, or the mark in the file. A changed class is no
     protection against people, against classifiers trained on such photos, or against face recognition, which was not
     tested.
@@ -49,7 +49,7 @@ def verify(
         Names for `edgefool.load_classifier`, or classifiers; by default those that ``edgefool protect`` attacks.
     report
         Folder for the page, ``verification.csv`` and ``verification.json``; it shows the originals. By default
-        ``NAME-report`` beside ``protected``. Photos that were judged before are not judged again.
+        ``NAME-report`` next to ``protected``. Photos that were judged before are not judged again.
     device
         Of the classifiers that are loaded by name.
     max_megapixels

@@ -1,4 +1,4 @@
-"""XMP packets: what is cut out of them and the mark that is put in, without writing the rest anew.
+"""XMP packets: what is cut out of them and the mark that is inserted, without rewriting the rest.
 
 ISO 16684-1 (https://github.com/adobe/XMP-Toolkit-SDK/blob/main/docs/XMPSpecificationPart1.pdf).
 """

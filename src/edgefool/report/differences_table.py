@@ -35,7 +35,7 @@ def differences_table(results: Results) -> pd.DataFrame:
     minus the second, with its 95 % interval, a bootstrap that draws both results of an image together.
 
     ``left_group`` and ``group_difference`` are the same for the share whose class leaves its semantic group,
-    ``changed_correct`` and ``difference_correct`` for the images that the target classified rightly; in the row
+    ``changed_correct`` and ``difference_correct`` for the images that the target classified correctly; in the row
     ``mean`` each image counts by the classifiers that did.
     """
     rows: list[dict[str, Any]] = []

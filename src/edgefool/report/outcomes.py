@@ -65,7 +65,7 @@ def mean_outcomes(targets: Sequence[Outcomes]) -> Outcomes:
     """Return the means over classifiers, of the images that all of them have judged.
 
     ``left`` is the mean over the classifiers that have groups; ``correct`` that over those that classified the original
-    rightly, NaN if none did.
+    correctly, NaN if none did.
     """
     changed, lefts, corrects = (np.stack(parts) for parts in zip(*targets, strict=True))
     changed = changed.mean(0)

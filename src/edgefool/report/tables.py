@@ -78,7 +78,7 @@ def transferability_table(results: Results) -> pd.DataFrame:
     by image, and ``truth_clean`` is ``truth`` of the originals.
 
     If a dataset has labels, ``changed_correct`` is ``changed`` of the ``images_correct`` that the target classified
-    rightly before the attack.
+    correctly before the attack.
 
     An ensemble has no ``source``, and all classifiers are its targets; if there is one, ``member`` marks those that
     belong to it.
@@ -195,7 +195,7 @@ def make_tables(results: Results) -> dict[str, pd.DataFrame]:
     without members of an attacked ensemble, of ``changed``, ``null`` and ``gain``, for the images that all of them
     classified. ``detected`` is the mean over the squeezers. If a dataset has labels, ``transferred_correct`` is the
     mean over the images of the share of those classifiers which the image fools, among those that classified its
-    original rightly.
+    original correctly.
     """
     tables = {name: make(results) for name, make in TABLES.items()}
     detection = tables["detectability"]

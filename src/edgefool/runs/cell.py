@@ -82,7 +82,7 @@ class Cell(BaseModel):
         """Return the criterion of a photo with this label; raise `ImageError` if it needs one that is unknown."""
         if self.criterion == "labels":
             if label is None:
-                raise ImageError("it has no label, by which the attack's success is to be judged")
+                raise ImageError("it has no label to judge the attack's success by")
             return FromLabels(label)
         return Targeted([self.targets]) if self.criterion == "targeted" else BY_DEFAULT
 

@@ -61,7 +61,7 @@ class Selection(Line):
 
 
 class MemberDecisions(BaseModel):
-    """What a member of an ensemble says of an image; see `Record`."""
+    """What a member of an ensemble says about an image; see `Record`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,4 +1,4 @@
-"""The addresses of the page: a photo comes in by POST, and is asked for until it is done."""
+"""The addresses of the page: a photo comes in by POST, and the page polls its state until it is done."""
 
 import json
 from collections.abc import Mapping
@@ -31,8 +31,8 @@ MAX_BYTES = 200 * 10**6
 EXAMPLE = "cat"
 """The photo for those who have none at hand; of `edgefool.datasets.DEMO_PHOTOS`."""
 
-_GONE = "This photo is not here any more."
-_NOT_YET = "This is not there yet."
+_GONE = "This photo has been deleted."
+_NOT_YET = "This is not ready yet."
 _MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "TIFF": "image/tiff"}
 
 

@@ -67,7 +67,7 @@ class Engine:
         """
         photo = open_photo(job.source, max_megapixels=self._max_megapixels)
         if photo.is_protected:
-            raise ImageError(f"was changed by EdgeFool already ({photo.mark}); take the original")
+            raise ImageError(f"was already changed by EdgeFool ({photo.mark}); use the original")
         self._show(job, photo)
         protector = Protector(
             job.options.strength, [self.classifiers[name] for name in job.options.attack], device=self._device
@@ -102,7 +102,7 @@ class Engine:
         job.update(state="changing", size=(upright.shape[1], upright.shape[0]))
 
     def _verdicts(self, job: Job, findings: Sequence[Finding]) -> list[dict[str, Any]]:
-        """Return for each classifier what it says of each version."""
+        """Return for each classifier what it says about each version."""
         return [
             {
                 "classifier": name,

@@ -22,8 +22,8 @@ KEPT_FOR = 3600
 _LOOK = 60  # seconds between looks for photos that are too old
 _PATIENCE = 1  # second for the work on a cancelled photo to end
 
-FAULT = "This is a fault of EdgeFool. The terminal in which it runs says more."
-"""What the page says of an error that nobody foresaw."""
+FAULT = "This is a bug in EdgeFool. See the terminal in which it runs."
+"""What the page says about an unforeseen error."""
 
 _log = logging.getLogger(__name__)
 

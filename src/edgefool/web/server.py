@@ -77,4 +77,4 @@ def _listen(port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         in_use = getattr(error, "errno", None) == errno.EADDRINUSE
         reason = "is in use by another program" if in_use else f"cannot be used: {getattr(error, 'strerror', error)}"
-        raise RunError(f"port {port} {reason}; 0 takes a free one") from error
+        raise RunError(f"port {port} {reason}; use 0 for a free one") from error

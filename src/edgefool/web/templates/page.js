@@ -163,7 +163,7 @@
     const names = [...document.getElementsByName("attack")].map((box) => box.value);
     showTable(names.map((name) => ({ classifier: name, attacked: result.attacked.includes(name) })));
     showFacts(result, size);
-    announce("The changed photo is ready. The classifiers are being asked.");
+    announce("The changed photo is ready. Asking the classifiers.");
   }
 
   function showFacts(result, [width, height]) {
@@ -174,7 +174,7 @@
       ["Picture", `${width.toLocaleString("en")} × ${height.toLocaleString("en")} pixels, ${result.format}`],
       ["Size", `${size(result.bytes)}, ${ratio} times the original’s ${size(result.source_bytes)}`],
       ["Likeness", `SSIM ${result.ssim.toFixed(3)} (1: the same), ${result.strength}${result.factor < 1 ? ", weakened to stay close enough to the original" : ""}`],
-      ["Metadata", "without position, serial numbers, maker notes, owner and thumbnail; the others stay"],
+      ["Metadata", "without position, serial numbers, maker notes, owner and thumbnail; the rest stays"],
     ];
     if (!result.within_bounds) {
       facts.push(["Note", "It differs more from the original than this strength allows: the file is saved with loss."]);
