@@ -163,7 +163,7 @@ def test_fingerprints_tell_preprocessing_and_weights_apart(net):
 
 
 def test_a_model_that_is_no_classifier_is_refused(fmodel):
-    with pytest.raises(UsageError, match="has 7 classes, and there are 2 names"):
+    with pytest.raises(UsageError, match="has 7 classes, but there are 2 names"):
         to_classifier(fmodel, classes=["cat", "dog"])
     with pytest.raises(UsageError, match=r"must be a foolbox\.PyTorchModel, not a Sequential"):
         to_classifier(nn.Sequential())

@@ -195,7 +195,7 @@ def test_of_an_ensemble_the_library_sees_the_mean_of_the_logits(library, images)
 
 def test_an_ensemble_with_other_numbers_of_classes_is_refused(library, images):
     library("torchattack")
-    with pytest.raises(UsageError, match="members need equally many classes, not 7 and 5"):
+    with pytest.raises(UsageError, match="members need the same number of classes, not 7 and 5"):
         PeerAttack("torchattack:MIFGSM")(Ensemble([make_net(), make_net(1, 5)]), images)
 
 

@@ -75,7 +75,7 @@ def test_names_constants_and_ensembles_are_checked_before_the_run(plan):
         Experiment(make_plan(plan | {"methods": [{"name": "foolbox:LinfPGD", "constants": {"stepz": 3}}]}))
     three = {"name": plan["classifiers"][0]["name"].replace("factory", "three"), "label": "three"}
     both = {"label": "both", "members": ["first", "three"]}
-    with pytest.raises(UsageError, match="members need equally many classes, not 5 and 3"):
+    with pytest.raises(UsageError, match="members need the same number of classes, not 5 and 3"):
         Experiment(make_plan(plan | {"classifiers": [*plan["classifiers"][:2], three, both]}))
 
 

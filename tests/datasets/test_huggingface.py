@@ -181,7 +181,7 @@ def test_workers_open_the_rows_again(parquet, photos):
         ({"label": "image"}, "the column 'image' holds no class numbers"),
         ({"image": "label"}, "the column 'label' holds no images"),
         ({"split": "test"}, "test"),
-        ({"num_classes": 3}, "there is a label 4, and num_classes is 3"),
+        ({"num_classes": 3}, "there is a label 4, but num_classes is 3"),
     ],
 )
 @pytest.mark.parametrize("streaming", [False, True])

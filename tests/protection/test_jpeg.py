@@ -240,7 +240,7 @@ def test_what_cameras_write(tmp_path):
     path.write_bytes((Path(__file__).parents[1] / "images" / "cases" / "camera.mpo").read_bytes())
     photo = open_photo(path)
     assert photo.name == "camera.jpg"
-    assert photo.notes == ("the further pictures in the file are left out",)
+    assert photo.notes == ("the other pictures in the file are left out",)
     with Image.open(io.BytesIO(photo.encode(photo.pixels, MARK))) as image:
         assert image.format == "JPEG"
         assert np.abs(np.asarray(image).astype(int) - (10, 200, 30)).max() <= 3

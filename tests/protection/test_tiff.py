@@ -123,7 +123,7 @@ def test_losses_are_noted(written, made):
 def test_further_pages_are_left_out(written, made):
     image = Image.fromarray(made.noise())
     photo, _, again = written(made.encoded(image, "TIFF", save_all=True, append_images=[image.rotate(180)]))
-    assert photo.notes == ("the further pictures in the file are left out",)
+    assert photo.notes == ("the other pictures in the file are left out",)
     assert again.notes == ()
 
 

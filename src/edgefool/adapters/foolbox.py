@@ -158,7 +158,7 @@ def to_classifier(
     net = _library_classifier(model)
     count = count_logits(net.eval(), name, size)
     if classes is not None and len(classes) != count:
-        raise UsageError(f"{name} has {count} classes, and there are {len(classes)} names")
+        raise UsageError(f"{name} has {count} classes, but there are {len(classes)} names")
     mean, std, flipped_axis = model._preprocess_args
     facts = [type(net.net).__name__, model.bounds, *(None if v is None else v.numpy().tolist() for v in (mean, std))]
     return Classifier(

@@ -132,7 +132,7 @@ def warn_of_low_accuracy(decisions: Tensor, labels: Tensor) -> None:
     right, count = int((decisions == labels.to(decisions.device)).sum()), len(labels)
     if count >= ENOUGH_LABELS and right <= FEW_RIGHT * count:
         warnings.warn(
-            f"the classifier gets {right} of {count} labels right before the attack: its images are perhaps normalised "
+            f"the classifier gets {right} of {count} labels right before the attack: its images may be normalised "
             "twice or not at all, or the labels are those of another list of classes",
             ClassifierWarning,
             stacklevel=3,

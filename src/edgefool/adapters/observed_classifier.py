@@ -16,7 +16,7 @@ class ObservedClassifier(nn.Module):
     Parameters
     ----------
     classifier : nn.Module
-        A classifier, or an ensemble whose members have equally many classes: its logits are the mean of theirs.
+        A classifier, or an ensemble whose members have the same number of classes: its logits are the mean of theirs.
     device : torch.device
         The classifier's device.
 
@@ -72,9 +72,9 @@ def mean_logits(logits: Sequence[Tensor]) -> Tensor:
 
 
 def check_class_counts(counts: Sequence[int]) -> None:
-    """Raise `UsageError` unless the members of an ensemble have equally many classes."""
+    """Raise `UsageError` unless the members of an ensemble have the same number of classes."""
     if len(set(counts)) > 1:
         raise UsageError(
-            "attacks of other libraries see the mean of an ensemble's logits, so its members need equally many "
-            f"classes, not {' and '.join(map(str, counts))}"
+            "attacks of other libraries see the mean of an ensemble's logits, so its members need the same "
+            f"number of classes, not {' and '.join(map(str, counts))}"
         )

@@ -120,7 +120,7 @@ class PeerAttack(IterativeAttack[PeerState]):
     def check(self, classifier: nn.Module) -> None:
         """Raise `UsageError` unless the library is installed in this version and has the attack with these constants.
 
-        An ensemble's members must have equally many classes.
+        An ensemble's members must have the same number of classes.
         """
         library = self.library
         attack = library.find(self.name.partition(":")[2])

@@ -193,7 +193,7 @@ def _check_classifier(name: str, config: Mapping[str, Any]) -> None:
     if config["num_classes"] < 2:
         raise UsageError(f"{name} has no classification head, it gives features: choose a network that gives logits")
     if channels != 3 or height != width:
-        raise UsageError(f"{name} takes {channels} channels of {height} x {width}; it must be 3 of the same sides")
+        raise UsageError(f"{name} takes {channels} channels of {height} x {width}; it must take 3 channels of a square")
 
 
 def _cropped(size: int, resize_size: int, crop_mode: Any, interpolation: str, mean: Any, std: Any) -> Preprocessing:

@@ -98,7 +98,7 @@ class HuggingFace(Dataset):
             raise UsageError(f"{self.name}: the split {split} is empty")
         most = max((label for label in labels if label is not None), default=0)
         if self.num_classes is not None and most >= self.num_classes:
-            raise UsageError(f"{self.name}: there is a label {most}, and num_classes is {self.num_classes}")
+            raise UsageError(f"{self.name}: there is a label {most}, but num_classes is {self.num_classes}")
         return self._rows.photos(split, labels, known)
 
     @cached_property

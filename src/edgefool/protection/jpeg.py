@@ -158,7 +158,7 @@ def _note_losses(segments: list[Segment], behind: bytes, xmp: bytes, note: Note)
     if has_gain_map or any(body.startswith(_GAIN_MAP) for body in bodies):
         note("its HDR gain map is left out: the photo shows in standard range")
     elif has_pictures:
-        note("the further pictures in the file are left out")
+        note("the other pictures in the file are left out")
     if has_video:
         note("the video of the motion photo is left out")
     if behind.strip(b"\0\xff\r\n ") and not has_pictures and not has_video:

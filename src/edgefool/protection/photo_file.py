@@ -217,7 +217,7 @@ def _read_other(data: bytes, image: Image.Image, note: Note) -> tuple[Writer, Me
         raise ImageError("is an animation; only still photos can be protected")
     note(f"it becomes a JPEG: {image.format} cannot be written")
     if several:
-        note("the further pictures in the file are left out")
+        note("the other pictures in the file are left out")
     if image.info.get("aux") or image.info.get("depth_images"):  # of pillow-heif
         note("its HDR gain map or depth map is left out")
     exif, xmp, profile = (image.info.get(key) or b"" for key in ("exif", "xmp", "icc_profile"))

@@ -59,7 +59,7 @@ def read_tiff(data: bytes, image: Image.Image, note: Note) -> tuple[TiffWriter, 
     with TiffImageFile(io.BytesIO(data)) as file:
         tags, exif = file.tag_v2, file.getexif()
         if file.n_frames > 1:
-            note("the further pictures in the file are left out")
+            note("the other pictures in the file are left out")
         if any(bits > 8 for bits in tags.get(_Tag.BitsPerSample, (1,))):
             note("its 16 bits are written as 8")
         chosen = Image.Exif()

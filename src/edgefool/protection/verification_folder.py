@@ -146,7 +146,7 @@ class VerificationFolder:
 
 
 def read_protected(report: Path) -> dict[str, PhotoRecord]:
-    """Return what a report says about protected photos, by their names in the folder of results; empty if there is none.
+    """Return what a report says about protected photos, by their names in the folder of results; empty without one.
 
     Raises
     ------
