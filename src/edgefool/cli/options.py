@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _CLASSIFIER = re.compile(r"(?:([^=@:/\\]*)=)?(.*\.py:\w+|[^@]*)(?:@(.*))?", re.DOTALL)
 CLASSIFIER_FORMS = (
-    "[LABEL=]NAME, or [LABEL=]NAME@CHECKPOINT with your own weights instead of published ones. LABEL goes into tables."
+    "[LABEL=]NAME, or [LABEL=]NAME@CHECKPOINT with your own weights instead of published ones. LABEL appears in tables."
     " NAME is one of `edgefool list classifiers`, torchvision:NAME, timm:NAME, hf-hub:OWNER/MODEL, clip:MODEL/TAG or"
     " path/to/file.py:factory. CHECKPOINT is a file of safetensors or torch: FILE, or FILE::KEY for a part of it."
 )
@@ -49,7 +49,7 @@ EnsembleNames = Annotated[
     typer.Option(
         "--ensemble",
         metavar="NAME",
-        help=f"Attack these classifiers together; repeat the option. {CLASSIFIER_FORMS}",
+        help=f"Attack these classifiers together; repeat it for each. {CLASSIFIER_FORMS}",
         show_default="efficientnet-lite0, -lite1 and -lite2, which need no download",
     ),
 ]
@@ -58,12 +58,12 @@ JudgeNames = Annotated[
     typer.Option(
         "--verify-with",
         metavar="NAME",
-        help="Also judge by these classifiers, without attacking them; repeat the option. Forms as for --ensemble.",
+        help="Also judge by these classifiers, without attacking them; repeat it for each. Forms as for --ensemble.",
         show_default="only those that are attacked",
     ),
 ]
 MaxMegapixels = Annotated[
-    int | None, typer.Option(min=1, help="Refuse photos with more million pixels than this.", show_default="100")
+    int | None, typer.Option(min=1, help="Refuse photos of more than this many million pixels.", show_default="100")
 ]
 GroupsFile = Annotated[
     str | None,

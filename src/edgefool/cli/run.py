@@ -37,9 +37,7 @@ def attack(
     classifier: Annotated[str, typer.Option(metavar="NAME", help=options.CLASSIFIER_FORMS)] = DEFAULT_CLASSIFIER,
     ensemble: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME", help="Attack several classifiers together: repeat it; values as for --classifier."
-        ),
+        typer.Option(metavar="NAME", help="Attack several classifiers together; repeat it for each, as --classifier."),
     ] = None,
     weights: Annotated[str | None, typer.Option(metavar="PATH", help="The same as @CHECKPOINT.")] = None,
     classes: Annotated[str | None, typer.Option(metavar="PATH", help="Your own class names, one per line.")] = None,

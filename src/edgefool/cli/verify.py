@@ -25,7 +25,7 @@ def verify(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help=f"Judge by these classifiers; repeat the option. {CLASSIFIER_FORMS}",
+            help=f"Judge by these classifiers; repeat it for each. {CLASSIFIER_FORMS}",
             show_default="efficientnet-lite0, -lite1 and -lite2, those that `edgefool protect` attacks",
         ),
     ] = None,
