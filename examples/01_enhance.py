@@ -33,7 +33,7 @@ enhanced = enhance_details(image, structure)
 
 
 def show(**images: torch.Tensor) -> None:
-    """Show images beside each other."""
+    """Show images side by side."""
     _, axes = plt.subplots(1, len(images), figsize=(3 * len(images), 3.2), layout="constrained")
     for axis, (name, picture) in zip(axes, images.items(), strict=True):
         axis.imshow(picture[0].clamp(0, 1).permute(1, 2, 0))

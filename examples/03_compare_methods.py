@@ -44,7 +44,7 @@ for name, result in results.items():
     print(f"{name:16}{done:7d}/2{before:15d}/2{apart:11.2f}{share:8.0%}")
 
 # %%
-# The cat by each of them.
+# The cat, by each method.
 
 _, axes = plt.subplots(2, 4, figsize=(12, 6.4), layout="constrained")
 cats = {"original": images[0]} | {name: r.adversarial[0] for name, r in results.items()}

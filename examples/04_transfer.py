@@ -2,9 +2,9 @@
 Fool a classifier that was not attacked
 =======================================
 
-EdgeFool stops as soon as its one classifier is wrong, so others mostly are not. Robust EdgeFool
-attacks one or more classifiers under random transformations. Here two are attacked and a third,
-from the same family, only judges, after JPEG and resizing too.
+EdgeFool stops as soon as its classifier is wrong, and most others are not. Robust EdgeFool attacks
+one or more classifiers under random transformations. Here two are attacked and a third, from the
+same family, only judges, also after JPEG and resizing.
 """
 
 # %%
@@ -29,8 +29,7 @@ results = {
 }
 
 # %%
-# A transformation is applied to both the original and the result: the classifier must differ
-# between the two.
+# A transformation is applied to both the original and the result: their classes must differ.
 
 
 def transformed(batch: torch.Tensor, name: str) -> torch.Tensor:

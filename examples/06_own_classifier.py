@@ -3,12 +3,12 @@ Attack your own classifier
 ==========================
 
 An attack takes any `torch.nn.Module` from images in [0, 1] to logits. Put the normalisation into
-the module: done twice, or not at all, it is the commonest reason for success rates that are too
-good.
+the module: normalising twice, or not at all, is the most common reason for success rates that are
+too good.
 """
 
 # %%
-# A network as one has it, for normalised images.
+# A typical network, for normalised images.
 
 import torch
 from torch import nn

@@ -2,8 +2,8 @@
 Interrupt a run and resume it
 =============================
 
-A run is a folder. `edgefool run` fills it, on one machine or on a Ray cluster, and goes on where
-it was interrupted. Here the same run is begun in this process, interrupted, and read.
+A run is a folder. `edgefool run` fills it, on one machine or on a Ray cluster, and resumes
+where it was interrupted. Here the same run is started in this process, interrupted, and read.
 """
 
 # %%

@@ -54,6 +54,6 @@ adversarial = ArtAttack(estimator, edgefool.EdgeFool()).generate(images.numpy(),
 print("ART:", (estimator.predict(adversarial).argmax(1) != labels.numpy()).tolist())
 
 # %%
-# All three hold the same images.
+# All three results are the same.
 
 print(torch.equal(raw, adv_images), torch.equal(raw, torch.from_numpy(adversarial)))
