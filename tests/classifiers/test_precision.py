@@ -15,7 +15,6 @@ def read():
     return torch.backends.cudnn.allow_tf32, CONVOLUTIONS.fp32_precision, PRODUCTS.fp32_precision
 
 
-@pytest.mark.filterwarnings("ignore:Please use the new API settings")  # torch 2.9 warns whoever reads the old ones
 @pytest.mark.parametrize("allowed", [True, False])
 def test_the_users_settings_come_back(allowed, monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", allowed)

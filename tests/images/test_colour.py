@@ -180,7 +180,9 @@ def test_srgb_profile_changes_nothing():
     assert np.array_equal(levels(encoded(Image.fromarray(noise()), "PNG", icc_profile=SRGB)), noise())
 
 
-@pytest.mark.parametrize("profile", [b"rubbish", SRGB[:200], SRGB[:128] + bytes(len(SRGB) - 128)])
+@pytest.mark.parametrize(
+    "profile", [b"rubbish", SRGB[:200], SRGB[:128] + bytes(len(SRGB) - 128)], ids=["rubbish", "torn", "empty"]
+)
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
 def test_broken_colour_profile_is_a_warning(profile, kind):
     options = {"lossless": True} if kind == "WEBP" else {}
