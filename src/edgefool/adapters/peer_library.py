@@ -4,7 +4,7 @@ import importlib
 import importlib.metadata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from inspect import Parameter, signature
+from inspect import Parameter, isabstract, signature
 from types import ModuleType
 from typing import Any, ClassVar, TypeAlias, get_type_hints
 
@@ -108,6 +108,12 @@ class PeerLibrary(ABC):
         for name, parameter in parameters.items():
             if parameter.default is Parameter.empty and name not in constants:
                 raise UsageError(f"{method} needs the constant {name}")
+
+
+def find_classes(module: object, base: type) -> dict[str, AttackMaker]:
+    """Return the classes of attacks in a module by name: those of a base that are not abstract."""
+    found = {name: value for name, value in vars(module).items() if isinstance(value, type)}
+    return {name: t for name, t in found.items() if issubclass(t, base) and not isabstract(t)}
 
 
 def _hints(attack: AttackMaker) -> dict[str, Any]:
