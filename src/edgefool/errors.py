@@ -61,3 +61,8 @@ def check_known(kind: str, name: str, known: Collection[str]) -> str:
     if name not in known:
         raise unknown(kind, name, known)
     return name
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what the system says of an `OSError`, without number and file, or the text of another error."""
+    return str(getattr(error, "strerror", None) or error)

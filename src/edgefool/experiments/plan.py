@@ -17,7 +17,7 @@ from edgefool.attacks import make_attack
 from edgefool.attacks.criteria import check_support
 from edgefool.datasets import DatasetEntry
 from edgefool.datasets.huggingface import is_hub_name
-from edgefool.errors import RunError, UsageError, check_known, unknown
+from edgefool.errors import RunError, UsageError, check_known, reason_of, unknown
 from edgefool.experiments.entries import ClassifierEntry, EnsembleEntry, Entry, LpipsEntry, MethodEntry, StrictEntry
 from edgefool.metrics import PAPER_SQUEEZERS, SQUEEZERS, check_transformation
 from edgefool.runs.cell import Size
@@ -191,8 +191,7 @@ def _read(path: StorePath) -> tuple[dict[str, Any], bytes]:
         data = path.read()
         return tomllib.loads(data.decode()), data
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise UsageError(f"cannot read the plan {path}: {reason}") from error
+        raise UsageError(f"cannot read the plan {path}: {reason_of(error)}") from error
 
 
 def _choose(kind: str, names: Sequence[str], entries: Sequence[C]) -> list[C]:
