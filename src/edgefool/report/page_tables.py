@@ -24,77 +24,72 @@ class Column:
     ----------
     name : str
         Its name in the summary of `make_tables`, which may have an interval, ``name_low`` to ``name_high``.
-    heading, unit : str
+    heading : str
         The heading on the page.
+    about : str
+        An explanation of the number.
+    unit : str
+        Shown beside the heading.
     form : str
         Python's format of the number; a final ``%`` marks a share.
     better : int
         1 if higher is better, -1 if lower is better, else 0.
-    about : str
-        An explanation of the number.
     """
 
     name: str
     heading: str
-    unit: str
-    form: str
-    better: int
     about: str
+    unit: str = "%"
+    form: str = ".0f%"
+    better: int = 0
 
 
 COLUMNS = (
     Column(
         "misled",
         "Misleading rate",
-        "%",
-        ".0f%",
-        1,
         "the share of images whose class changes for the attacked classifier, read from the saved 8-bit file (Eq. 1)",
+        better=1,
     ),
-    Column("misled_float", "Before rounding", "%", ".0f%", 0, "the same before the image is rounded to 8 bits"),
+    Column("misled_float", "Before rounding", "the same before the image is rounded to 8 bits"),
     Column(
         "transferred",
         "Transfer",
-        "%",
-        ".0f%",
-        1,
         "the share whose class changes for another classifier; the mean over the other classifiers",
+        better=1,
     ),
-    Column("null", "Enhancement only", "%", ".0f%", 0, "transfer of detail enhancement without an attack"),
+    Column("null", "Enhancement only", "transfer of detail enhancement without an attack"),
     Column(
         "gain",
         "Gain",
-        "points",
-        "+.0f%",
-        0,
         "transfer minus that of enhancement only, image by image; ▲ ▼: not 0 at the 95\u00a0% level",
+        unit="points",
+        form="+.0f%",
     ),
     Column(
         "left_group",
         "Leaves group",
-        "%",
-        ".0f%",
-        1,
         "the share of images whose class leaves its semantic group for the attacked classifier",
+        better=1,
     ),
-    Column("transferred_group", "Transfer, group", "%", ".0f%", 1, "the same for the other classifiers, their mean"),
-    Column("null_group", "Enhancement only, group", "%", ".0f%", 0, "the same by enhancement without an attack"),
+    Column("transferred_group", "Transfer, group", "the same for the other classifiers, their mean", better=1),
+    Column("null_group", "Enhancement only, group", "the same by enhancement without an attack"),
     Column(
         "robust",
         "Robust",
-        "%",
-        ".0f%",
-        1,
         "the share whose class differs from that of the original for the attacked classifier when both have been "
         "transformed; the mean over the transformations",
+        better=1,
     ),
-    Column("robust_transferred", "Robust transfer", "%", ".0f%", 1, "the same for the other classifiers, their mean"),
-    Column("detected", "Detected", "%", ".0f%", -1, "the share that feature squeezing detects; the mean of Table 1"),
-    Column("psnr", "PSNR", "dB", ".1f", 1, "mean over the images that differ from their originals"),
-    Column("ssim", "SSIM", "", ".3f", 1, "mean structural similarity"),
-    Column("lpips", "LPIPS", "", ".3f", -1, "mean learned perceptual distance"),
-    Column("iterations", "Iterations", "median", ".0f", 0, "of the attack"),
-    Column("seconds", "Time", "s/image", ".2f", 0, "wall time, including the effect of other load on the machine"),
+    Column("robust_transferred", "Robust transfer", "the same for the other classifiers, their mean", better=1),
+    Column("detected", "Detected", "the share that feature squeezing detects; the mean of Table 1", better=-1),
+    Column("psnr", "PSNR", "mean over the images that differ from their originals", unit="dB", form=".1f", better=1),
+    Column("ssim", "SSIM", "mean structural similarity", unit="", form=".3f", better=1),
+    Column("lpips", "LPIPS", "mean learned perceptual distance", unit="", form=".3f", better=-1),
+    Column("iterations", "Iterations", "of the attack", unit="median", form=".0f"),
+    Column(
+        "seconds", "Time", "wall time, including the effect of other load on the machine", unit="s/image", form=".2f"
+    ),
 )
 
 
