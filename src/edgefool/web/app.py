@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -68,9 +68,9 @@ def make_app(engine: Engine, jobs: Jobs) -> ASGIApp:
         Route("/photos", site.receive, methods=["POST"]),
         Route("/photos/{id}", site.status, methods=["GET"]),
         Route("/photos/{id}", site.delete, methods=["DELETE"]),
-        Route("/photos/{id}/original.jpg", site.original),
-        Route("/photos/{id}/steps/{step:int}.jpg", site.step),
-        Route("/photos/{id}/result.jpg", site.result),
+        Route("/photos/{id}/original.jpg", site.picture),
+        Route("/photos/{id}/steps/{step:int}.jpg", site.picture),
+        Route("/photos/{id}/result.jpg", site.picture),
         Route("/photos/{id}/download", site.download),
     ]
     handlers: Mapping[Any, Any] = {HTTPException: _explain, Exception: _apologise}
@@ -120,14 +120,8 @@ class _Site:
         job = self._find(request)
         return JSONResponse({"name": job.name, "ahead": self._jobs.ahead(job), **vars(job.status)})
 
-    def original(self, request: Request) -> Response:
-        return _send(self._find(request).picture("original"), "image/jpeg")
-
-    def step(self, request: Request) -> Response:
-        return _send(self._find(request).picture(str(request.path_params["step"])), "image/jpeg")
-
-    def result(self, request: Request) -> Response:
-        return _send(self._find(request).picture("result"), "image/jpeg")
+    def picture(self, request: Request) -> Response:
+        return _send(self._find(request).picture(PurePosixPath(request.url.path).stem), "image/jpeg")
 
     def download(self, request: Request) -> Response:
         job = self._find(request)
