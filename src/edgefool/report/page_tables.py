@@ -149,7 +149,7 @@ def detectability_rows(results: Results, table: pd.DataFrame) -> tuple[dict[str,
     groups: dict[str, list[str]] = defaultdict(list)  # squeezers
     for squeezer in [*results.squeezers, JOINT, MEAN]:
         groups[squeezer_title(squeezer)[0]].append(squeezer)
-    attacks = {name: results.cells[folder].method for folder, name in results.methods.items()}
+    nulls = _null_methods(results)
     rows: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for key, lines in by_member(table).groupby(["dataset", "classifier", "method"], sort=False):
         dataset, classifier, method = cast(tuple[str, str, str], key)
@@ -166,7 +166,7 @@ def detectability_rows(results: Results, table: pd.DataFrame) -> tuple[dict[str,
             for squeezer in squeezers
         ]
         count = f"{lines['images'].max():,}"
-        rows[dataset, classifier].append(Row(by_name[method], count, numbers, attacks[method] == NULL_METHOD))
+        rows[dataset, classifier].append(Row(by_name[method], count, numbers, method in nulls))
     return {group: [squeezer_title(name)[1] for name in names] for group, names in groups.items()}, dict(rows)
 
 
@@ -177,7 +177,7 @@ def robustness_rows(results: Results, table: pd.DataFrame) -> Rows:
     """
     names = [*results.transformations, MEAN]
     by_name = titles(results)
-    attacks = {name: results.cells[folder].method for folder, name in results.methods.items()}
+    nulls = _null_methods(results)
     rows: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for key, lines in table.groupby(["dataset", "classifier", "method"], sort=False):
         dataset, classifier, method = cast(tuple[str, str, str], key)
@@ -192,7 +192,7 @@ def robustness_rows(results: Results, table: pd.DataFrame) -> Rows:
                     unstable = [_share(line, "unstable") for line in shares]
                     rows[dataset, head].append(Row("Originals alone", count, unstable, null=True))
                 numbers = [_share(line, "changed", _sign(line)) for line in shares]
-                rows[dataset, head].append(Row(by_name[method], count, numbers, attacks[method] == NULL_METHOD))
+                rows[dataset, head].append(Row(by_name[method], count, numbers, method in nulls))
     return {key: found for key, found in rows.items() if found}
 
 
@@ -202,7 +202,7 @@ def difference_rows(results: Results, table: pd.DataFrame) -> tuple[list[str], R
     A difference is that of the mean over the classifiers that were not attacked.
     """
     by_name = titles(results)
-    attacks = {name: results.cells[folder].method for folder, name in results.methods.items()}
+    nulls = _null_methods(results)
     lines: dict[tuple[str, str], dict[str, dict[str, Mapping[Any, Any]]]] = defaultdict(lambda: defaultdict(dict))
     for line in table[(table["target"] == MEAN) & (table["images"] > 0)].to_dict("records"):
         found = lines[line["dataset"], line["classifier"]]
@@ -220,7 +220,7 @@ def difference_rows(results: Results, table: pd.DataFrame) -> tuple[list[str], R
                 by_name[name],
                 f"{max(line['images'] for line in found[name].values()):,}",
                 [_difference(found[name].get(other)) for other in names],
-                attacks[name] == NULL_METHOD,
+                name in nulls,
             )
             for name in names
             if name in found
@@ -228,6 +228,11 @@ def difference_rows(results: Results, table: pd.DataFrame) -> tuple[list[str], R
         for key, found in lines.items()
     }
     return [by_name[name] for name in names], rows
+
+
+def _null_methods(results: Results) -> set[str]:
+    """Return the names of the null method in the tables."""
+    return {name for folder, name in results.methods.items() if results.cells[folder].method == NULL_METHOD}
 
 
 def _difference(line: Mapping[Any, Any] | None) -> Number:
