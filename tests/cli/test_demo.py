@@ -68,10 +68,3 @@ def test_demo_compares_the_methods_and_writes_a_page(edgefool):
     sheets = [path.stem for path in Path("edgefool-demo/contact_sheets").glob("*")]
     assert sorted(sheets) == sorted(mine["image"])
     assert sheets, "the test needs an attack that succeeds"
-
-
-@pytest.mark.usefixtures("quick")
-def test_demo_into_a_folder_of_something_else_is_refused(tmp_path, refuse):
-    (tmp_path / "here").mkdir()
-    (tmp_path / "here" / "mine.txt").touch()
-    refuse("demo", "--out", "here", because="is not a run and not empty")
