@@ -1,7 +1,7 @@
 """Errors that users can act on; the command line prints each in one line."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class EdgeFoolError(Exception):
@@ -54,3 +54,15 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
     return UsageError(f"unknown {kind} {name!r}; {hint}")
+
+
+def check_known(kind: str, name: str, known: Collection[str]) -> str:
+    """Return a ``name``; raise the error of `unknown` unless it is known."""
+    if name not in known:
+        raise unknown(kind, name, known)
+    return name
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what the system says of an `OSError`, without number and file, or the text of another error."""
+    return str(getattr(error, "strerror", None) or error)

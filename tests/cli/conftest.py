@@ -110,7 +110,7 @@ class Finished:
 def finished(
     tmp_path_factory: pytest.TempPathFactory, make_photo: Callable[..., Path], classifier_source: str
 ) -> Iterator[Finished]:
-    """Return a run in which N-FGSM fools the first classifier with every photo."""
+    """Return a run in which N-FGSM fools the first classifier with every photo; its page has empty figures."""
     home = tmp_path_factory.mktemp("finished")
     for seed in range(6):
         make_photo(home / "album" / f"{seed}.png", seed)
@@ -132,7 +132,9 @@ def finished(
         "squeezers": ["bits4", "median2"],
         "false_positive_rate": 0.2,
     }
-    return Finished(home, settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgefool.report.page.encode_figure", lambda *_: b"")
+        return Finished(home, settings)
 
 
 @pytest.fixture

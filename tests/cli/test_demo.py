@@ -44,7 +44,7 @@ def quick(tmp_path, monkeypatch):
 
     monkeypatch.setattr("edgefool.classifiers.downloads.urlopen", fail)
     monkeypatch.setenv("EDGEFOOL_CACHE", str(tmp_path / "cache"))
-    settings = tomllib.loads(DEMO_PLAN.read_text()) | {"size": 32, "squeezers": ["bits4", "median2"]}
+    settings = tomllib.loads(DEMO_PLAN.read_text()) | {"size": 32, "squeezers": ["bits4"]}
     for method in settings["methods"]:
         method["constants"] = QUICK[method["name"]]
     (tmp_path / "quick.toml").write_text(tomli_w.dumps(settings))
@@ -52,13 +52,13 @@ def quick(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("quick", "no_figures")
 def test_demo_compares_the_methods_and_writes_a_page(edgefool):
     code, stdout, _ = edgefool("demo", "--three")
     assert code == 0
     assert f"report: {Path.cwd()}/edgefool-demo/report/index.html" in stdout
     assert all(method in stdout for method in QUICK)
-    for name, rows in {"misleading": 6, "transferability": 6, "detectability": 6 * 4, "quality": 6}.items():
+    for name, rows in {"misleading": 6, "transferability": 6, "detectability": 6 * 3, "quality": 6}.items():
         table = pd.read_csv(f"edgefool-demo/tables/{name}.csv")
         assert len(table) == rows
         assert (table["images"] == 3).all()
@@ -68,10 +68,3 @@ def test_demo_compares_the_methods_and_writes_a_page(edgefool):
     sheets = [path.stem for path in Path("edgefool-demo/contact_sheets").glob("*")]
     assert sorted(sheets) == sorted(mine["image"])
     assert sheets, "the test needs an attack that succeeds"
-
-
-@pytest.mark.usefixtures("quick")
-def test_demo_into_a_folder_of_something_else_is_refused(tmp_path, refuse):
-    (tmp_path / "here").mkdir()
-    (tmp_path / "here" / "mine.txt").touch()
-    refuse("demo", "--out", "here", because="is not a run and not empty")

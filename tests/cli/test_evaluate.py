@@ -167,7 +167,10 @@ def test_weights_of_files_and_lpips(tmp_path, finished, adversarial, edgefool, r
             lambda n: ("--weights", tmp_path / f"{n}.safetensors"),
         )
     )
-    command = ["evaluate", finished.run / "originals/pics", adversarial]
+    for name in ("0.png", "1.png"):
+        (tmp_path / "two").mkdir(exist_ok=True)
+        shutil.copy(adversarial / name, tmp_path / "two")
+    command = ["evaluate", finished.run / "originals/pics", tmp_path / "two"]
     lpips = ["--lpips", files[3]]
     code, stdout, _ = edgefool(*command, *networks, *files, *lpips, "--out", tmp_path / "tables")
     assert code == 0

@@ -2,18 +2,21 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from edgefool.attacks import RobustEdgeFool
 from edgefool.protection import open_photo
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Attack at a size that takes no time."""
+    """Attack at a size, and with as few steps, that it takes no time."""
     monkeypatch.setattr("edgefool.protection.protector.SIZE", 64)
+    monkeypatch.setattr("edgefool.protection.protector.RobustEdgeFool", partial(RobustEdgeFool, max_iterations=3))
 
 
 @pytest.fixture

@@ -51,27 +51,20 @@ def test_report_of_an_attack(run, edgefool):
     assert misleading["misled"].item() == load_records(run)["success"].mean()
 
 
-@pytest.mark.parametrize("number", [3, 4, 5, 6])
-def test_figures_by_number(run, edgefool, tmp_path, number):
+@pytest.mark.parametrize("number", [3, 5])
+def test_figures_by_number(run, edgefool, number):
     code, stdout, _ = edgefool("figure", number, run)
     assert code == 0
     files = [run / "figures" / f"figure{number}.{kind}" for kind in ("pdf", "png")]
     assert stdout.splitlines() == [str(file) for file in files]
     assert files[0].read_bytes().startswith(b"%PDF")
     assert min(read_image(files[1]).shape[1:]) > 100
-    assert edgefool("figure", number, run, "--out", tmp_path / "paper" / "one.svg")[0] == 0
-    assert "<svg" in (tmp_path / "paper" / "one.svg").read_text()
-
-
-def test_figures_are_reproducible(run, edgefool, tmp_path):
-    for name in ("a.pdf", "b.pdf"):
-        assert edgefool("figure", 3, run, "--out", tmp_path / name)[0] == 0
-    assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
 
 
 def test_figure_of_one_image(run, edgefool, tmp_path):
     successes = [record.image for record in RunFolder(run).records() if record.success]
-    assert edgefool("figure", 3, run, "--image", successes[-1], "--out", tmp_path / "a.png")[0] == 0
+    assert edgefool("figure", 3, run, "--image", successes[-1], "--out", tmp_path / "paper" / "one.svg")[0] == 0
+    assert "<svg" in (tmp_path / "paper" / "one.svg").read_text()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ def groups(tmp_path):
     return file
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_attack_prints_and_keeps_both(tmp_path, make_photo, attack, edgefool, groups):
     photos = [make_photo(tmp_path / "photos" / f"{seed}.png", seed) for seed in range(4)]
     options = ("--out", tmp_path / "run", "--groups", groups, "--robustness", "jpeg75, half")

@@ -32,11 +32,12 @@ def count_records(run: Path) -> int:
 
 
 def test_the_limit_of_pixels_is_a_key_of_the_plan_and_an_option(tmp_path, settings, run_plan, album):
+    settings |= {"classifiers": settings["classifiers"][:1], "methods": settings["methods"][1:]}
     Image.new("RGB", (1100, 1000), "red").save(album / "large.png")
     code, stdout, stderr = run_plan(settings | {"max_megapixels": 1})
     assert code == 1
     assert "large.png: has 1100x1000 pixels; more than 1,000,000 are read only with a larger --max-megapixels" in stderr
-    assert "4 errors" in stdout
+    assert "1 errors" in stdout
     assert run_plan(settings | {"max_megapixels": 1}, "--max-megapixels", 2, "--retry")[0] == 0
     assert read_plan(tmp_path / "run/plan.toml").max_megapixels == 2
     assert run_plan(settings, run="other")[0] == 0

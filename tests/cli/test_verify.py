@@ -2,19 +2,22 @@
 
 import json
 import shutil
+from functools import partial
 
 import pandas as pd
 import pytest
 from PIL import Image
 
 import edgefool as package
+from edgefool.attacks import RobustEdgeFool
 from edgefool.errors import UsageError
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Attack at a size that takes no time."""
+    """Attack at a size, and with as few steps, that it takes no time."""
     monkeypatch.setattr("edgefool.protection.protector.SIZE", 64)
+    monkeypatch.setattr("edgefool.protection.protector.RobustEdgeFool", partial(RobustEdgeFool, max_iterations=3))
 
 
 @pytest.fixture

@@ -111,6 +111,7 @@ def test_an_ensemble_is_a_source_and_its_members_and_judges_are_targets(done):
     assert summary.loc[("nfgsm", "both"), "transferred"] == transfer.loc[("nfgsm", "both", "three"), "changed"]
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_each_member_detects_the_images_of_an_ensemble(done):
     """By its own scores and threshold."""
     results = load_results(done.run.path)

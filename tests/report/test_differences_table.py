@@ -155,11 +155,11 @@ def test_a_single_method_has_no_rival():
 
 
 @pytest.mark.parametrize(
-    ("methods", "rows"), [(MOST_RIVALS, 4 * MOST_RIVALS * (MOST_RIVALS - 1) // 2), (MOST_RIVALS + 1, 0)]
+    ("methods", "rows"), [(MOST_RIVALS, MOST_RIVALS * (MOST_RIVALS - 1) // 2), (MOST_RIVALS + 1, 0)]
 )
 def test_the_methods_of_a_sweep_are_not_compared(methods, rows):
-    after = {f"nfgsm{k}": AFTER["nfgsm"] for k in range(methods)}
-    assert len(differences_table(make_run(after=after))) == rows
+    after = {f"nfgsm{k}": {"a": AFTER["nfgsm"]["a"]} for k in range(methods)}
+    assert len(differences_table(make_run(after=after, clean={"a": CLEAN["a"]}))) == rows
 
 
 def many(seed, share, count=60):

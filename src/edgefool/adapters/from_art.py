@@ -1,12 +1,11 @@
 """The attacks of the Adversarial Robustness Toolbox (ART)."""
 
 from collections.abc import Mapping
-from inspect import isabstract
 
 import torch
 from torch import Tensor, nn
 
-from edgefool.adapters.peer_library import AttackMaker, Constant, PeerLibrary
+from edgefool.adapters.peer_library import AttackMaker, Constant, PeerLibrary, find_classes
 
 
 class Art(PeerLibrary):
@@ -17,11 +16,10 @@ class Art(PeerLibrary):
 
     def attacks(self) -> dict[str, AttackMaker]:
         """Return its evasion attacks."""
-        evasion = vars(self.load())
+        evasion = self.load()
         from art.attacks.attack import EvasionAttack
 
-        found = {name: value for name, value in evasion.items() if isinstance(value, type)}
-        return {name: t for name, t in found.items() if issubclass(t, EvasionAttack) and not isabstract(t)}
+        return find_classes(evasion, EvasionAttack)
 
     def run(
         self, attack: AttackMaker, constants: Mapping[str, Constant], model: nn.Module, images: Tensor, labels: Tensor

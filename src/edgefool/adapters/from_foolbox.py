@@ -1,11 +1,11 @@
 """The attacks of foolbox."""
 
 from collections.abc import Mapping
-from inspect import Parameter, isabstract
+from inspect import Parameter
 
 from torch import Tensor, nn
 
-from edgefool.adapters.peer_library import AttackMaker, Constant, PeerLibrary
+from edgefool.adapters.peer_library import AttackMaker, Constant, PeerLibrary, find_classes
 
 
 class Foolbox(PeerLibrary):
@@ -17,9 +17,7 @@ class Foolbox(PeerLibrary):
     def attacks(self) -> dict[str, AttackMaker]:
         """Return its attacks, also by their short names such as ``LinfPGD``."""
         attacks = self.load().attacks
-        found = {name: value for name, value in vars(attacks).items() if isinstance(value, type)}
-        found["L2DDNAttack"] = attacks.DDNAttack  # named as its other attacks are
-        return {name: t for name, t in found.items() if issubclass(t, attacks.Attack) and not isabstract(t)}
+        return {**find_classes(attacks, attacks.Attack), "L2DDNAttack": attacks.DDNAttack}  # named as the others are
 
     def parameters(self, attack: AttackMaker) -> dict[str, Parameter]:
         """Return the attack's parameters and ``epsilon``, the bound of the perturbation.

@@ -23,7 +23,7 @@ from edgefool.attacks.attack import IterativeAttack
 from edgefool.attacks.functional import classes_of, clean_member_logits
 from edgefool.attacks.state import State
 from edgefool.classifiers import Ensemble, members_of
-from edgefool.errors import UsageError, unknown
+from edgefool.errors import UsageError, check_known
 
 LIBRARIES: dict[str, PeerLibrary] = {
     library.prefix: library for library in (Foolbox(), Torchattacks(), Torchattack(), Art(), AdvLib())
@@ -97,8 +97,7 @@ class PeerAttack(IterativeAttack[PeerState]):
         if self.together < 1:
             raise UsageError(f"{self.name}: {TOGETHER} must be at least 1, not {self.together}")
         prefix, _, _ = self.name.partition(":")
-        if prefix not in LIBRARIES:
-            raise unknown("library of methods", prefix, LIBRARIES)
+        check_known("library of methods", prefix, LIBRARIES)
         if self.version is None:
             object.__setattr__(self, "version", self.library.version())
 

@@ -4,14 +4,14 @@ import importlib
 import importlib.metadata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from inspect import Parameter, signature
+from inspect import Parameter, isabstract, signature
 from types import ModuleType
 from typing import Any, ClassVar, TypeAlias, get_type_hints
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from edgefool.errors import UsageError, unknown
+from edgefool.errors import UsageError, check_known
 
 Constant: TypeAlias = bool | int | float | str
 AttackMaker: TypeAlias = Callable[..., Any]
@@ -95,22 +95,25 @@ class PeerLibrary(ABC):
     def find(self, name: str) -> AttackMaker:
         """Return an attack by its name in the library; raise `UsageError`, with similar names, if there is none."""
         attacks = self.attacks()
-        if name not in attacks:
-            raise unknown(f"attack of {self.package}", name, attacks)
-        return attacks[name]
+        return attacks[check_known(f"attack of {self.package}", name, attacks)]
 
     def check(self, method: str, attack: AttackMaker, constants: Mapping[str, Constant]) -> None:
         """Raise `UsageError`, which names the method and the field, unless the attack takes these constants."""
         parameters = self.parameters(attack)
         hints = _hints(attack)
         for name, value in constants.items():
-            if name not in parameters:
-                raise unknown(f"field of {method}", name, parameters)
+            check_known(f"field of {method}", name, parameters)
             if (problem := _problem(value, hints.get(name), parameters[name].default)) is not None:
                 raise UsageError(f"{method}: {name}={value}: {problem}")
         for name, parameter in parameters.items():
             if parameter.default is Parameter.empty and name not in constants:
                 raise UsageError(f"{method} needs the constant {name}")
+
+
+def find_classes(module: object, base: type) -> dict[str, AttackMaker]:
+    """Return the classes of attacks in a module by name: those of a base that are not abstract."""
+    found = {name: value for name, value in vars(module).items() if isinstance(value, type)}
+    return {name: t for name, t in found.items() if issubclass(t, base) and not isabstract(t)}
 
 
 def _hints(attack: AttackMaker) -> dict[str, Any]:

@@ -82,16 +82,6 @@ def classes_of(classifier: nn.Module, logits: Sequence[Tensor]) -> Tensor:
     return classes if isinstance(classifier, Ensemble) else classes[:, 0]
 
 
-def class_changed(logits: Tensor, classes: Tensor) -> Tensor:
-    """Return whether the argmax of finite logits (N, D) is another class: (N,), bool.
-
-    >>> class_changed(torch.tensor([[2.0, 2.0], [1.0, 2.0]]), torch.tensor([0, 0]))
-    tensor([False,  True])
-    """
-    changed: Tensor = (logits.argmax(1) != classes) & logits.isfinite().all(1)
-    return changed
-
-
 def cross_entropies(logits: Sequence[Tensor], classes: Tensor) -> Tensor:
     """Return the cross-entropy of each of M logits (N, D_m) and its column of classes (N, M): (N, M)."""
     pairs = zip(logits, classes.unbind(1), strict=True)

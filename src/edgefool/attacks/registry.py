@@ -17,7 +17,7 @@ from edgefool.attacks.pfgsm import PFGSM
 from edgefool.attacks.robust_edgefool import RobustEdgeFool
 from edgefool.attacks.semanticadv import SemanticAdv
 from edgefool.attacks.sparsefool import SparseFool
-from edgefool.errors import UsageError, unknown
+from edgefool.errors import UsageError, check_known, unknown
 
 _ATTACKS: tuple[type[Attack], ...] = (
     EdgeFool,
@@ -58,8 +58,7 @@ def make_attack(method: str, constants: Mapping[str, object]) -> Attack:
     attack = METHODS[method]
     names = [field.name for field in fields(attack)]
     for name in constants:
-        if name not in names:
-            raise unknown(f"field of {method}", name, names)
+        check_known(f"field of {method}", name, names)
     try:
         return attack(**constants)
     except ValidationError as error:

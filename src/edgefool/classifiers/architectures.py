@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from edgefool.classifiers import vision
 from edgefool.classifiers.preprocessing import Preprocessing
 from edgefool.classifiers.shipped import shipped_alexnet, shipped_resnet
-from edgefool.errors import UsageError, unknown
+from edgefool.errors import UsageError, check_known, unknown
 
 Builder = Callable[..., nn.Module]
 """Takes a number of classes and perhaps arguments of the network's constructor, returns an untrained network."""
@@ -36,12 +36,11 @@ def find_builder(architecture: str) -> Builder:
         if not timm.is_model(network):
             raise unknown("timm classifier", network, timm.list_models())
         return lambda num_classes: timm.create_model(network, pretrained=False, num_classes=num_classes)
-    known = vision.torchvision.models.list_models(module=vision.torchvision.models)
-    if network not in known:
-        raise unknown("torchvision classifier", network, known)
+    models = vision.torchvision.models
+    check_known("torchvision classifier", network, models.list_models(module=models))
     # Published weights of the two Inceptions need `transform_input`; their initialisation is slow and not needed.
     inception = {"transform_input": True, "init_weights": False} if network in ("googlenet", "inception_v3") else {}
-    return lambda num_classes, **options: vision.torchvision.models.get_model(
+    return lambda num_classes, **options: models.get_model(
         network, weights=None, num_classes=num_classes, **inception, **options
     )
 

@@ -14,7 +14,7 @@ from edgefool.classifiers.classifier import Classifier
 from edgefool.classifiers.own_modules import OwnModules
 from edgefool.classifiers.preprocessing import Preprocessing
 from edgefool.classifiers.probe import count_logits, describe
-from edgefool.errors import UsageError, unknown
+from edgefool.errors import UsageError, check_known
 from edgefool.storage import local_path
 
 
@@ -61,8 +61,7 @@ def _call_factory(modules: OwnModules, path: Path, function: str) -> nn.Module:
     with _user_code(f"{path} cannot be imported", modules):
         module = modules.import_file()
     factories = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-    if function not in factories:
-        raise unknown(f"function in {path}", function, factories)
+    check_known(f"function in {path}", function, factories)
     with _user_code(f"{path}:{function} failed", modules):
         net = getattr(module, function)()
     if not isinstance(net, nn.Module):

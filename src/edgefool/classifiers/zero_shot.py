@@ -17,7 +17,7 @@ from edgefool.classifiers.class_names import class_names, read_class_names
 from edgefool.classifiers.hubs import downloading
 from edgefool.classifiers.preprocessing import CropMode, Preprocessing
 from edgefool.classifiers.published import Published
-from edgefool.errors import UsageError, unknown
+from edgefool.errors import UsageError, check_known
 
 _PROMPT = "a photo of a {}."
 _SCALE = 100.0  # of CLIP's own logits
@@ -57,11 +57,8 @@ def load_clip(
     prompted = open_clip.IMAGENET_CLASSNAMES if classes is None else names
     if len(names) < 2:
         raise UsageError(f"{classes} names {len(names)} classes; a classifier needs at least two")
-    if model not in open_clip.list_models():
-        raise unknown("model of open_clip", model, open_clip.list_models())
-    tags = open_clip.list_pretrained_tags_by_model(model)
-    if tag not in tags:
-        raise unknown(f"weights of open_clip's {model}", tag, tags)
+    check_known("model of open_clip", model, open_clip.list_models())
+    check_known(f"weights of open_clip's {model}", tag, open_clip.list_pretrained_tags_by_model(model))
     config = open_clip.get_pretrained_cfg(model, tag)
     with downloading(name, progress), torch.random.fork_rng(devices=[]):
         open_clip.download_pretrained(config, cache_dir=cache)  # first, as `create_model` would log its failure

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from edgefool.cli.console import err, out, print_note, print_weights
+from edgefool.cli.console import err, out, print_note
+from edgefool.cli.loading import load_named
 from edgefool.cli.options import CLASSIFIER_FORMS, DeviceName, MaxMegapixels, parse_classifier, parse_device
 from edgefool.storage import parse_path
 from edgefool.text import plain
@@ -40,12 +41,8 @@ def classify(
 
     from edgefool.datasets import Folder
     from edgefool.execution.classification import classify as classify_photos
-    from edgefool.experiments import make_classifier_entry
-    from edgefool.experiments.experiment import load_classifiers
 
-    entries = [make_classifier_entry(parse_classifier(name)) for name in classifier]
-    classifiers = load_classifiers("photos", entries, parse_device(device))
-    print_weights(classifiers)
+    classifiers = load_named([parse_classifier(name) for name in classifier], parse_device(device))
     most = max(c.num_classes for c in classifiers)
     dataset = Folder(
         name="photos",

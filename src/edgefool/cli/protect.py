@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edgefool.cli.console import err, out, print_note, print_weights
+from edgefool.cli.console import err, out, print_note
+from edgefool.cli.loading import load_named, print_limits
 from edgefool.cli.options import DeviceName, EnsembleNames, JudgeNames, MaxMegapixels, parse_classifier, parse_device
 from edgefool.cli.verify import show_verification, track_verification
 from edgefool.storage import local_path
@@ -52,11 +53,9 @@ def protect(
     from rich.progress import track
 
     from edgefool.datasets import find_photos
-    from edgefool.experiments import make_classifier_entry
-    from edgefool.experiments.experiment import load_classifiers
     from edgefool.protection import ENSEMBLE, Protector, open_folder, verify_protected
 
-    err.print(" ".join(str(protect.__doc__).partition("\n\n")[2].split()))
+    print_limits(protect)
     folder, place = local_path(out_folder), parse_device(device)
     sources = [local_path(photo) for photo in photos]
     found = find_photos(sources)
@@ -64,8 +63,7 @@ def protect(
     others = [parse_classifier(name, option="--verify-with") for name in verify_with or ()]
     records = []
     with open_folder(folder, found, sources) as opened:
-        classifiers = load_classifiers("photos", [make_classifier_entry(name) for name in names + others], place)
-        print_weights(classifiers)
+        classifiers = load_named(names + others, place)
         attacked = classifiers[: len(names)]
         err.print(f"device: {place}; attacking {plain(', '.join(c.name for c in attacked))}")
         protector = Protector(strength, attacked, device=place)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from edgefool.cli.console import err, out, print_note, print_weights
+from edgefool.cli.console import err, out, print_note
+from edgefool.cli.loading import load_named, print_limits
 from edgefool.cli.options import CLASSIFIER_FORMS, DeviceName, MaxMegapixels, parse_classifier, parse_device
 from edgefool.storage import local_path
 from edgefool.text import plain
@@ -47,16 +48,12 @@ def verify(
     recognition, which was not tested. Rates are over your photos, next to those of enhancement alone; they differ for
     other photos and other classifiers.
     """
-    from edgefool.experiments import make_classifier_entry
-    from edgefool.experiments.experiment import load_classifiers
     from edgefool.protection import ENSEMBLE
     from edgefool.protection import verify as verify_photos
 
-    err.print(" ".join(str(verify.__doc__).partition("\n\n")[2].split()))
+    print_limits(verify)
     place = parse_device(device)
-    entries = [make_classifier_entry(parse_classifier(name)) for name in classifier or ENSEMBLE]
-    classifiers = load_classifiers("photos", entries, place)
-    print_weights(classifiers)
+    classifiers = load_named(map(parse_classifier, classifier or ENSEMBLE), place)
     err.print(f"device: {place}; judging by {plain(', '.join(c.name for c in classifiers))}")
     report = None if report_folder is None else local_path(report_folder)
     found = verify_photos(

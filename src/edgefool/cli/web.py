@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from edgefool.cli.console import INTERRUPTED, err, out, print_weights, with_options
+from edgefool.cli.console import INTERRUPTED, err, out, with_options
+from edgefool.cli.loading import load_named, print_limits
 from edgefool.cli.options import DeviceName, EnsembleNames, JudgeNames, MaxMegapixels, parse_classifier, parse_device
 from edgefool.text import plain
 
@@ -29,17 +30,14 @@ def web(
     recognition, which was not tested. It makes image classifiers, even ones that were not attacked, give many photos
     another class; the page shows what classifiers say about yours.
     """
-    from edgefool.experiments import make_classifier_entry
-    from edgefool.experiments.experiment import load_classifiers
     from edgefool.protection import ENSEMBLE
     from edgefool.web import Engine, serve
 
-    err.print(" ".join(str(web.__doc__).partition("\n\n")[2].split()))
+    print_limits(web)
     place = parse_device(device)
     names = [parse_classifier(name, option="--ensemble") for name in ensemble or ENSEMBLE]
     others = [parse_classifier(name, option="--verify-with") for name in verify_with or ()]
-    classifiers = load_classifiers("photos", [make_classifier_entry(name) for name in names + others], place)
-    print_weights(classifiers)
+    classifiers = load_named(names + others, place)
     attacked, judges = classifiers[: len(names)], classifiers[len(names) :]
     err.print(f"device: {place}; loaded {plain(', '.join(c.name for c in classifiers))}")
     engine = Engine(attacked, judges, device=place, max_megapixels=max_megapixels)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgefool.datasets.photo import NO_NAMES, KnownNames, Photo, PhotoFile, name_photos
-from edgefool.errors import UsageError
+from edgefool.errors import UsageError, reason_of
 from edgefool.storage import StorePath
 
 DATA = Path(__file__).parent / "data"
@@ -143,8 +143,7 @@ def _list(folder: StorePath) -> tuple[list[StorePath], list[StorePath]]:
     try:
         files, folders = folder.list_folder()
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"cannot open {str(folder)!r}: {reason}") from error
+        raise UsageError(f"cannot open {str(folder)!r}: {reason_of(error)}") from error
     images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
     shown, inner = (sorted(path for path in paths if path.name[0] != ".") for paths in (images, folders))
     return shown, inner

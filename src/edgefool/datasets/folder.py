@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from edgefool.datasets.photo import NO_NAMES, KnownNames, Photo, PhotoFile, name_photos
-from edgefool.errors import ImageWarning, UsageError
+from edgefool.errors import ImageWarning, UsageError, reason_of
 from edgefool.images import IMAGE_SUFFIXES, describe_unreadable
 from edgefool.storage import StorePath, parse_path
 
@@ -59,8 +59,8 @@ def _expand(path: StorePath) -> list[PhotoFile]:
     except UsageError:
         raise
     except (OSError, ValueError) as error:
-        where, reason = getattr(error, "filename", None) or path, getattr(error, "strerror", None) or error
-        raise UsageError(f"cannot open {str(where)!r}: {reason}") from error
+        where = getattr(error, "filename", None) or path
+        raise UsageError(f"cannot open {str(where)!r}: {reason_of(error)}") from error
     return _refuse_missing(path)
 
 

@@ -1,13 +1,11 @@
 """Pairs originals with their results in another folder, by their names."""
 
-import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from edgefool.datasets.photo import Photo
+from edgefool.datasets.photo import Photo, digits_of
 from edgefool.text import one_form
 
 
@@ -62,7 +60,7 @@ def _name_of(photo: Photo) -> str:
 
 
 def _stem_with_digits(photo: Photo) -> str:
-    return f"{stem_of(photo)}-{hashlib.sha256(os.fsencode(photo.key)).hexdigest()[:8]}"
+    return f"{stem_of(photo)}-{next(digits_of(photo.key))}"
 
 
 _RULES: tuple[tuple[Callable[[Photo], str], Callable[[Photo], str]], ...] = (

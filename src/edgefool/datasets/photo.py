@@ -89,7 +89,7 @@ def _unique_names(keys: Mapping[StorePath, str], known: KnownNames) -> dict[Stor
     for path, stem in sorted(stems.items()):  # so that names do not depend on the order of discovery
         if path in known.photos:
             continue
-        candidates = _with_digits(stem, keys[path])
+        candidates = (f"{stem}-{digits}" for digits in digits_of(keys[path]))
         name = stem if wanted[fold_name(stem)] == 1 else next(candidates)
         while fold_name(name) in used:
             name = next(candidates)
@@ -98,11 +98,12 @@ def _unique_names(keys: Mapping[StorePath, str], known: KnownNames) -> dict[Stor
     return names
 
 
-def _with_digits(stem: str, key: str) -> Iterator[str]:
+def digits_of(key: str) -> Iterator[str]:
+    """Yield 8 hexadecimal digits of a photo's key, and others without end: they tell apart names that are alike."""
     digest = os.fsencode(key)
     while True:
         digest = hashlib.sha256(digest).digest()
-        yield f"{stem}-{digest.hex()[:8]}"
+        yield digest.hex()[:8]
 
 
 def fold_name(name: str) -> str:

@@ -1,6 +1,5 @@
 """Any map-style dataset of torch, for plans that are made in Python."""
 
-import io
 import operator
 from functools import cached_property
 from threading import Lock
@@ -133,16 +132,13 @@ def _encode(image: Any) -> bytes:
     import torch
     from PIL import Image
 
-    from edgefool.images import encode_png
+    from edgefool.images.write import encode, encode_png
 
     if isinstance(image, torch.Tensor):
         return encode_png(image / 255 if image.dtype == torch.uint8 else image)
     if not isinstance(image, Image.Image):
         raise UsageError(f"an image must be a tensor or a Pillow image, not {_type(image)}")
-    buffer = io.BytesIO()
-    kept = image if image.mode in _PNG_MODES else image.convert("RGB")
-    kept.save(buffer, "PNG", icc_profile=None)
-    return buffer.getvalue()
+    return encode(image if image.mode in _PNG_MODES else image.convert("RGB"), "PNG", icc_profile=None)
 
 
 def _type(value: object) -> str:

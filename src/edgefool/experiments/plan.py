@@ -6,6 +6,7 @@ import re
 import tomllib
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
@@ -16,7 +17,7 @@ from edgefool.attacks import make_attack
 from edgefool.attacks.criteria import check_support
 from edgefool.datasets import DatasetEntry
 from edgefool.datasets.huggingface import is_hub_name
-from edgefool.errors import RunError, UsageError, unknown
+from edgefool.errors import RunError, UsageError, check_known, reason_of, unknown
 from edgefool.experiments.entries import ClassifierEntry, EnsembleEntry, Entry, LpipsEntry, MethodEntry, StrictEntry
 from edgefool.metrics import PAPER_SQUEEZERS, SQUEEZERS, check_transformation
 from edgefool.runs.cell import Size
@@ -29,11 +30,7 @@ C = TypeVar("C", ClassifierEntry, ClassifierEntry | EnsembleEntry)
 _CHECK = b"# check: "
 _PATHS = ("path", "weights", "classes", "groups", "labels")  # keys whose values are files or folders
 
-
-def _check_squeezer(name: str) -> str:
-    if name not in SQUEEZERS:
-        raise ValueError(str(unknown("squeezer", name, SQUEEZERS)))
-    return name
+Squeezer = Annotated[str, AfterValidator(partial(check_known, "squeezer", known=SQUEEZERS))]
 
 
 class Plan(StrictEntry):
@@ -64,7 +61,8 @@ class Plan(StrictEntry):
     methods: tuple[MethodEntry, ...] = Field(min_length=1)
     size: Size = 224
     seed: int = 0
-    squeezers: tuple[Annotated[str, AfterValidator(_check_squeezer)], ...] = PAPER_SQUEEZERS
+    squeezers: tuple[Squeezer, ...] = PAPER_SQUEEZERS
+
     robustness: tuple[Annotated[str, AfterValidator(check_transformation)], ...] = ()
     false_positive_rate: Annotated[float, Field(ge=0, lt=1)] = 0.05
     lpips: LpipsEntry | None = None
@@ -79,8 +77,7 @@ class Plan(StrictEntry):
         _check_unique("transformation", self.robustness)
         for entry in self.classifiers:
             for name in entry.datasets or ():
-                if name not in names:
-                    raise ValueError(str(unknown(f"dataset of classifier {entry.title}", name, names)))
+                check_known(f"dataset of classifier {entry.title}", name, names)
         for ensemble in self.ensembles:
             self.members(ensemble)
         for method in self.methods:
@@ -194,8 +191,7 @@ def _read(path: StorePath) -> tuple[dict[str, Any], bytes]:
         data = path.read()
         return tomllib.loads(data.decode()), data
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise UsageError(f"cannot read the plan {path}: {reason}") from error
+        raise UsageError(f"cannot read the plan {path}: {reason_of(error)}") from error
 
 
 def _choose(kind: str, names: Sequence[str], entries: Sequence[C]) -> list[C]:

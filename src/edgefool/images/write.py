@@ -1,6 +1,7 @@
 """Tensors to image files."""
 
 import io
+from typing import Any
 
 import torch
 from PIL import Image
@@ -28,7 +29,12 @@ def encode_png(image: Tensor) -> bytes:
     is_grey = image.ndim == 3 and len(image) == 1
     check_images((image.expand(3, -1, -1) if is_grey else image)[None])
     levels = (image.detach() * 255).round().to("cpu", torch.uint8)
-    buffer = io.BytesIO()
     pixels = levels[0] if is_grey else levels.permute(1, 2, 0)
-    Image.fromarray(pixels.contiguous().numpy()).save(buffer, "PNG", compress_level=PNG_COMPRESSION)
+    return encode(Image.fromarray(pixels.contiguous().numpy()), "PNG", compress_level=PNG_COMPRESSION)
+
+
+def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """Return an image of Pillow as a file, by Pillow's name of the format and options of its encoder."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
     return buffer.getvalue()

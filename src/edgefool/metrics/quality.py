@@ -12,7 +12,7 @@ from skimage.color import deltaE_ciede2000
 from torch import Tensor, nn
 
 from edgefool.classifiers.precision import full_float32
-from edgefool.errors import UsageError, unknown
+from edgefool.errors import UsageError, check_known
 from edgefool.filters.texture_mask import local_deviation
 
 LPIPS_BACKBONES = {"alex": "alexnet", "squeeze": "squeezenet1_1", "vgg": "vgg16"}
@@ -221,8 +221,7 @@ class Lpips(nn.Module):
 
     def __init__(self, backbone: str, state: Mapping[str, Tensor]):
         super().__init__()
-        if backbone not in LPIPS_BACKBONES:
-            raise unknown("LPIPS backbone", backbone, LPIPS_BACKBONES)
+        check_known("LPIPS backbone", backbone, LPIPS_BACKBONES)
         # Imported here, as it takes over a second; the first two make torchvision and matplotlib importable for it.
         import edgefool.classifiers.vision  # noqa: I001
         import edgefool.plotting  # noqa: F401

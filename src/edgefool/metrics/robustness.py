@@ -16,7 +16,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from edgefool.errors import UsageError, unknown
+from edgefool.errors import UsageError, check_known
 from edgefool.images.tensors import from_levels
 
 Pixels = NDArray[np.uint8]
@@ -103,9 +103,7 @@ TRANSFORMATIONS: dict[str, Callable[[Pixels], Pixels]] = {
 
 def check_transformation(name: str) -> str:
     """Return the name of a transformation; raise `UsageError` if it is not one of `TRANSFORMATIONS`."""
-    if name not in TRANSFORMATIONS:
-        raise unknown("transformation", name, TRANSFORMATIONS)
-    return name
+    return check_known("transformation", name, TRANSFORMATIONS)
 
 
 def transform(image: Tensor, name: str) -> Tensor:

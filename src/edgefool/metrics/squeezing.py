@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgefool.classifiers import SafeClassifier
-from edgefool.errors import UsageError, unknown
+from edgefool.errors import UsageError, check_known
 
 
 def bit_depth_reduction(images: Tensor, bits: int) -> Tensor:
@@ -158,8 +158,7 @@ def squeezing_scores(classifier: nn.Module, images: Tensor, squeezers: Sequence[
     """
     _check_images(images)
     for name in squeezers:
-        if name not in SQUEEZERS:
-            raise unknown("squeezer", name, SQUEEZERS)
+        check_known("squeezer", name, SQUEEZERS)
     safe = SafeClassifier(classifier)
     with safe.in_use(images.device.type), torch.no_grad():
         logits: Tensor = safe(images)

@@ -1,12 +1,12 @@
 """JPEG files: written with the quantisation, the chroma subsampling and the scans of their source."""
 
-import io
 import re
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from PIL import Image, JpegImagePlugin
 
+from edgefool.images.write import encode
 from edgefool.protection.jpeg_segments import (
     APP,
     COMMENT,
@@ -61,9 +61,7 @@ class JpegWriter:
 
     def write(self, image: Image.Image, metadata: Metadata) -> bytes:
         """Return the file."""
-        buffer = io.BytesIO()
-        image.save(buffer, "JPEG", optimize=True, **self.options)
-        stream = buffer.getvalue()
+        stream = encode(image, "JPEG", optimize=True, **self.options)
         start, jfif, adobe = len(START), b"", self.adobe
         for marker, body in read_segments(stream)[0]:  # the encoder's own, before its tables
             if marker == APP:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-START, END = b"\xff\xd8", b"\xff\xd9"
+START = b"\xff\xd8"
 APP, COMMENT = 0xE0, 0xFE
 _SCAN, _END = 0xDA, 0xD9
 _WITHOUT_LENGTH = frozenset((0x00, 0x01, *range(0xD0, 0xD9)))

@@ -3,7 +3,6 @@
 https://www.w3.org/TR/png-3/
 """
 
-import io
 import struct
 import zlib
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from PIL import Image
 
 from edgefool.errors import ImageError
 from edgefool.images.png import SIGNATURE
+from edgefool.images.write import encode
 from edgefool.protection.exif import strip_prefix
 from edgefool.protection.metadata import Metadata, Note
 
@@ -36,9 +36,7 @@ class PngWriter:
 
     def write(self, image: Image.Image, metadata: Metadata) -> bytes:
         """Return the file."""
-        buffer = io.BytesIO()
-        image.save(buffer, "PNG")
-        data = buffer.getvalue()
+        data = encode(image, "PNG")
         first = len(SIGNATURE) + 25  # behind IHDR
         chunks = [*self.about_pixels, *metadata.comments]
         chunks += [_chunk(b"eXIf", metadata.exif)] if metadata.exif else []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgefool.datasets import Photo
-from edgefool.errors import AttackError, ImageError, UsageError
+from edgefool.errors import AttackError, ImageError, UsageError, reason_of
 from edgefool.protection.metadata import MetadataPolicy
 from edgefool.protection.overlap import refuse_link, refuse_overlap
 from edgefool.protection.photo_file import PhotoFile, open_photo
@@ -189,6 +189,5 @@ def _is_ours(path: Path) -> bool:
 def _describe(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "there is not enough memory"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error)
+    file = getattr(error, "filename", None)
+    return f"{file}: {reason_of(error)}" if file else reason_of(error)

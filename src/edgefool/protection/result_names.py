@@ -1,11 +1,9 @@
 """The names of protected files: those of the photos, and no name twice on any disk."""
 
-import hashlib
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
-from edgefool.datasets.photo import fold_name
+from edgefool.datasets.photo import digits_of, fold_name
 
 
 class ResultNames:
@@ -51,7 +49,5 @@ def _candidates(key: str, name: str) -> Iterator[str]:
     yield str(wanted)
     if name != PurePosixPath(key).name:
         yield f"{key}{wanted.suffix}"
-    digest = os.fsencode(key)
-    while True:
-        digest = hashlib.sha256(digest).digest()
-        yield str(wanted.with_stem(f"{wanted.stem}-{digest.hex()[:8]}"))
+    for digits in digits_of(key):
+        yield str(wanted.with_stem(f"{wanted.stem}-{digits}"))

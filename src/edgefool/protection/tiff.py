@@ -14,6 +14,7 @@ from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from edgefool.images.tiff import select_photo
+from edgefool.images.write import encode
 from edgefool.protection.exif import strip_prefix
 from edgefool.protection.metadata import Metadata, Note
 
@@ -48,9 +49,7 @@ class TiffWriter:
 
     def write(self, image: Image.Image, metadata: Metadata) -> bytes:
         """Return the file."""
-        buffer = io.BytesIO()
-        image.save(buffer, "TIFF", **self.options)
-        return _with_tags(buffer.getvalue(), _make_tags(metadata))
+        return _with_tags(encode(image, "TIFF", **self.options), _make_tags(metadata))
 
 
 def read_tiff(data: bytes, image: Image.Image, note: Note) -> tuple[TiffWriter, Metadata]:

@@ -4,9 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, get_args
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from edgefool.classifiers import Classifier, Preprocessing, SemanticGroups, groups_of
@@ -18,14 +16,12 @@ from edgefool.protection.findings import VERSIONS, Answers, Finding, Said
 from edgefool.protection.null_method import enhance_alone
 from edgefool.protection.photo_file import open_photo
 from edgefool.protection.preview import encode_preview
-from edgefool.protection.protector import Strength
+from edgefool.protection.protector import Pixels, Strength
 
 _USUAL = Preprocessing(input_size=224)
 """Of classifiers that resize no images themselves: they were made for images of a certain size, usually this one."""
 
 _PREVIEW = 640  # pixels of the longer side
-
-Pixels = NDArray[np.uint8]
 
 
 class Shown(NamedTuple):

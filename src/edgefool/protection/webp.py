@@ -3,7 +3,6 @@
 https://www.rfc-editor.org/rfc/rfc9649, https://www.rfc-editor.org/rfc/rfc6386
 """
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -11,6 +10,7 @@ from typing import Any, ClassVar
 from PIL import Image
 
 from edgefool.errors import ImageError
+from edgefool.images.write import encode
 from edgefool.protection.exif import strip_prefix
 from edgefool.protection.metadata import Metadata, Note
 from edgefool.protection.vp8 import estimate_quality
@@ -27,16 +27,8 @@ class WebpWriter:
 
     def write(self, image: Image.Image, metadata: Metadata) -> bytes:
         """Return the file."""
-        buffer = io.BytesIO()
-        image.save(
-            buffer,
-            "WEBP",
-            icc_profile=metadata.profile,
-            exif=metadata.exif,
-            xmp=metadata.xmp,
-            **self.options,
-        )
-        return buffer.getvalue()
+        blobs = {"icc_profile": metadata.profile, "exif": metadata.exif, "xmp": metadata.xmp}
+        return encode(image, "WEBP", **blobs, **self.options)
 
 
 def read_webp(data: bytes, image: Image.Image, note: Note) -> tuple[WebpWriter, Metadata]:

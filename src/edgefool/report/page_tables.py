@@ -24,77 +24,72 @@ class Column:
     ----------
     name : str
         Its name in the summary of `make_tables`, which may have an interval, ``name_low`` to ``name_high``.
-    heading, unit : str
+    heading : str
         The heading on the page.
+    about : str
+        An explanation of the number.
+    unit : str
+        Shown beside the heading.
     form : str
         Python's format of the number; a final ``%`` marks a share.
     better : int
         1 if higher is better, -1 if lower is better, else 0.
-    about : str
-        An explanation of the number.
     """
 
     name: str
     heading: str
-    unit: str
-    form: str
-    better: int
     about: str
+    unit: str = "%"
+    form: str = ".0f%"
+    better: int = 0
 
 
 COLUMNS = (
     Column(
         "misled",
         "Misleading rate",
-        "%",
-        ".0f%",
-        1,
         "the share of images whose class changes for the attacked classifier, read from the saved 8-bit file (Eq. 1)",
+        better=1,
     ),
-    Column("misled_float", "Before rounding", "%", ".0f%", 0, "the same before the image is rounded to 8 bits"),
+    Column("misled_float", "Before rounding", "the same before the image is rounded to 8 bits"),
     Column(
         "transferred",
         "Transfer",
-        "%",
-        ".0f%",
-        1,
         "the share whose class changes for another classifier; the mean over the other classifiers",
+        better=1,
     ),
-    Column("null", "Enhancement only", "%", ".0f%", 0, "transfer of detail enhancement without an attack"),
+    Column("null", "Enhancement only", "transfer of detail enhancement without an attack"),
     Column(
         "gain",
         "Gain",
-        "points",
-        "+.0f%",
-        0,
         "transfer minus that of enhancement only, image by image; ▲ ▼: not 0 at the 95\u00a0% level",
+        unit="points",
+        form="+.0f%",
     ),
     Column(
         "left_group",
         "Leaves group",
-        "%",
-        ".0f%",
-        1,
         "the share of images whose class leaves its semantic group for the attacked classifier",
+        better=1,
     ),
-    Column("transferred_group", "Transfer, group", "%", ".0f%", 1, "the same for the other classifiers, their mean"),
-    Column("null_group", "Enhancement only, group", "%", ".0f%", 0, "the same by enhancement without an attack"),
+    Column("transferred_group", "Transfer, group", "the same for the other classifiers, their mean", better=1),
+    Column("null_group", "Enhancement only, group", "the same by enhancement without an attack"),
     Column(
         "robust",
         "Robust",
-        "%",
-        ".0f%",
-        1,
         "the share whose class differs from that of the original for the attacked classifier when both have been "
         "transformed; the mean over the transformations",
+        better=1,
     ),
-    Column("robust_transferred", "Robust transfer", "%", ".0f%", 1, "the same for the other classifiers, their mean"),
-    Column("detected", "Detected", "%", ".0f%", -1, "the share that feature squeezing detects; the mean of Table 1"),
-    Column("psnr", "PSNR", "dB", ".1f", 1, "mean over the images that differ from their originals"),
-    Column("ssim", "SSIM", "", ".3f", 1, "mean structural similarity"),
-    Column("lpips", "LPIPS", "", ".3f", -1, "mean learned perceptual distance"),
-    Column("iterations", "Iterations", "median", ".0f", 0, "of the attack"),
-    Column("seconds", "Time", "s/image", ".2f", 0, "wall time, including the effect of other load on the machine"),
+    Column("robust_transferred", "Robust transfer", "the same for the other classifiers, their mean", better=1),
+    Column("detected", "Detected", "the share that feature squeezing detects; the mean of Table 1", better=-1),
+    Column("psnr", "PSNR", "mean over the images that differ from their originals", unit="dB", form=".1f", better=1),
+    Column("ssim", "SSIM", "mean structural similarity", unit="", form=".3f", better=1),
+    Column("lpips", "LPIPS", "mean learned perceptual distance", unit="", form=".3f", better=-1),
+    Column("iterations", "Iterations", "of the attack", unit="median", form=".0f"),
+    Column(
+        "seconds", "Time", "wall time, including the effect of other load on the machine", unit="s/image", form=".2f"
+    ),
 )
 
 
@@ -154,7 +149,7 @@ def detectability_rows(results: Results, table: pd.DataFrame) -> tuple[dict[str,
     groups: dict[str, list[str]] = defaultdict(list)  # squeezers
     for squeezer in [*results.squeezers, JOINT, MEAN]:
         groups[squeezer_title(squeezer)[0]].append(squeezer)
-    attacks = {name: results.cells[folder].method for folder, name in results.methods.items()}
+    nulls = _null_methods(results)
     rows: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for key, lines in by_member(table).groupby(["dataset", "classifier", "method"], sort=False):
         dataset, classifier, method = cast(tuple[str, str, str], key)
@@ -171,7 +166,7 @@ def detectability_rows(results: Results, table: pd.DataFrame) -> tuple[dict[str,
             for squeezer in squeezers
         ]
         count = f"{lines['images'].max():,}"
-        rows[dataset, classifier].append(Row(by_name[method], count, numbers, attacks[method] == NULL_METHOD))
+        rows[dataset, classifier].append(Row(by_name[method], count, numbers, method in nulls))
     return {group: [squeezer_title(name)[1] for name in names] for group, names in groups.items()}, dict(rows)
 
 
@@ -182,7 +177,7 @@ def robustness_rows(results: Results, table: pd.DataFrame) -> Rows:
     """
     names = [*results.transformations, MEAN]
     by_name = titles(results)
-    attacks = {name: results.cells[folder].method for folder, name in results.methods.items()}
+    nulls = _null_methods(results)
     rows: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for key, lines in table.groupby(["dataset", "classifier", "method"], sort=False):
         dataset, classifier, method = cast(tuple[str, str, str], key)
@@ -197,7 +192,7 @@ def robustness_rows(results: Results, table: pd.DataFrame) -> Rows:
                     unstable = [_share(line, "unstable") for line in shares]
                     rows[dataset, head].append(Row("Originals alone", count, unstable, null=True))
                 numbers = [_share(line, "changed", _sign(line)) for line in shares]
-                rows[dataset, head].append(Row(by_name[method], count, numbers, attacks[method] == NULL_METHOD))
+                rows[dataset, head].append(Row(by_name[method], count, numbers, method in nulls))
     return {key: found for key, found in rows.items() if found}
 
 
@@ -207,7 +202,7 @@ def difference_rows(results: Results, table: pd.DataFrame) -> tuple[list[str], R
     A difference is that of the mean over the classifiers that were not attacked.
     """
     by_name = titles(results)
-    attacks = {name: results.cells[folder].method for folder, name in results.methods.items()}
+    nulls = _null_methods(results)
     lines: dict[tuple[str, str], dict[str, dict[str, Mapping[Any, Any]]]] = defaultdict(lambda: defaultdict(dict))
     for line in table[(table["target"] == MEAN) & (table["images"] > 0)].to_dict("records"):
         found = lines[line["dataset"], line["classifier"]]
@@ -225,7 +220,7 @@ def difference_rows(results: Results, table: pd.DataFrame) -> tuple[list[str], R
                 by_name[name],
                 f"{max(line['images'] for line in found[name].values()):,}",
                 [_difference(found[name].get(other)) for other in names],
-                attacks[name] == NULL_METHOD,
+                name in nulls,
             )
             for name in names
             if name in found
@@ -233,6 +228,11 @@ def difference_rows(results: Results, table: pd.DataFrame) -> tuple[list[str], R
         for key, found in lines.items()
     }
     return [by_name[name] for name in names], rows
+
+
+def _null_methods(results: Results) -> set[str]:
+    """Return the names of the null method in the tables."""
+    return {name for folder, name in results.methods.items() if results.cells[folder].method == NULL_METHOD}
 
 
 def _difference(line: Mapping[Any, Any] | None) -> Number:

@@ -119,6 +119,10 @@ class Results:
                 for image, decision in decisions.items()
                 if decision.original_class is not None and decision.adversarial_class is not None
             }
+        return self.predicted(folder, target)
+
+    def predicted(self, folder: str, target: Target) -> Pairs:
+        """Return the same by the classifier's predictions alone, also where records hold its decisions."""
         clean = self.of_originals(target.dataset, target.fingerprint)
         adversarial = self.of_adversarial(folder, target.fingerprint)
         return {name: (clean[name].predicted, adversarial[name].predicted) for name in adversarial if name in clean}

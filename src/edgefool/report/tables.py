@@ -11,14 +11,24 @@ import numpy as np
 import pandas as pd
 
 from edgefool.metrics import Rate, mean_rate, rate, transferability
-from edgefool.report.class_changes import mean_by_image
+from edgefool.report.class_changes import changed, mean_by_image
 from edgefool.report.detection import detectability_table
 from edgefool.report.differences_table import differences_table
 from edgefool.report.outcomes import mean_outcomes, outcomes
-from edgefool.report.results import Results, Target
+from edgefool.report.results import Judge, Results, Target
 from edgefool.report.robustness_table import robustness_summary, robustness_table
 from edgefool.report.semantics_table import semantics_summary, semantics_table
-from edgefool.report.table_parts import KEYS, MEAN, average, has_labels, names_of, rate_cells, rate_columns
+from edgefool.report.table_parts import (
+    KEYS,
+    MEAN,
+    average,
+    compared_cells,
+    compared_columns,
+    has_labels,
+    names_of,
+    rate_cells,
+    rate_columns,
+)
 
 _CRITERION = ["criterion", "target", "success_before"]
 _COSTS = ["forward_passes", "backward_passes", "seconds"]
@@ -91,9 +101,7 @@ def transferability_table(results: Results) -> pd.DataFrame:
     correct = ["images_correct", *rate_columns("changed_correct")] if has_labels(results) else []
     member = ["member"] if any(cell.members for cell in results.cells.values()) else []
     numbers = [
-        *rate_columns("changed"),
-        "null",
-        *rate_columns("gain"),
+        *compared_columns("changed", "null"),
         *rate_columns("source"),
         *rate_columns("truth"),
         "truth_clean",
@@ -118,21 +126,18 @@ def _transferability(results: Results, folder: str, target: Target) -> dict[str,
         np.array([r.original_class for r in records], dtype=int) if has_source else before,
         labels if results.fits(target) else None,
     )
-    changed, null = _changed(results, folder, target), _changed(results, results.null(cell), target)
-    both = [r.image for r in records if r.image in null]
+    moved = {r.image: bool(first != second) for r, first, second in zip(records, before, after, strict=True)}
     return {
         **names_of(results, folder),
         "target": target.classifier,
         "images": len(records),
-        **rate_cells("changed", transferred.changed),
-        "null": rate([null[image] for image in both]).value,
-        **rate_cells("gain", mean_rate([changed[image] - null[image] for image in both])),
+        **compared_cells("changed", moved, "null", _changed(results, results.null(cell), target)),
         **rate_cells("source", transferred.source if has_source else rate([])),
         **rate_cells("truth", transferred.truth or rate([])),
         "truth_clean": rate(before[labelled] != labels[labelled]).value,
         "images_correct": int(right.sum()),
         **rate_cells("changed_correct", rate(before[right] != after[right])),
-        "member": target.fingerprint in {member.fingerprint for member in cell.members},
+        "member": results.is_member(cell, Judge.of(target)),
     }
 
 
@@ -227,19 +232,16 @@ def _mean_transferability(results: Results) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for folder, cell in results.cells.items():
         targets = results.unseen(cell)
-        changed = mean_by_image([_changed(results, folder, target) for target in targets])
+        moved = mean_by_image([_changed(results, folder, target) for target in targets])
         null = mean_by_image([_changed(results, results.null(cell), target) for target in targets])
-        both = [image for image in changed if image in null]
         rows.append(
             {
                 **names_of(results, folder),
-                **rate_cells("transferred", mean_rate(list(changed.values()))),
-                "null": mean_rate([null[image] for image in both]).value,
-                **rate_cells("gain", mean_rate([changed[image] - null[image] for image in both])),
+                **compared_cells("transferred", moved, "null", null),
                 **rate_cells("transferred_correct", _rate_where_right(results, folder, targets)),
             }
         )
-    numbers = [*rate_columns("transferred"), "null", *rate_columns("gain"), *rate_columns("transferred_correct")]
+    numbers = [*compared_columns("transferred", "null"), *rate_columns("transferred_correct")]
     return pd.DataFrame(rows, columns=[*KEYS, *numbers])
 
 
@@ -256,6 +258,4 @@ def _means(lines: Sequence[object], names: Sequence[str]) -> dict[str, float]:
 
 def _changed(results: Results, folder: str | None, target: Target) -> dict[str, bool]:
     """Return, by image, whether the adversarial images of a cell change the target's class; empty without a cell."""
-    clean = results.of_originals(target.dataset, target.fingerprint)
-    adversarial = results.of_adversarial(folder, target.fingerprint) if folder else {}
-    return {name: adversarial[name].predicted != clean[name].predicted for name in adversarial if name in clean}
+    return changed(results.predicted(folder, target)) if folder else {}

@@ -115,17 +115,8 @@ def refuse_other_settings(run: StorePath, known: Iterable[Cell], cells: Sequence
 
 
 def _logs(run: RunFolder) -> list[KeyedLog[Any]]:
-    return [
-        run.cell_lines,
-        run.record_lines,
-        run.prediction_lines,
-        run.quality_lines,
-        run.robustness_lines,
-        run.group_lines,
-        run.session_lines,
-        run.selection_lines,
-        run.stamp_lines,
-    ]
+    """Return all logs as `RunFolder` declares them: cells and records first, stamps last."""
+    return [log for log in vars(run).values() if isinstance(log, KeyedLog)]
 
 
 def _refuse_other_folder(run: RunFolder) -> None:

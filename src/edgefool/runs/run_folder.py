@@ -7,7 +7,7 @@ from threading import Lock
 from typing import TypeVar
 
 from edgefool.classifiers import Classifier
-from edgefool.errors import FormatError, RunError, UnreadableLineError, UsageError
+from edgefool.errors import FormatError, RunError, UnreadableLineError, UsageError, reason_of
 from edgefool.runs.cell import Cell
 from edgefool.runs.class_groups import ClassGroups
 from edgefool.runs.formats import check_format, read_format
@@ -232,10 +232,8 @@ def explain_failure(path: StorePath) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or error
-        raise RunError(
-            f"cannot write {error.filename or path}: {reason}; finished work is kept, solve this and repeat the command"
-        ) from error
+        what = f"{error.filename or path}: {reason_of(error)}"
+        raise RunError(f"cannot write {what}; finished work is kept, solve this and repeat the command") from error
 
 
 @contextmanager

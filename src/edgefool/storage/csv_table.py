@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from edgefool.errors import UsageError
+from edgefool.errors import UsageError, reason_of
 from edgefool.storage.store import StorePath
 from edgefool.text import decode
 
@@ -34,8 +34,7 @@ def read_csv_table(file: StorePath, columns: Sequence[str]) -> list[tuple[str, d
         reader = csv.reader(io.StringIO(decode(file.read()), newline=""), strict=True)
         rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except (OSError, ValueError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise UsageError(f"cannot read {str(file)!r}: {reason}") from error
+        raise UsageError(f"cannot read {str(file)!r}: {reason_of(error)}") from error
     names = rows.pop(0)[1] if rows else []
     if not set(columns) <= set(names):
         raise UsageError(f"{str(file)!r}: its first line must name the columns {' and '.join(columns)}, not {names}")

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
-from edgefool.errors import UsageError
+from edgefool.errors import UsageError, reason_of
 from edgefool.storage.run_lock import Lease
 from edgefool.storage.store import STORE_THREADS, Kind, RunLock, Stat, Store, StorePath
 
@@ -189,7 +189,7 @@ def _as_oserror(error: BaseException, url: str) -> OSError:
         and (_gives_no_answer(cause) or getattr(cause, "status", 404) not in _GONE)
     ):
         error = cause  # fsspec says of every failure over HTTP that the file does not exist
-    words = str(error.strerror if isinstance(error, OSError) and error.strerror else error)
+    words = reason_of(error)
     if _gives_no_answer(error):
         number, words = errno.EIO, f"the server does not answer ({words or type(error).__name__})"
     else:

@@ -4,14 +4,14 @@ import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -60,54 +60,44 @@ def make_app(engine: Engine, jobs: Jobs) -> ASGIApp:
     """
     site = _Site(engine, jobs)
     routes = [
-        Route("/", site.page),
-        Route("/page.css", site.style),
-        Route("/page.js", site.script),
-        Route("/icon.svg", site.icon),
-        Route("/example.png", site.example),
+        _fixed("/", _render_page(engine), "text/html"),
+        _fixed("/page.css", base_style() + _template("page.css"), "text/css"),
+        _fixed("/page.js", _template("page.js"), "text/javascript"),
+        _fixed("/icon.svg", _template("icon.svg"), "image/svg+xml"),
+        _fixed("/example.png", encode_png(demo_photo(EXAMPLE)), "image/png"),
         Route("/photos", site.receive, methods=["POST"]),
         Route("/photos/{id}", site.status, methods=["GET"]),
         Route("/photos/{id}", site.delete, methods=["DELETE"]),
-        Route("/photos/{id}/original.jpg", site.original),
-        Route("/photos/{id}/steps/{step:int}.jpg", site.step),
-        Route("/photos/{id}/result.jpg", site.result),
+        Route("/photos/{id}/original.jpg", site.picture),
+        Route("/photos/{id}/steps/{step:int}.jpg", site.picture),
+        Route("/photos/{id}/result.jpg", site.picture),
         Route("/photos/{id}/download", site.download),
     ]
     handlers: Mapping[Any, Any] = {HTTPException: _explain, Exception: _apologise}
     return Guard(Starlette(routes=routes, exception_handlers=handlers))
 
 
+def _fixed(path: str, content: str | bytes, media_type: str) -> Route:
+    """Return the route of a file that is always the same."""
+    return Route(path, lambda request: Response(content, media_type=media_type))
+
+
+def _render_page(engine: Engine) -> str:
+    templates = Environment(loader=PackageLoader("edgefool.web"), autoescape=True, undefined=StrictUndefined)
+    return templates.get_template("page.html").render(
+        classifiers={name: name in engine.attacked for name in engine.classifiers},
+        versions=json.dumps(VERSIONS),
+        max_bytes=MAX_BYTES,
+        example=EXAMPLE,
+        version=version("edgefool"),
+    )
+
+
 class _Site:
-    """The answers to requests."""
+    """The answers to requests about photos."""
 
     def __init__(self, engine: Engine, jobs: Jobs):
         self._engine, self._jobs = engine, jobs
-        templates = Environment(loader=PackageLoader("edgefool.web"), autoescape=True, undefined=StrictUndefined)
-        self._page = templates.get_template("page.html").render(
-            classifiers={name: name in engine.attacked for name in engine.classifiers},
-            versions=json.dumps(VERSIONS),
-            max_bytes=MAX_BYTES,
-            example=EXAMPLE,
-            version=version("edgefool"),
-        )
-        self._style = base_style() + _template("page.css")
-        self._script = _template("page.js")
-        self._example = encode_png(demo_photo(EXAMPLE))
-
-    def page(self, request: Request) -> Response:
-        return HTMLResponse(self._page)
-
-    def style(self, request: Request) -> Response:
-        return Response(self._style, media_type="text/css")
-
-    def script(self, request: Request) -> Response:
-        return Response(self._script, media_type="text/javascript")
-
-    def icon(self, request: Request) -> Response:
-        return Response(_template("icon.svg"), media_type="image/svg+xml")
-
-    def example(self, request: Request) -> Response:
-        return Response(self._example, media_type="image/png")
 
     async def receive(self, request: Request) -> Response:
         query = request.query_params
@@ -130,14 +120,8 @@ class _Site:
         job = self._find(request)
         return JSONResponse({"name": job.name, "ahead": self._jobs.ahead(job), **vars(job.status)})
 
-    def original(self, request: Request) -> Response:
-        return _send(self._find(request).picture("original"), "image/jpeg")
-
-    def step(self, request: Request) -> Response:
-        return _send(self._find(request).picture(str(request.path_params["step"])), "image/jpeg")
-
-    def result(self, request: Request) -> Response:
-        return _send(self._find(request).picture("result"), "image/jpeg")
+    def picture(self, request: Request) -> Response:
+        return _send(self._find(request).picture(PurePosixPath(request.url.path).stem), "image/jpeg")
 
     def download(self, request: Request) -> Response:
         job = self._find(request)

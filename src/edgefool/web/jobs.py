@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Self
 
-from edgefool.errors import EdgeFoolError
+from edgefool.errors import EdgeFoolError, reason_of
 from edgefool.web.job import CancelledError, Job, Options
 
 MOST_KEPT = 20
@@ -131,6 +131,4 @@ class Jobs:
 
 
 def _describe(error: Exception) -> str:
-    if isinstance(error, MemoryError):
-        return "there is not enough memory for this photo"
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return "there is not enough memory for this photo" if isinstance(error, MemoryError) else reason_of(error)
