@@ -44,6 +44,15 @@ def test_help_shows_every_word(edgefool, monkeypatch, command):
     assert written - set(out.split()) == set()
 
 
+@pytest.mark.parametrize("command", ["protect", "verify", "web"])
+def test_paragraphs_of_the_help_are_as_wide_as_the_terminal(edgefool, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "400")
+    _, out, _ = edgefool(command, "--help")
+    (limits,) = [line for line in out.splitlines() if "protection against people" in line or "protect photos" in line]
+    assert "face recognition" in limits
+    assert limits.rstrip().endswith(".")
+
+
 def test_nothing_asked_shows_help(edgefool):
     code, stdout, stderr = edgefool()
     assert code == 2

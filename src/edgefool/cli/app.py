@@ -1,7 +1,9 @@
 """Commands, errors and exit codes. Commands import heavy modules only when they run."""
 
+import inspect
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -48,7 +50,8 @@ class _Command(TyperCommand):
 
 
 for command in (attack, protect, verify, web, run, evaluate, classify, demo, report, figure, check):
-    app.command(cls=_Command)(command)
+    # A line for each paragraph, as terminals are not as wide as this file.
+    app.command(cls=_Command, help=re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(command) or ""))(command)
 app.command("list", cls=_Command)(show)
 
 _OUTPUT_CLOSED = 128 + 13  # as a shell reports SIGPIPE
