@@ -15,7 +15,7 @@ from edgefool.errors import UsageError
 from edgefool.runs.cell import Cell
 from edgefool.runs.formats import check_format, write_format
 from edgefool.runs.records import CellLine, FileStamp, ImageKind, Record, Session, sha256
-from edgefool.runs.run_folder import RunFolder, explain_failure, explain_format, read_run
+from edgefool.runs.run_folder import RunFolder, explain_failure, explain_format, image_key, read_run
 from edgefool.storage import StorePath
 from edgefool.storage.keyed_log import KeyedLog
 from edgefool.storage.run_lock import LOCK, OWNER, PARTIAL_SUFFIX
@@ -155,9 +155,14 @@ def _find_faults(
     stats = {f"{kind}/{name}": stat for kind in _KINDS for name, stat in (run.path / kind).find().items()}
     whole = [record for record in records if not record.error]
     expected = {
-        record.key: [(run.image_path(kind, record).relative_to(run.path), sha) for kind, sha in record.files().items()]
-        for record in whole
+        record.key: [(image_key(kind, record), sha) for kind, sha in record.files().items()] for record in whole
     }
+
+    def is_as_before(file: tuple[str, str]) -> bool:
+        stat, stamp = stats.get(file[0]), known.get(file[0])
+        if stat is None or stamp is None or not stat.version:
+            return False
+        return (stamp.size, stamp.version, stamp.sha256) == (stat.size, stat.version, file[1])
 
     def check_file(file: tuple[str, str]) -> str | FileStamp | None:
         path, sha = file
@@ -169,13 +174,13 @@ def _find_faults(
             return None
         return stamp if sha256((run.path / path).read()) == sha else f"{path} was changed"
 
-    distinct = set(chain.from_iterable(expected.values()))
+    distinct = {file for file in chain.from_iterable(expected.values()) if not is_as_before(file)}
     with ThreadPoolExecutor(STORE_THREADS) as pool:
         found = dict(zip(distinct, pool.map(check_file, distinct), strict=True))
     folders = {line.folder for line in cells}
     faults = {record.key: "its cell is unknown" for record in records if record.cell not in folders}
     for key, files in expected.items():
-        if fault := next((found[file] for file in files if isinstance(found[file], str)), None):
+        if fault := next((found[file] for file in files if isinstance(found.get(file), str)), None):
             faults.setdefault(key, str(fault))
     return faults, [stamp for stamp in found.values() if isinstance(stamp, FileStamp)]
 

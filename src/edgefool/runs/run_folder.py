@@ -28,6 +28,11 @@ from edgefool.text import slug
 L = TypeVar("L", bound=Line)
 
 
+def image_key(kind: ImageKind, record: Record) -> str:
+    """Return where in a run the PNG of a record's image is."""
+    return f"{kind}/{record.dataset if kind == 'originals' else record.cell}/{record.image}.png"
+
+
 class RunFolder:
     """A folder with a plan, cells, records and images; open it with `open_run` to write, with `read_run` to read.
 
@@ -66,8 +71,7 @@ class RunFolder:
 
     def image_path(self, kind: ImageKind, record: Record) -> StorePath:
         """Return the path of a PNG of a record's image."""
-        folder = record.dataset if kind == "originals" else record.cell
-        return self.path / kind / folder / f"{record.image}.png"
+        return self.path / image_key(kind, record)
 
     def owner(self) -> str:
         """Return a text unique to the process that works in the run, empty if none does.
