@@ -83,7 +83,7 @@ def _matrices(length: int, shares: Tensor, drawn: Tensor, flipped: Tensor, last:
     """Return what all transforms do to the rows or the columns, (N, length, length), or (N, S, length) after ``last``.
 
     The shares are those of size, crop and resolution. Of the numbers drawn from 0 to 1, (2 B + 1, N), one places the
-    shrunk image, one the crop; the rest are the blocks'. ``flipped`` (N,) are turned round; ``last`` is (S, length).
+    shrunk image, one the crop; the rest are the blocks'. ``flipped`` (N,) are reversed; ``last`` is (S, length).
     """
     shrink, crop, resolution = 1 / shares[0], shares[1], shares[2]
     place, window = 2 * drawn[:2] - 1

@@ -62,7 +62,6 @@ class Plan(StrictEntry):
     size: Size = 224
     seed: int = 0
     squeezers: tuple[Squeezer, ...] = PAPER_SQUEEZERS
-
     robustness: tuple[Annotated[str, AfterValidator(check_transformation)], ...] = ()
     false_positive_rate: Annotated[float, Field(ge=0, lt=1)] = 0.05
     lpips: LpipsEntry | None = None
