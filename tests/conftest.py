@@ -375,7 +375,8 @@ def agree(frames: Callable[[RunFolder], list[pd.DataFrame]]) -> Callable[[RunFol
 
     def agree(run: RunFolder, other: RunFolder) -> None:
         for mine, theirs in zip(frames(run), frames(other), strict=True):
-            pd.testing.assert_frame_equal(mine, theirs, rtol=1e-4, atol=1e-5, check_like=True)
+            # Logits up to 50 are off by some 1e-5, scores are sums of differences of their probabilities.
+            pd.testing.assert_frame_equal(mine, theirs, rtol=1e-4, atol=5e-5, check_like=True)
 
     return agree
 

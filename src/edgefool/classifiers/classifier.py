@@ -79,6 +79,7 @@ class Classifier(nn.Module):
         super().__init__()
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.net = net.eval().requires_grad_(False).to(memory_format=self._memory_format)  # type: ignore[call-overload]
+        self._parameters_of_net = tuple(self.net.parameters())  # listing them takes as long as a small network
         self.name = name
         self.classes = tuple(classes)
         self.num_classes = len(self.classes)
@@ -118,7 +119,7 @@ class Classifier(nn.Module):
         normalised = (images - self._mean) / self._std
         normalised = normalised.contiguous(memory_format=self._memory_format)
         with full_float32() if images.is_cuda else nullcontext():
-            logits = self.net(match_dtype(normalised, self.net))
+            logits = self.net(match_dtype(normalised, self._parameters_of_net))
         return at_least_float32(logits)
 
     def train(self, mode: bool = True) -> Self:

@@ -1,12 +1,14 @@
 """The dtypes of images for a network and of its logits."""
 
+from collections.abc import Iterable
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
-def match_dtype(images: Tensor, network: nn.Module) -> Tensor:
+def match_dtype(images: Tensor, parameters: Iterable[Tensor]) -> Tensor:
     """Return images in the dtype of a network's parameters if that is float32 or float64, else unchanged."""
-    dtype = next((p.dtype for p in network.parameters() if p.is_floating_point()), None)
+    dtype = next((p.dtype for p in parameters if p.is_floating_point()), None)
     return images.to(dtype) if dtype in (torch.float32, torch.float64) else images
 
 

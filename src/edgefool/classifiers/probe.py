@@ -65,7 +65,7 @@ def _sides_that_work(
 ) -> Iterator[tuple[int, list[object]]]:
     """Yield sides with what the network gives for one image and for two; note the errors of the others."""
     for side in sides:
-        images = match_dtype(torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0)), net)
+        images = match_dtype(torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0)), net.parameters())
         try:
             with torch.no_grad():
                 outputs = [net(images[:1].clone()), net(images.clone())]  # copies, as a network may change its input

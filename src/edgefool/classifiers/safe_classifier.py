@@ -101,7 +101,7 @@ class SafeClassifier(nn.Module):
 
     def _logits(self, classify: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         try:
-            output = classify(match_dtype(images.clone(), self))
+            output = classify(match_dtype(images.clone(), self._all_parameters))
         except RuntimeError as error:
             dtypes = {str(p.dtype) for p in self._all_parameters if p.is_floating_point()} - {str(images.dtype)}
             if not dtypes or "type" not in str(error):

@@ -1,6 +1,7 @@
 """How many images to attack at a time."""
 
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 import psutil
 import torch
@@ -13,6 +14,8 @@ MAX_BATCH = {"cpu": 4, "cuda": 128}
 """By type of device. Larger batches are no faster: one image keeps the cores of a CPU busy, 128 keep a GPU busy."""
 
 _USABLE = 0.8  # of the memory that is free
+
+_activations: WeakKeyDictionary[nn.Module, dict[tuple[torch.Size, torch.device], int]] = WeakKeyDictionary()
 
 
 class BatchSize:
@@ -40,11 +43,16 @@ class BatchSize:
         return self._known[shape]
 
     def need(self, shape: torch.Size) -> int:
-        """Return roughly the bytes that one image (3, H, W) needs, measured by a forward pass of the classifier."""
-        image = torch.zeros(1, *shape, device=self._device, requires_grad=True)
-        owned = {tensor.untyped_storage().data_ptr() for tensor in self._classifier.state_dict().values()}
-        activations = saved_bytes(lambda: member_logits(self._classifier, image), owned)
-        return int(1.2 * activations) + self._attack.bytes_per_pixel * shape[1] * shape[2]
+        """Return roughly the bytes that one image (3, H, W) needs, measured by a forward pass of the classifier.
+
+        Each classifier is measured once for each shape, whatever attacks it.
+        """
+        known = _activations.setdefault(self._classifier, {})
+        if (shape, self._device) not in known:
+            image = torch.zeros(1, *shape, device=self._device, requires_grad=True)
+            owned = {tensor.untyped_storage().data_ptr() for tensor in self._classifier.state_dict().values()}
+            known[shape, self._device] = saved_bytes(lambda: member_logits(self._classifier, image), owned)
+        return int(1.2 * known[shape, self._device]) + self._attack.bytes_per_pixel * shape[1] * shape[2]
 
 
 def saved_bytes(function: Callable[[], object], owned: set[int]) -> int:

@@ -35,8 +35,9 @@ def run_local(state: RunState, *, batch_size: int | None = None) -> Iterator[Ste
     with _thread_pool(device) as pool:
         measurer = Measurer(state.run, experiment.all_classifiers, pool, experiment.lpips)
         for cell in state.cells:
-            fitting = batch_size or BatchSize(cell.job.attack, cell.job.classifier, device)
-            yield from _attack(state, cell, fitting, pool)
+            if cell.waiting:
+                fitting = batch_size or BatchSize(cell.job.attack, cell.job.classifier, device)
+                yield from _attack(state, cell, fitting, pool)
             for request in state.requests(cell):
                 yield state.save_measurements(cell, request, measurer(request))
 

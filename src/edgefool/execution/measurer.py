@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from edgefool.classifiers import Classifier
+from edgefool.classifiers import Classifier, SafeClassifier
 from edgefool.errors import UsageError
 from edgefool.execution.cell_attack import read_png
 from edgefool.execution.judge import device_of
@@ -114,6 +114,7 @@ class Measurer:
     ):
         self._run, self._pool, self._lpips = run, pool, lpips
         self._classifiers = {classifier.fingerprint: classifier for classifier in classifiers}
+        self._safe = {fingerprint: SafeClassifier(known) for fingerprint, known in self._classifiers.items()}
 
     def __call__(self, request: MeasureRequest) -> Measurements:
         """Return the measurements; a classifier that fails gives no predictions."""
@@ -162,7 +163,8 @@ class Measurer:
         """Return what a classifier gives images; None if it fails. Problems are added to the measurements."""
         size = f"{images.shape[3]} x {images.shape[2]} pixels"
         try:
-            logits, scores = squeezing_scores(classifier, images.to(device_of(classifier)), squeezers)
+            safe = self._safe[classifier.fingerprint]
+            logits, scores = squeezing_scores(safe, images.to(device_of(classifier)), squeezers)
         except Exception as error:  # classifiers may be users' code
             reason = str(error).partition("\n")[0]
             measured.problems.append(f"{classifier.name} cannot take {size}: {reason}")

@@ -7,8 +7,7 @@ from typing import Self
 
 import kornia.metrics
 import torch
-from kornia.color import rgb_to_lab
-from skimage.color import deltaE_ciede2000
+from skimage.color import deltaE_ciede2000, rgb2lab
 from torch import Tensor, nn
 
 from edgefool.classifiers.precision import full_float32
@@ -175,13 +174,13 @@ def distances(images: Tensor, originals: Tensor) -> dict[str, Tensor]:
 
 
 def _lab(images: Tensor) -> Tensor:
-    return rgb_to_lab(images.detach().double())
+    lab = rgb2lab(images.detach().double().cpu().numpy(), channel_axis=1)
+    return torch.from_numpy(lab).contiguous()
 
 
 def _mean_ciede2000(images: Tensor, originals: Tensor) -> Tensor:
     """Return the mean distance of colours in CIELAB, (N, 3, H, W) to (N,)."""
-    pair = (lab.cpu().numpy() for lab in (images, originals))
-    apart = deltaE_ciede2000(*pair, channel_axis=1)  # type: ignore[no-untyped-call]
+    apart = deltaE_ciede2000(images.numpy(), originals.numpy(), channel_axis=1)  # type: ignore[no-untyped-call]
     return torch.from_numpy(apart.mean((1, 2)))
 
 

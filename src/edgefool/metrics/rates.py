@@ -119,6 +119,9 @@ def mean_rate(values: ArrayLike, resamples: int = 1000) -> Rate:
     if not array.size:
         return _NO_IMAGES
     levels, counts = np.unique(array, return_counts=True)
+    if len(levels) == 1:
+        mean = float(array.size * levels[0] / array.size)
+        return Rate(float(array.mean()), mean, mean, array.size)
     # The mean of a resample depends only on how often it draws each level.
     drawn = np.random.default_rng(0).multinomial(array.size, counts / array.size, size=resamples)
     low, high = np.percentile(drawn @ levels / array.size, [2.5, 97.5]).tolist()

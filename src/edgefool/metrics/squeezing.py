@@ -159,7 +159,7 @@ def squeezing_scores(classifier: nn.Module, images: Tensor, squeezers: Sequence[
     _check_images(images)
     for name in squeezers:
         check_known("squeezer", name, SQUEEZERS)
-    safe = SafeClassifier(classifier)
+    safe = classifier if isinstance(classifier, SafeClassifier) else SafeClassifier(classifier)
     with safe.in_use(images.device.type), torch.no_grad():
         logits: Tensor = safe(images)
         probabilities = logits.softmax(1)

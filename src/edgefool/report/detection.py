@@ -47,10 +47,11 @@ def _rows(results: Results, folder: str, classifiers: Sequence[Cell | CellMember
     before = np.array([clean[image] for image in images])
     after = np.array([adversarial.get(image, [np.nan] * before.shape[1]) for image in images])
     misled = {record.image for record in results.records.get(folder, []) if record.success}
+    is_misled = np.array([image in misled for image in images])
     everything = detectability(before, after, false_positive_rate=fpr)
-    successful = detectability(
-        before, after, false_positive_rate=fpr, which=np.array([image in misled for image in images])
-    )
+    successful = everything
+    if not is_misled.all():
+        successful = detectability(before, after, false_positive_rate=fpr, which=is_misled)
     thresholds = [detection_threshold(scores, fpr) for scores in (*before.T, before.max(1))]
     network = classifier_of_paper(results.networks.get((cell.dataset, cell.classifier), "")) or ""
     kind = results.kinds.get(cell.dataset, "")

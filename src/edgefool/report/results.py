@@ -146,6 +146,15 @@ class Results:
         return names
 
     @cached_property
+    def _nulls(self) -> dict[tuple[str, str], list[tuple[str, object]]]:
+        """By dataset and classifier, the folders of the null method's cells, each with its v3."""
+        nulls: dict[tuple[str, str], list[tuple[str, object]]] = defaultdict(list)
+        for folder, cell in self.cells.items():
+            if cell.method == NULL_METHOD:
+                nulls[cell.dataset, cell.fingerprint].append((folder, cell.constants.get("v3")))
+        return nulls
+
+    @cached_property
     def methods(self) -> dict[str, str]:
         """By a cell's folder, the name of its method in tables: its label, if that is unambiguous."""
         counts = Counter(_labels(cell) for cell in self.cells.values())
@@ -174,15 +183,9 @@ class Results:
 
         It must enhance as strongly as the cell's attack, if that enhances (v3 of Eq. 7).
         """
-        same = (cell.dataset, cell.fingerprint, NULL_METHOD)
         strength = cell.constants.get("strength", cell.constants.get("v3"))
-        found = (
-            name
-            for name, other in self.cells.items()
-            if (other.dataset, other.fingerprint, other.method) == same
-            and strength in (None, other.constants.get("v3"))
-        )
-        return next(found, None)
+        cells = self._nulls.get((cell.dataset, cell.fingerprint), [])
+        return next((folder for folder, v3 in cells if strength in (None, v3)), None)
 
     def others(self, cell: Cell) -> list[Target]:
         """Return the other classifiers of the dataset; for an ensemble all of them, as its members judge too."""

@@ -58,6 +58,6 @@ def compared_cells(name: str, values: Mapping[str, float], null: str, nulls: Map
     both = [image for image in values if image in nulls]
     return {
         **rate_cells(name, share_of(values)),
-        null: mean_rate([nulls[image] for image in both]).value,
+        null: average(np.mean, [nulls[image] for image in both]),
         **rate_cells("gain", mean_rate([values[image] - nulls[image] for image in both])),
     }

@@ -246,7 +246,7 @@ def _mean_transferability(results: Results) -> pd.DataFrame:
 
 
 def _rate_where_right(results: Results, folder: str, targets: Sequence[Target]) -> Rate:
-    if not targets:
+    if not targets or not results.label_classes.get(results.cells[folder].dataset):
         return rate([])
     correct = mean_outcomes([outcomes(results, [folder], target) for target in targets]).correct
     return mean_rate(correct[~np.isnan(correct)])

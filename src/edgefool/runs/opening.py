@@ -136,11 +136,14 @@ def _is_fresh(path: StorePath) -> bool:
 
 def _repair(run: RunFolder, cells: Sequence[Cell], *, alone: bool) -> None:
     """Repair the logs, unless this version cannot read one, and invalidate records whose files are damaged."""
-    inspections = [log.inspect() for log in _logs(run)]
+    logs = _logs(run)
+    inspections = [log.inspect() for log in logs]
     refuse_other_settings(run.path, [line.cell for line in inspections[0].items], cells, alone=alone)
     run.remove_leftovers()
-    for inspection in inspections:
+    for log, inspection in zip(logs, inspections, strict=True):
         run.repaired += inspection.repair(run.path / "damaged")
+        if log is not run.stamp_lines:  # nobody else reads those; the run is locked, so nobody else writes
+            log.hold(inspection.items)
     known = {stamp.path: stamp for stamp in inspections[-1].items}
     faults, stamps = _find_faults(run, inspections[0].items, inspections[1].items, known)
     run.record_lines.invalidate(faults)

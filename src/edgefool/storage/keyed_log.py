@@ -46,12 +46,13 @@ class KeyedLog(Generic[L]):
     def __init__(self, path: StorePath, model: type[L]):
         self.path, self._model = path, model
         self._log = AppendLog(path)
+        self._held: list[L] | None = None
 
     def read(self) -> list[L]:
         """Return the latest object of each key, in the order in which the keys first appeared.
 
         An unfinished last line is ignored: a process is writing it, or was killed while it did. Lines of segments are
-        numbered as if they were in one file.
+        numbered as if they were in one file. What `hold` was given is returned once instead.
 
         Raises
         ------
@@ -60,6 +61,9 @@ class KeyedLog(Generic[L]):
         UnreadableLineError
             If a line is intact, but this version does not know such lines.
         """
+        held, self._held = self._held, None
+        if held is not None:
+            return held
         inspection = self.inspect()
         for line in inspection.damaged:
             if not line.is_torn:
@@ -68,18 +72,32 @@ class KeyedLog(Generic[L]):
                 )
         return inspection.items
 
+    def hold(self, items: list[L]) -> None:
+        """Keep what the log is known to hold for the next `read`, unless something is appended before."""
+        self._held = items
+
     def inspect(self) -> "Inspection[L]":
         """Read the whole log, damaged lines too; raise `UnreadableLineError` as `read` does."""
         latest: dict[Hashable, L] = {}
-        lines = list(self._lines())
-        for line in lines:
-            if line.body is not None:
-                self._apply(latest, line)
-        return Inspection(self.path, list(latest.values()), lines, self._log)
+        intact: list[bytes] = []
+        damaged: list[RawLine] = []
+        is_torn = False
+        for line in self._lines():
+            is_torn |= line.is_torn
+            if (body := line.body) is None:
+                damaged.append(line)
+            else:
+                self._apply(latest, line.number, body)
+                intact.append(line.data)
+        sound = None
+        if damaged or is_torn or self._log.needs_merge:
+            sound = b"".join(data + b"\n" for data in intact)
+        return Inspection(self.path, list(latest.values()), damaged, sound, self._log)
 
     def append(self, objects: Iterable[L | _Invalidation], *, durable: bool = True) -> None:
         """Append objects, by default durable on return."""
         if data := b"".join(_encode(item) for item in objects):
+            self._held = None
             self._log.append(data, durable=durable)
 
     def invalidate(self, reasons: Mapping[Any, str]) -> None:
@@ -94,8 +112,7 @@ class KeyedLog(Generic[L]):
             if torn:
                 yield RawLine(next(numbers), torn, True)
 
-    def _apply(self, latest: dict[Hashable, L], line: "RawLine") -> None:
-        body = line.body or b""
+    def _apply(self, latest: dict[Hashable, L], number: int, body: bytes) -> None:
         try:
             if body.startswith(b'{"invalidates":'):
                 latest.pop(_Invalidation.model_validate_json(body).invalidates, None)
@@ -106,7 +123,7 @@ class KeyedLog(Generic[L]):
             first = error.errors()[0]
             reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
             raise UnreadableLineError(
-                f"line {line.number} of {self.path} is intact, but this version cannot read it ({reason})"
+                f"line {number} of {self.path} is intact, but this version cannot read it ({reason})"
             ) from error
 
 
@@ -120,17 +137,17 @@ class Inspection(Generic[L]):
         The log.
     items : list
         The latest object of each key.
+    damaged : list of RawLine
+        The lines whose checksum is wrong.
+    sound : bytes or None
+        The other lines, if the log needs a repair.
     """
 
     path: StorePath
     items: list[L]
-    _lines: "list[RawLine]"
+    damaged: "list[RawLine]"
+    sound: bytes | None
     _log: AppendLog
-
-    @property
-    def damaged(self) -> "list[RawLine]":
-        """The lines whose checksum is wrong."""
-        return [line for line in self._lines if line.body is None]
 
     def repair(self, folder: StorePath) -> list[str]:
         """Remove damaged lines after copying their bytes into a folder, and merge segments; the rest stays as it is.
@@ -141,13 +158,13 @@ class Inspection(Generic[L]):
             A sentence for each damaged line, which names the copy.
         """
         reports = []
-        if damaged := self.damaged:
+        if self.damaged:
             names = (f"{self.path.name}-{number}" for number in count(1))
             copy = next(path for name in names if not (path := folder / name).exists())
-            copy.write(b"".join(line.data + b"\n" for line in damaged))
-            reports = [f"{line.describe(self.path)}; its bytes are in {copy}" for line in damaged]
-        if damaged or self._log.needs_merge or any(line.is_torn for line in self._lines):
-            self._log.replace(b"".join(line.data + b"\n" for line in self._lines if line.body is not None))
+            copy.write(b"".join(line.data + b"\n" for line in self.damaged))
+            reports = [f"{line.describe(self.path)}; its bytes are in {copy}" for line in self.damaged]
+        if self.sound is not None:
+            self._log.replace(self.sound)
         return reports
 
 

@@ -9,6 +9,7 @@ import stat as stat_module
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import ClassVar, NoReturn
 
@@ -126,7 +127,7 @@ class LocalStore(Store):
         if folder.is_dir():
             return
         with _naming(key):
-            missing = [path for path in (folder, *folder.parents) if not path.exists()]
+            missing = list(takewhile(lambda path: not path.exists(), (folder, *folder.parents)))
             folder.mkdir(parents=True, exist_ok=True)
             for path in missing:
                 _sync_folder(path.parent)
