@@ -3,6 +3,7 @@
 import struct
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -169,7 +170,8 @@ def test_damaged_run_is_repaired_and_photos_that_are_gone_are_left_out(tmp_path,
     assert "repaired: line 1 of records.jsonl is damaged; its bytes are in " in stderr
     assert "note: 1 record is left out: its photo is no longer in the datasets of the plan\n" in stderr
     after = load_records(tmp_path / "run").drop(columns="seconds")
-    assert after.sort_values("image", ignore_index=True).equals(before.sort_values("image", ignore_index=True))
+    both = (frame.sort_values("image", ignore_index=True) for frame in (before, after))
+    pd.testing.assert_frame_equal(*both, rtol=1e-5)  # the cat was alone this time: its logits are rounded otherwise
 
 
 def test_names_do_not_reach_the_terminal_as_they_are(tmp_path, bad_names, attack):
