@@ -11,6 +11,7 @@ from edgefool.errors import UsageError
 from edgefool.experiments.identity import known_names
 from edgefool.runs import Record
 from edgefool.runs.records import sha256, source_text
+from edgefool.runs.source_hashes import SourceHashes
 
 
 def records_of(photos, *, whole_paths=False):
@@ -39,7 +40,7 @@ def folder(tmp_path, make_photo):
 
 
 def names_by_key(photos, records):
-    known = known_names(photos, records)
+    known = known_names(photos, records, SourceHashes())
     return {photo.key: known.photos.get(photo.path) for photo in photos}, sorted(known.others)
 
 
@@ -73,7 +74,7 @@ def test_other_bytes_at_the_same_path_are_refused(folder, make_photo):
         records = records_of(find_photos([folder]), whole_paths=whole_paths)
         make_photo(folder / "dog.png", 9 + whole_paths)
         with pytest.raises(UsageError, match=r"/dog.png has changed since this run attacked it; name a new folder"):
-            known_names(find_photos([folder]), records)
+            known_names(find_photos([folder]), records, SourceHashes())
 
 
 def test_other_bytes_at_another_path_of_an_old_record_are_another_photo(tmp_path, folder, make_photo):
@@ -88,7 +89,7 @@ def test_other_bytes_at_another_path_of_an_old_record_are_another_photo(tmp_path
 def test_photos_of_several_folders_may_have_the_same_key(tmp_path, folder):
     inputs = [folder / "a", folder / "b"]
     records = records_of(find_photos(inputs))
-    names = known_names(find_photos(inputs[::-1]), records).photos
+    names = known_names(find_photos(inputs[::-1]), records, SourceHashes()).photos
     assert {str(path.parent.name): name for path, name in names.items() if path.name == "cat.png"} == {
         path.parent.name: f"was-{name}"
         for path, name in ((photo.path, photo.name) for photo in find_photos(inputs))
@@ -109,7 +110,7 @@ def test_what_could_not_be_read_is_known_by_its_key(folder):
         classifier="n",
         error="unreadable",
     )
-    assert known_names(photos, [failed]).photos == {broken.path: "was-broken"}
+    assert known_names(photos, [failed], SourceHashes()).photos == {broken.path: "was-broken"}
 
 
 @given(st.permutations(range(4)), st.booleans())
@@ -120,5 +121,5 @@ def test_the_order_of_photos_and_records_does_not_matter(tmp_path_factory, order
         (folder / name).write_bytes(data)
     photos = find_photos([folder])
     records = records_of(photos, whole_paths=whole_paths)
-    known = known_names([photos[k] for k in order], [records[k] for k in reversed(order)])
+    known = known_names([photos[k] for k in order], [records[k] for k in reversed(order)], SourceHashes())
     assert known.photos == {photo.path: record.image for photo, record in zip(photos, records, strict=True)}

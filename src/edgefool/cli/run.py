@@ -265,12 +265,13 @@ def _estimate(folder: StorePath, experiment: "Experiment") -> None:
     from edgefool.runs import RunFolder
     from edgefool.runs.formats import check_format
     from edgefool.runs.opening import refuse_other_settings
+    from edgefool.runs.source_hashes import SourceHashes
 
     check_format(folder)
     cells, records = RunFolder(folder).cells(), RunFolder(folder).records()
     refuse_other_settings(folder, cells.values(), experiment.cells, alone=False)
     folders, done = {cell.id: name for name, cell in cells.items()}, {record.key for record in records}
-    photos = experiment.named_as_before(records)
+    photos = experiment.named_as_before(records, SourceHashes())
     images, waiting = [], []
     for job in experiment.jobs:
         chosen = photos[job.cell.dataset][: job.limit]

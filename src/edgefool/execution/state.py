@@ -11,6 +11,7 @@ from edgefool.execution.evaluation import Evaluation
 from edgefool.execution.measurer import Measurements, MeasureRequest
 from edgefool.experiments.experiment import CellJob, Experiment
 from edgefool.runs import Record, RunFolder
+from edgefool.storage.pause_gc import pause_gc
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class RunState:
         If a photo that was attacked has changed since.
     """
 
+    @pause_gc()
     def __init__(self, experiment: Experiment, run: RunFolder, *, retry: bool = False, predict: bool = True):
         self.experiment, self.run, self._predict = experiment, run, predict
         self.warnings: list[str] = []
@@ -71,7 +73,8 @@ class RunState:
         run.keep_groups(experiment.all_classifiers)
         folders = run.enter(experiment.cells, [job.limit for job in experiment.jobs])
         known = run.records()
-        photos = experiment.named_as_before(known)
+        photos = experiment.named_as_before(known, run.source_hashes)
+        run.keep_source_hashes()
         self._originals: dict[str, dict[str, Record]] = {dataset: {} for dataset in photos}
         self.records: dict[str, dict[str, Record]] = {folder: {} for folder in folders}
         for record in known:

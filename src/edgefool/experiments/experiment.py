@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -31,6 +31,7 @@ from edgefool.experiments.victims import aimed_groups, check_distinct, check_lab
 from edgefool.metrics import Lpips
 from edgefool.runs import Cell, CellMember, Record
 from edgefool.runs.cell import Size
+from edgefool.storage import StorePath
 
 
 @dataclass(frozen=True)
@@ -177,8 +178,12 @@ class Experiment:
                     known[key] = 0.0
         return [known[job.classifier.fingerprint, job.attack.name] for job in jobs]
 
-    def named_as_before(self, records: Sequence[Record]) -> dict[str, list[Photo]]:
+    def named_as_before(
+        self, records: Sequence[Record], hash_file: Callable[[StorePath], str | None]
+    ) -> dict[str, list[Photo]]:
         """Return the photos by dataset, with their names in the run of these records.
+
+        ``hash_file`` returns the SHA-256 of a photo, None if it cannot be read.
 
         Raises
         ------
@@ -191,8 +196,9 @@ class Experiment:
         photos = dict(self.photos)
         for dataset in self.plan.datasets:
             if own := by_dataset[dataset.name]:
-                known = known_names(photos[dataset.name], own)
-                photos[dataset.name] = dataset.find(known, allow_missing=self._allow_missing)
+                known = known_names(photos[dataset.name], own, hash_file)
+                if any(known.photos.get(photo.path) != photo.name for photo in photos[dataset.name]):
+                    photos[dataset.name] = dataset.find(known, allow_missing=self._allow_missing)
         return photos
 
 

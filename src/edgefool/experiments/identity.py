@@ -1,18 +1,23 @@
 """Which photos a run already knows: a photo keeps its name in the run when its folder moves."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 from edgefool.datasets import KnownNames, Photo
 from edgefool.errors import UsageError
 from edgefool.runs import Record
-from edgefool.runs.records import sha256, source_text
+from edgefool.runs.records import source_text
+from edgefool.storage import StorePath
 
 _THREADS = 8
+_AT_A_TIME = 64  # photos of a thread, as handing over takes longer than looking up a hash
 
 
-def known_names(photos: Sequence[Photo], records: Iterable[Record]) -> KnownNames:
+def known_names(
+    photos: Sequence[Photo], records: Iterable[Record], hash_file: Callable[[StorePath], str | None]
+) -> KnownNames:
     """Return the names that the photos of a dataset have in a run.
 
     A photo is recognised by its key and the SHA-256 of its bytes. Records of version 0.1.0 hold absolute paths, which
@@ -24,6 +29,8 @@ def known_names(photos: Sequence[Photo], records: Iterable[Record]) -> KnownName
         As the dataset finds them now.
     records
         All records of the dataset in the run.
+    hash_file
+        Returns the SHA-256 of a photo, None if it cannot be read; called from several threads.
 
     Raises
     ------
@@ -42,8 +49,10 @@ def known_names(photos: Sequence[Photo], records: Iterable[Record]) -> KnownName
         for photo in photos
     }
     met = [photo for photo in photos if candidates[photo]]
+    pieces = [met[start : start + _AT_A_TIME] for start in range(0, len(met), _AT_A_TIME)]
     with ThreadPoolExecutor(_THREADS) as pool:
-        hashes = list(pool.map(_hash, met))
+        hashed = pool.map(lambda piece: [hash_file(photo.path) for photo in piece], pieces)
+        hashes = list(chain.from_iterable(hashed))
 
     names, unmatched = {}, []
     for photo, digest in zip(met, hashes, strict=True):
@@ -76,10 +85,3 @@ def _has_path_of(record: Record, photo: Photo) -> bool:
 def _is_absolute(source: str) -> bool:
     """Return whether a source is an absolute path or an address, as in records of version 0.1.0, and not a key."""
     return source.startswith("/") or "://" in source or source[1:3] in (":\\", ":/")
-
-
-def _hash(photo: Photo) -> str | None:
-    try:
-        return sha256(photo.path.read())
-    except OSError:  # what cannot be read cannot be attacked again either
-        return None

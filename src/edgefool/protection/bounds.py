@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from edgefool.images.tensors import from_levels
-from edgefool.metrics.quality import ciede2000, smooth_delta_e, ssim
+from edgefool.metrics.quality import distances
 
 MEASURED_PIXELS = 500_000
 """Photos are compared at this size, about that of a screen at arm's length.
@@ -93,6 +93,7 @@ def shrink_to_measure(pixels: NDArray[np.uint8]) -> Tensor:
 
 def measure(image: Tensor, original: Tensor) -> Quality:
     """Return the distances between a photo and its original, both (1, 3, H, W) in [0, 1]."""
-    values = (float(metric(image, original)) for metric in (ssim, ciede2000, smooth_delta_e))
+    found = distances(image, original)
+    values = (float(found[name]) for name in ("ssim", "ciede2000", "smooth_delta_e"))
     similarity, colours, smooth = (0.0 if math.isnan(value) else value for value in values)
     return Quality(similarity, colours, smooth)

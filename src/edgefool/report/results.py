@@ -15,6 +15,7 @@ from edgefool.runs import Cell, ClassGroups, Prediction, Quality, Record, Transf
 from edgefool.runs.class_groups import groups_by_fingerprint
 from edgefool.runs.tables import add_distances
 from edgefool.storage import StorePath
+from edgefool.storage.pause_gc import pause_gc
 
 NULL_METHOD = "enhance"
 """EdgeFool's enhancement without an attack, the baseline of every attack that enhances."""
@@ -217,6 +218,7 @@ def _labels(cell: Cell) -> tuple[str, str, str]:
     return cell.dataset, cell.label, cell.classifier
 
 
+@pause_gc()
 def load_results(path: StorePath | Path | str) -> Results:
     """Read the results of a run from its folder or address, for the photos in its current plan.
 

@@ -16,8 +16,10 @@ from edgefool.runs.cell import Cell
 from edgefool.runs.formats import check_format, write_format
 from edgefool.runs.records import CellLine, FileStamp, ImageKind, Record, Session, sha256
 from edgefool.runs.run_folder import RunFolder, explain_failure, explain_format, image_key, read_run
+from edgefool.runs.source_hashes import SourceHashes
 from edgefool.storage import StorePath
 from edgefool.storage.keyed_log import KeyedLog
+from edgefool.storage.pause_gc import pause_gc
 from edgefool.storage.run_lock import LOCK, OWNER, PARTIAL_SUFFIX
 from edgefool.storage.store import STORE_THREADS
 
@@ -134,6 +136,7 @@ def _is_fresh(path: StorePath) -> bool:
     return not folders and all(file.name in (LOCK, OWNER) or file.name.endswith(PARTIAL_SUFFIX) for file in files)
 
 
+@pause_gc()
 def _repair(run: RunFolder, cells: Sequence[Cell], *, alone: bool) -> None:
     """Repair the logs, unless this version cannot read one, and invalidate records whose files are damaged."""
     logs = _logs(run)
@@ -145,6 +148,7 @@ def _repair(run: RunFolder, cells: Sequence[Cell], *, alone: bool) -> None:
         if log is not run.stamp_lines:  # nobody else reads those; the run is locked, so nobody else writes
             log.hold(inspection.items)
     known = {stamp.path: stamp for stamp in inspections[-1].items}
+    run.source_hashes = SourceHashes(known)
     faults, stamps = _find_faults(run, inspections[0].items, inspections[1].items, known)
     run.record_lines.invalidate(faults)
     run.stamp_lines.append(stamps, durable=False)

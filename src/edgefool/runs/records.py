@@ -17,7 +17,8 @@ ImageKind = Literal["originals", "images", "failures", "structure", "mask"]
 
 def _check_inside(text: str) -> str:
     """Refuse a name that would lead out of the run folder, as anybody may have written the line."""
-    if any(part in ("", ".", "..") for part in text.split("/")) or "\\" in text or "\0" in text:
+    inside = f"/{text}/"  # searched for each name of each line, so without splitting it
+    if "//" in inside or "/./" in inside or "/../" in inside or "\\" in text or "\0" in text:
         raise ValueError("not a plain name")
     return text
 
@@ -218,7 +219,10 @@ class Session(Line):
 
 
 class FileStamp(Line):
-    """A PNG whose hash was compared with its record; it is not read again until its size or version changes."""
+    """A file whose hash is known: a PNG of the run, or a photo. It is not read again until its size or version changes.
+
+    ``path`` is relative to the run; of a photo it is ``sources/`` and the SHA-256 of its path.
+    """
 
     path: Name
     size: int
@@ -227,7 +231,7 @@ class FileStamp(Line):
 
     @property
     def key(self) -> str:
-        """Its path in the run."""
+        """The path."""
         return self.path
 
 

@@ -20,6 +20,7 @@ from edgefool.runs.records import (
     Selection,
     Session,
 )
+from edgefool.runs.source_hashes import SourceHashes
 from edgefool.storage import RunLock, StorePath, parse_path
 from edgefool.storage.keyed_log import KeyedLog, Line
 from edgefool.storage.run_lock import read_owner
@@ -44,6 +45,8 @@ class RunFolder:
         The folder.
     repaired : list of str
         A sentence for each damage that `open_run` found; damaged images count as not done.
+    source_hashes : SourceHashes
+        The hashes of photos.
     """
 
     def __init__(self, path: StorePath | Path | str):
@@ -58,6 +61,7 @@ class RunFolder:
         self.session_lines = KeyedLog(self.path / "sessions.jsonl", Session)
         self.selection_lines = KeyedLog(self.path / "selection.jsonl", Selection)
         self.stamp_lines = KeyedLog(self.path / "verified.jsonl", FileStamp)
+        self.source_hashes = SourceHashes()
         self.lock: RunLock | None = None
         self._saving = Lock()
 
@@ -148,6 +152,11 @@ class RunFolder:
         known = self._read(self.selection_lines)
         with self.writing():
             self.selection_lines.append(line for line in lines if line not in known)
+
+    def keep_source_hashes(self) -> None:
+        """Note the hashes of the photos that were read; raise as `save` does."""
+        with self.writing():
+            self.stamp_lines.append(self.source_hashes.new, durable=False)
 
     def keep_groups(self, classifiers: Iterable[Classifier]) -> None:
         """Note the semantic groups of classifiers; raise as `save` does."""

@@ -113,8 +113,10 @@ class LocalStore(Store):
         found: dict[str, Stat] = {}
         if os.path.isdir(key):
             for parent, _, files in os.walk(key, onerror=_fail):
-                paths = [os.path.join(parent, name) for name in files]
-                found |= {os.path.relpath(path, key): stat for path in paths if (stat := self.stat(path))}
+                inside = "" if parent == key else os.path.relpath(parent, key)
+                for name in files:
+                    if stat := self.stat(os.path.join(parent, name)):
+                        found[os.path.join(inside, name)] = stat
         return found
 
     def resolve(self, key: str) -> str:
