@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import ImageOps
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from edgefool.errors import ImageWarning
@@ -16,6 +16,8 @@ from edgefool.images.colour import to_srgb
 from edgefool.images.decode import decode_image, image_errors
 from edgefool.images.tensors import from_levels
 from edgefool.storage import StorePath, parse_path
+
+_STRIP = 2**20  # pixels
 
 
 def read_image(
@@ -71,4 +73,20 @@ def upright_levels(data: bytes, max_megapixels: float | None, warn: Callable[[st
     image = decode_image(data, max_megapixels, warn)
     with contextlib.suppress(Exception):  # EXIF data is often broken in otherwise good photos
         ImageOps.exif_transpose(image, in_place=True)
-    return np.array(to_srgb(image, warn))
+    return to_array(to_srgb(image, warn))
+
+
+def to_array(image: Image.Image) -> NDArray[np.uint8]:
+    """Return the 8-bit pixels of an image of Pillow, (H, W) or (H, W, C), strip by strip: Pillow copies them twice.
+
+    >>> to_array(Image.new("RGB", (3, 2), "white")).shape
+    (2, 3, 3)
+    """
+    width, height = image.size
+    bands = len(image.getbands())
+    pixels = np.empty((height, width, bands) if bands > 1 else (height, width), np.uint8)
+    rows = max(1, _STRIP // width)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        pixels[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
+    return pixels

@@ -15,6 +15,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from edgefool.errors import ImageError, UsageError
 from edgefool.images.colour import to_srgb
 from edgefool.images.decode import decode_image, image_errors
+from edgefool.images.read import to_array
 from edgefool.protection.exif import strip_prefix
 from edgefool.protection.jpeg import MAX_XMP, QUALITY, JpegWriter, read_jpeg
 from edgefool.protection.metadata import Metadata, MetadataPolicy, Note
@@ -93,11 +94,13 @@ class PhotoFile:
         NDArray
             (H', W', 3), uint8, sRGB, turned; transparent parts on white.
         """
-        image = _to_image(turn_upright(self.pixels, self.orientation))
+        pixels = turn_upright(self.pixels, self.orientation)
+        if pixels.shape[2] == 3 and not self._colour_profile:
+            return np.ascontiguousarray(pixels)
+        image = _to_image(pixels)
         if self._colour_profile:
             image.info["icc_profile"] = self._colour_profile
-        image = to_srgb(image, lambda _: None)
-        return np.array(image)
+        return to_array(to_srgb(image, lambda _: None))
 
     def to_stored(self, upright: NDArray[np.generic]) -> NDArray[np.generic]:
         """Turn values for each upright pixel, (H', W', ...), as the pixels are stored, (H, W, ...), without copying."""
@@ -178,18 +181,19 @@ def open_photo(path: str | Path, *, max_megapixels: float | None = None) -> Phot
         image = decode_image(data, max_megapixels, note)
         writer, metadata = _read(data, image, note)
         stored = to_stored_pixels(image, writer.modes, note)
-        pixels = np.asarray(stored)
-        orientation = _orientation(image)
+        orientation, kind = _orientation(image), image.format or ""
+        profile = image.info.get("icc_profile") or b""
+        pixels = to_array(stored)
+        del image, stored
         if writer.name == "TIFF" and (turned := stored_orientation(data)) != 1:
             orientation, pixels = turned, np.ascontiguousarray(turn_back(pixels, turned))
-        profile = image.info.get("icc_profile") or b""
         mark = metadata.mark
         metadata = metadata.without_pictures(note)
     return PhotoFile(
         path=path,
         pixels=pixels.reshape(*pixels.shape[:2], -1),
         orientation=orientation,
-        name=_name(path, image.format or "", writer.name),
+        name=_name(path, kind, writer.name),
         mark=mark,
         notes=tuple(notes),
         _writer=writer,

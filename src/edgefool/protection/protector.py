@@ -24,6 +24,7 @@ from edgefool.protection.bounds import BOUNDS, Quality, measure, shrink, shrink_
 from edgefool.protection.full_resolution import add_lightness, lightness_change
 from edgefool.protection.metadata import MetadataPolicy
 from edgefool.protection.photo_file import PhotoFile
+from edgefool.protection.release_memory import release_memory
 
 Strength = Literal["subtle", "natural", "vivid"]
 """How much details are enhanced; see `edgefool.RobustEdgeFool`."""
@@ -148,6 +149,7 @@ class Protector:
         def change(lightness: NDArray[np.float32], factor: float) -> tuple[bytes, Pixels]:
             stored = np.ascontiguousarray(photo.to_stored(lightness))
             data = photo.encode(add_lightness(photo.pixels, stored, factor), self.mark, metadata)
+            release_memory()
             with image_errors():
                 return data, upright_levels(data, math.inf, lambda _: None)
 
@@ -170,10 +172,12 @@ class Protector:
         original = shrink_to_measure(upright)
         lightness = self._attack_small(shrink(upright, attack_size(*upright.shape[:2])), watch)
         del upright
+        release_memory()
         factor = 1.0
         for _ in range(_TRIES):
             result, pixels = change(lightness, factor)
             protected = shrink_to_measure(pixels)
+            del pixels
             quality = measure(protected, original)
             share = self._bounds.allowed_share(quality)
             if share >= 1:
