@@ -149,7 +149,9 @@ def test_a_watched_attack_gives_the_same_file(tiny_net, photo):
     seen = []
     opened = open_photo(photo)
     alone = Protector(classifiers=[tiny_net]).protect_photo(opened)
-    watched = Protector(classifiers=[tiny_net]).protect_photo(opened, watch=lambda *step: seen.append(step))
+    watched = Protector(classifiers=[tiny_net]).protect_photo(
+        opened, watch=lambda step, steps, image_now: seen.append((step, steps, image_now()))
+    )
     assert watched == alone
     assert [step for step, _, _ in seen] == list(range(1, 31))
     assert {steps for _, steps, _ in seen} == {30}
@@ -175,7 +177,7 @@ def test_what_is_seen_last_is_what_the_attack_returns(tiny_net, photo, monkeypat
     image = (read_image(photo) * 255).byte().permute(1, 2, 0).numpy()
     small = torch.from_numpy(image).permute(2, 0, 1)[None] / 255
     made = Protector(classifiers=[tiny_net])
-    data, outcome = made.protect_photo(open_photo(photo), watch=lambda step, steps, now: seen.append(now))
+    data, outcome = made.protect_photo(open_photo(photo), watch=lambda step, steps, now: seen.append(now()))
     assert outcome.factor == 1
     changed = lightness(torch.from_numpy(seen[-1]).permute(2, 0, 1) / 255) - lightness(small[0])
     assert (lightness(read_image(data)) - lightness(small[0]) - changed).abs().mean() < 0.3

@@ -85,7 +85,7 @@ def engine(gate: Gate) -> Engine:
         )
         for seed, name in enumerate(("first", "<i>other</i>"))
     ]
-    return Engine(made[:1], made[1:], max_megapixels=1)
+    return Engine(made[:1], made[1:], max_megapixels=1, seconds_per_picture=0)
 
 
 @pytest.fixture

@@ -67,6 +67,14 @@ def test_the_steps_are_seen_as_they_are_taken(engine, make_job, gate, wait_for):
     assert np.abs(first - last).mean() > 0.1, "the picture changes"
 
 
+def test_pictures_come_at_intervals_and_at_the_end(gate, make_job, engine):
+    gate.open()
+    slow, job = Engine([*engine.classifiers.values()], max_megapixels=1, seconds_per_picture=3600), make_job()
+    slow.run(job)
+    assert [step for step in range(1, 31) if job.picture(str(step)).exists()] == [1, 30]
+    assert (job.status.step, job.status.picture) == (30, 30)
+
+
 def test_a_cancelled_photo_ends_at_the_next_step_or_look(engine, make_job, gate, wait_for, tmp_path):
     for passes, state in ((4, "changing"), (35, "judging")):
         job, ended = make_job(), []

@@ -41,8 +41,8 @@ _MARGIN = 0.97  # of the share that should do
 R = TypeVar("R")
 Pixels = NDArray[np.uint8]
 
-Watch = Callable[[int, int, Pixels], None]
-"""Called after each step of an attack with the number of steps taken, the most there may be, and the image as it is.
+Watch = Callable[[int, int, Callable[[], Pixels]], None]
+"""Called after each step with the number of steps taken, the most there may be, and what returns the image as it is.
 
 After the last step the two numbers are equal, also where the attack ends early."""
 
@@ -137,8 +137,8 @@ class Protector:
         metadata
             Which metadata stay; `edgefool.protection.MetadataPolicy`.
         watch
-            Called after each step; see `Watch`. It gets the upright photo, (h, w, 3), uint8, at the size at which it is
-            attacked. What it raises ends the work.
+            Called after each step; see `Watch`. The image is the upright photo, (h, w, 3), uint8, at the size at which
+            it is attacked. What it raises ends the work.
 
         Raises
         ------
@@ -196,11 +196,14 @@ class Protector:
         batch.admit([Sample(image, seed, "photo")])
         finished: dict[str, AttackResult] = {}
         steps = 0
+
+        def image_now() -> Pixels:
+            return _to_pixels(finished["photo"].adversarial[0] if finished else batch.current()["photo"])
+
         while not finished:
             finished, steps = dict(batch.step()), steps + 1
             if watch:
-                now = finished["photo"].adversarial[0] if finished else batch.current()["photo"]
-                watch(steps, steps if finished else self._attack.max_iterations, _to_pixels(now))
+                watch(steps, steps if finished else self._attack.max_iterations, image_now)
         return lightness_change(image, finished["photo"].adversarial[0])
 
     def _decide(self, image: Tensor) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """What is done with a photo: it is changed as by `edgefool protect`, and classifiers say what they see."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, cast, get_args
 
 from edgefool.classifiers import Classifier
@@ -25,6 +26,8 @@ class Engine:
         Of the classifiers.
     max_megapixels
         As in `edgefool.read_image`.
+    seconds_per_picture
+        The least time between two pictures of an attack, which the browser draws on the cores of the attack.
     """
 
     def __init__(
@@ -34,11 +37,12 @@ class Engine:
         *,
         device: str = "cpu",
         max_megapixels: float | None = None,
+        seconds_per_picture: float = 0.5,
     ):
         self.attacked = tuple(classifier.name for classifier in attacked)
         self.classifiers = {classifier.name: classifier for classifier in (*attacked, *others)}
         self._verifier = Verifier(list(self.classifiers.values()))
-        self._device, self._max_megapixels = device, max_megapixels
+        self._device, self._max_megapixels, self._pause = device, max_megapixels, seconds_per_picture
 
     def options(self, strength: str = "natural", attack: Sequence[str] = ()) -> Options:
         """Return options after checking them; by default those of `edgefool protect`.
@@ -73,10 +77,16 @@ class Engine:
             job.options.strength, [self.classifiers[name] for name in job.options.attack], device=self._device
         )
 
-        def watch(step: int, steps: int, image: Pixels) -> None:
+        due = 0.0
+
+        def watch(step: int, steps: int, image_now: Callable[[], Pixels]) -> None:
+            nonlocal due
             job.check()
-            job.save_picture(str(step), image)
-            job.update(step=step, steps=steps)
+            picture = job.status.picture
+            if time.monotonic() >= due or step == steps:
+                due, picture = time.monotonic() + self._pause, step
+                job.save_picture(str(step), image_now())
+            job.update(step=step, steps=steps, picture=picture)
 
         data, outcome = protector.protect_photo(photo, watch=watch)
         job.check()

@@ -41,6 +41,8 @@ class Status:
         ``waiting`` for others, ``changing``, ``judging`` (the result is there), ``done`` or ``failed``.
     step, steps
         Of the attack: taken, and all.
+    picture
+        The last step of which there is a picture; 0: none.
     size
         Width and height of the upright photo; known from ``changing`` on.
     error
@@ -54,6 +56,7 @@ class Status:
     state: State = "waiting"
     step: int = 0
     steps: int = 0
+    picture: int = 0
     size: tuple[int, int] | None = None
     error: str = ""
     result: dict[str, Any] | None = None

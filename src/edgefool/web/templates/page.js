@@ -17,6 +17,7 @@
   let turn = 0; // counts photos; what belongs to an earlier one is dropped
   let job = null; // the address of the photo that is on the page
   let phase = ""; // what the page shows of it
+  let drawn = 0; // the step whose picture was shown last
 
   // Talking to the server
 
@@ -96,6 +97,7 @@
 
   function showWork() {
     phase = "sent";
+    drawn = 0;
     for (const id of ["drop", "findings", "canvas", "actions"]) $(id).hidden = true;
     for (const id of ["work", "running", "again"]) $(id).hidden = false;
     $("title").textContent = photo.name;
@@ -115,13 +117,14 @@
     if (status.state === "done") showVerdicts(status.verdicts);
   }
 
-  function showStep({ step, steps, size }, isNew) {
+  function showStep({ step, steps, picture, size }, isNew) {
     if (isNew) showPictures(size);
     if (!step) return;
     $("progress").max = steps;
     $("progress").value = step;
     $("phase").textContent = step < steps ? `Step ${step} of ${steps}` : "Saving it at full size";
-    showPicture("after", `${job}/steps/${step}.jpg`);
+    if (picture !== drawn) showPicture("after", `${job}/steps/${picture}.jpg`);
+    drawn = picture;
   }
 
   async function showPictures([width, height]) {
