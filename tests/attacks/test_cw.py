@@ -57,7 +57,9 @@ def serial(attack, classifier, image):
 def test_it_is_the_serial_algorithm(linear, greys, attack_floats, attack):
     classifier, images = linear(seed=2, scale=3.0), greys(3)
     adversarial, state = attack_floats(attack, classifier, images)
-    assert torch.equal(state.iterations, state.backward_passes)
+    assert torch.equal(state.backward_passes, state.forward_passes - 1)
+    # Four searches begin without a pass; one pass is the decision on the original.
+    assert torch.equal(state.forward_passes, state.iterations - 3)
     for image, batched, iterations in zip(images, adversarial, state.iterations, strict=True):
         alone, passes = serial(attack, classifier, image)
         torch.testing.assert_close(batched, alone, atol=1e-4, rtol=0)

@@ -39,6 +39,10 @@ class CWState(State):
     found: Tensor  # whether the current search has succeeded
     last_loss: Tensor
     best: Tensor
+    is_new: Tensor  # before the first step; on the CPU
+    first_gradient: Tensor  # ∂f/∂w, f and success at w = 0, where every search begins
+    first_f: Tensor
+    first_found: Tensor
 
     def choose_c(self, over: Tensor) -> None:
         """Choose the next c of the images whose search is over, a mask (N,)."""
@@ -48,11 +52,16 @@ class CWState(State):
         self.c = torch.where(over, next_c, self.c)
         self.searches += over
 
-    def begin_search(self, rows: Tensor) -> None:
-        """Restart these rows from w = 0."""
-        self.w[rows] = 0
-        self.moments.assign(rows, Moments.like(self.w[rows]))
-        self.taken[rows], self.found[rows], self.last_loss[rows] = 0, False, torch.inf
+    def remember_first(self, gradients: Tensor, f: Tensor, found: Tensor) -> None:
+        """Keep what the first step of new images found."""
+        if self.is_new.any():
+            new = self.is_new.to(gradients.device)
+            self.first_gradient = torch.where(
+                per_image(new), gradients / per_image(self.c.to(f.dtype)), self.first_gradient
+            )
+            self.first_f = torch.where(new, f.double(), self.first_f)
+            self.first_found = torch.where(new, found, self.first_found)
+            self.is_new = torch.zeros_like(self.is_new)
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,8 @@ class CW(IterativeAttack[CWState]):
             c = (lower + upper) / 2 if there is an upper, else 10 lower
 
     `CW.step` is the body of the inner loop for all images of a batch. Each image has its own c, optimiser and stopping,
-    so that images may be in different searches.
+    so that images may be in different searches. The first step of a search takes no pass: at w = 0 the gradient is c
+    times that of the first search.
 
     Parameters
     ----------
@@ -137,6 +147,10 @@ class CW(IterativeAttack[CWState]):
             found=counts.bool(),
             last_loss=zeros + torch.inf,
             best=zeros + torch.inf,
+            is_new=torch.ones(len(images), dtype=torch.bool),
+            first_gradient=torch.zeros_like(images),
+            first_f=zeros,
+            first_found=counts.bool(),
         )
 
     def step(self, classifier: nn.Module, state: CWState) -> None:
@@ -145,7 +159,8 @@ class CW(IterativeAttack[CWState]):
         images = to_image(state.origin + w)
         distances = (images - state.reference).square().sum((1, 2, 3))
         margins = aimed_margins(self.aim, classifier, member_logits(classifier, images), state.goal)
-        losses = distances + state.c.to(w.dtype) * (margins + self.confidence).clamp_min(0).mean(1)
+        f = (margins + self.confidence).clamp_min(0).mean(1)
+        losses = distances + state.c.to(w.dtype) * f
         gradient = image_gradient(losses, w)
         state.w = w.detach() - self.learning_rate * adam(gradient.values, state.moments, epsilon=self.adam_epsilon)
         state.note(gradient)
@@ -153,6 +168,7 @@ class CW(IterativeAttack[CWState]):
         state.iterations += 1
 
         fools = ((margins < 0) & (margins <= -self.confidence)).all(1)
+        state.remember_first(gradient.values, f.detach(), fools)
         better = fools & (distances < state.best)
         state.best = torch.where(better, distances.detach().double(), state.best)
         state.adversarial = torch.where(per_image(better), images.detach(), state.adversarial)
@@ -161,9 +177,23 @@ class CW(IterativeAttack[CWState]):
         over = self._is_over(state, losses.detach().double())
         state.choose_c(over)
         finished = state.stuck | (state.searches == self.binary_search_steps)
-        state.finished, over = torch.stack([finished, over]).cpu()  # the only wait for the device
-        if over.any():
-            state.begin_search(over)
+        state.finished, again = torch.stack([finished, over & ~finished]).cpu()  # the only wait for the device
+        if again.any():
+            self._begin_search(state, again)
+
+    def _begin_search(self, state: CWState, rows: Tensor) -> None:
+        """Restart these rows from w = 0, and take their first step, whose gradient is known."""
+        c, moments = state.c[rows], Moments.like(state.w[rows])
+        state.w[rows], state.taken[rows], state.last_loss[rows] = 0.0, 0, torch.inf
+        state.found[rows] = state.first_found[rows]
+        if self.max_iterations > 1:
+            gradients = per_image(c.to(state.w.dtype)) * state.first_gradient[rows]
+            state.w[rows] = -self.learning_rate * adam(gradients, moments, epsilon=self.adam_epsilon)
+            state.taken[rows] = 1
+            state.iterations[rows] += 1
+            if self.abort_early:
+                state.last_loss[rows] = c * state.first_f[rows]
+        state.moments.assign(rows, moments)
 
     def _is_over(self, state: CWState, losses: Tensor) -> Tensor:
         """Count a step of each search and return which searches are over."""
