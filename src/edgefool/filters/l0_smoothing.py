@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from edgefool.errors import UsageError
+from edgefool.filters.fourier import irfft2, rfft2
 
 LAMBDA, KAPPA, BETA_MAX = 0.02, 2.0, 1e5  # the authors'
 
@@ -60,7 +61,7 @@ def l0_smooth(images: Tensor, lam: float = LAMBDA, kappa: float = KAPPA, beta_ma
 
     height, width = images.shape[-2:]
     smooth = images * _SCALE
-    spectrum = torch.fft.rfft2(smooth)
+    spectrum = rfft2(smooth)
     laplacian = _laplacian_spectrum(height, width, images)
     beta = 2 * lam
     while beta < beta_max:
@@ -84,9 +85,8 @@ def _quadratic_step(
     """Return the S that minimises |S - I|² + β |∂S - edges|²."""
     horizontal, vertical = edges
     divergence = horizontal.roll(1, -1).sub_(horizontal).add_(vertical.roll(1, -2)).sub_(vertical)
-    solution = torch.fft.rfft2(divergence).mul_(beta).add_(spectrum).div_(laplacian * beta + 1)
-    smooth: Tensor = torch.fft.irfft2(solution, s=size)
-    return smooth
+    solution = rfft2(divergence).mul_(beta).add_(spectrum).div_(laplacian * beta + 1)
+    return irfft2(solution, size)
 
 
 def _laplacian_spectrum(height: int, width: int, like: Tensor) -> Tensor:
