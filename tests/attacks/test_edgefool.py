@@ -188,6 +188,17 @@ def test_same_seed_same_result():
 
 
 @pytest.mark.parametrize("options", [{"guide": True}, {"literal_sigmoid": True}])
+def test_where_memory_is_short_it_is_saved_and_the_result_is_the_same(monkeypatch):
+    images, attack = photos(2), EdgeFool(tau=1e-9, max_iterations=4)
+    plenty = attack(Linear(), images)
+    assert not attack.begin(Linear(), images, [0, 1]).saves_memory.any()
+    monkeypatch.setattr("edgefool.attacks.edgefool.free_memory", lambda device: 2 * 32 * 32 * 2000)
+    assert attack.begin(Linear(), images, [0, 1]).saves_memory.all()
+    short = attack(Linear(), images)
+    assert torch.equal(short.adversarial, plenty.adversarial)
+    assert torch.equal(short.details["smoothing_loss"], plenty.details["smoothing_loss"])
+
+
 def test_other_readings_give_other_images(options):
     classifier, attack = Linear(threshold=1e6), EdgeFool(max_iterations=3)
     other = dataclasses.replace(attack, **options)

@@ -7,7 +7,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from edgefool.attacks import EdgeFool
-from edgefool.execution.batch_size import BatchSize, free_memory, saved_bytes
+from edgefool.execution.batch_size import BatchSize, saved_bytes
+from edgefool.memory import free_memory
 
 CPU = torch.device("cpu")
 

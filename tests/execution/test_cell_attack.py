@@ -250,7 +250,7 @@ def test_attack_that_diverges_is_an_error_of_its_photo(photos, attack_photos):
 
 
 def test_image_too_large_for_the_memory(photos, attack_photos, monkeypatch):
-    free = 1.25 * 1.5 * EdgeFool.bytes_per_pixel * 32 * 32  # four fifths of it may be used
+    free = 1.25 * 1.5 * EdgeFool().least_bytes_per_pixel * 32 * 32  # four fifths of it may be used
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
     assert "use a smaller batch_size or size" in attack_photos(photos[:1], batch_size=2)["error"][0]
     assert attack_photos(photos[:1], batch_size=1, retry=True)["error"].isna().all()

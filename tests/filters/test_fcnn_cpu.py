@@ -61,3 +61,17 @@ def test_gradient_of_the_wide_convolution_at_an_odd_width():
     weight = torch.randn(2, 2, 3, 3, dtype=torch.float64, generator=generator).requires_grad_()
     assert torch.autograd.gradcheck(WideConvolution.apply, (maps, weight, 2))
     assert torch.autograd.gradcheck(WideConvolution.apply, (maps, weight, 4))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_saving_memory_changes_neither_structures_nor_gradients(count):
+    images = torch.rand(count, 3, 40, 37, generator=torch.Generator().manual_seed(0))
+    rows = torch.stack([identity_parameters(seed) for seed in range(count)])
+    found = []
+    for save_memory in (False, True):
+        parameters = rows.clone().requires_grad_()
+        structures = fcnn(parameters, images, save_memory=save_memory)
+        (gradients,) = torch.autograd.grad(structures.square().sum(), parameters)
+        found.append((structures, gradients))
+    for plain, saved in zip(*found, strict=True):
+        assert torch.equal(plain, saved)

@@ -51,6 +51,11 @@ class IterativeAttack(ABC, Generic[S]):
     typical_steps: ClassVar[int]  # of one image at the defaults, to estimate the duration of a run
 
     @property
+    def least_bytes_per_pixel(self) -> int:
+        """Memory of one image where little is free; less than `bytes_per_pixel` for attacks that can save some."""
+        return self.bytes_per_pixel
+
+    @property
     def largest_batch(self) -> int | None:
         """Number of images that can be attacked together; None: as many as fit in memory."""
         return None

@@ -27,6 +27,9 @@ from edgefool.filters import (
 from edgefool.filters.detail_enhancement import V1, V2, V3
 from edgefool.filters.l0_smoothing import BETA_MAX, KAPPA, LAMBDA
 from edgefool.images import round_to_8_bits
+from edgefool.memory import free_memory, release_large_blocks
+
+_LEAST_BYTES_PER_PIXEL = 1100
 
 LEARNING_RATES = {"smoother": 2e-3, "identity": 1e-3}
 """Defaults, by where the networks start."""
@@ -36,12 +39,13 @@ LEARNING_RATES = {"smoother": 2e-3, "identity": 1e-3}
 class EdgeFoolState(State):
     """Images and what their filter needs of them; targets I_g and networks; the best iterate's I_s and L_s.
 
-    ``fooled``: an iterate has fooled the classifier.
+    ``fooled``: an iterate has fooled the classifier. ``saves_memory``: the network's maps do not fit; on the CPU.
     """
 
     prepared: Tensor
     target: Tensor
     weights: Weights
+    saves_memory: Tensor
     fooled: Tensor
     structure: Tensor
     smoothing_loss: Tensor
@@ -123,6 +127,11 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
         return LEARNING_RATES.get(info.data.get("start", "")) if value is None else value
 
     @property
+    def least_bytes_per_pixel(self) -> int:
+        """Memory of one image if `fcnn` saves it, which is done where less than `bytes_per_pixel` is free."""
+        return _LEAST_BYTES_PER_PIXEL
+
+    @property
     def enhancement(self) -> EnhancementFilter:
         """The filter."""
         return DetailEnhancement(
@@ -131,11 +140,14 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
 
     def begin(self, classifier: nn.Module, images: Tensor, seeds: Sequence[int]) -> EdgeFoolState:
         """Smooth the images, prepare them for their filter and start their networks."""
+        if is_short := self.bytes_per_pixel * images[:, 0].numel() > free_memory(images.device):
+            release_large_blocks()
         return EdgeFoolState.start(
             images,
             decide(classifier, images),
             prepared=self.enhancement.prepare(images),
             target=self.enhancement.smooth(images),
+            saves_memory=torch.full((len(images),), is_short),
             weights=Weights.start(torch.stack([self._initial_parameters(int(seed)) for seed in seeds]).to(images)),
             fooled=torch.zeros(len(images), dtype=torch.bool, device=images.device),
             structure=images.clone(),
@@ -155,7 +167,7 @@ class EdgeFool(IterativeAttack[EdgeFoolState]):
         """Classify the images of the networks, then train the networks that are not finished."""
         # One tensor per network, so that finished networks need no gradients.
         parameters = [row.requires_grad_() for row in state.weights.parameters.detach().unbind()]
-        structures = fcnn(torch.stack(parameters), state.images)
+        structures = fcnn(torch.stack(parameters), state.images, save_memory=bool(state.saves_memory.any()))
         if self.guide:
             structures = guided_filter(structures, state.images).clamp(0, 1)
         smoothing_losses = (structures - state.target).square().mean((1, 2, 3))  # Eq. 6, as the mean to which τ refers

@@ -3,17 +3,15 @@
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
-import psutil
 import torch
 from torch import Tensor, nn
 
 from edgefool.attacks import Attack
 from edgefool.classifiers import member_logits
+from edgefool.memory import free_memory
 
 MAX_BATCH = {"cpu": 4, "cuda": 128}
 """By type of device. Larger batches are no faster: one image keeps the cores of a CPU busy, 128 keep a GPU busy."""
-
-_USABLE = 0.8  # of the memory that is free
 
 _activations: WeakKeyDictionary[nn.Module, dict[tuple[torch.Size, torch.device], int]] = WeakKeyDictionary()
 
@@ -68,11 +66,3 @@ def saved_bytes(function: Callable[[], object], owned: set[int]) -> int:
         result = function()  # kept alive, so that no storage reuses the address of another
     del result
     return sum(size for pointer, size in storages.items() if pointer not in owned)
-
-
-def free_memory(device: torch.device, share: float = 1.0) -> int:
-    """Return the bytes of a device's memory that a process with this share of it may use."""
-    if device.type == "cuda":
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(_USABLE * share * (torch.cuda.mem_get_info(device)[0] + unused))
-    return int(_USABLE * share * psutil.virtual_memory().available)

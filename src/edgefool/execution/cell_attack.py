@@ -17,10 +17,10 @@ from edgefool.attacks import ActiveBatch, Attack, AttackResult, Criterion, Sampl
 from edgefool.classifiers import Victim
 from edgefool.datasets import Photo
 from edgefool.errors import AttackError, EdgeFoolError, ImageError, RunError
-from edgefool.execution.batch_size import free_memory
 from edgefool.execution.judge import Decision, decide_all, device_of, judge
 from edgefool.execution.photo_records import error_record, image_seed, photo_fields
 from edgefool.images import encode_png, read_image, resize_image
+from edgefool.memory import free_memory
 from edgefool.runs import Cell, Quality, Record, RunFolder
 from edgefool.runs.records import ImageKind, sha256
 from edgefool.storage import StorePath
@@ -219,7 +219,7 @@ class CellAttack:
     def _check_memory(self, image: Tensor) -> None:
         """Refuse an image if a batch of its size would exhaust the memory."""
         batch = self._batch_size if isinstance(self._batch_size, int) else 1
-        need = image[0].numel() * self._attack.bytes_per_pixel * batch
+        need = image[0].numel() * self._attack.least_bytes_per_pixel * batch
         have = free_memory(self._device, self._memory_share)
         if need > have:
             raise ImageError(

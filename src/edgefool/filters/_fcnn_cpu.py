@@ -1,19 +1,22 @@
 """The network of `fcnn.py` for batches in which each image has its own weights, as fast as torch's kernels allow."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_input, conv2d_weight
+from torch.utils.checkpoint import checkpoint
 
 from edgefool.errors import UsageError
 from edgefool.filters.fcnn import DILATIONS, EPSILON, KERNELS, MAPS, PARAMETERS, SLOPE, split_parameters
 
+_AT_A_TIME = 2  # layers that are computed again together
 _WIDEST = 16  # largest dilation at which torch's convolution is fast on CPUs; see `WideConvolution`
 
 
-def fcnn(parameters: Tensor, images: Tensor) -> Tensor:
+def fcnn(parameters: Tensor, images: Tensor, *, save_memory: bool = False) -> Tensor:
     """Apply to each image its own `FCNN`.
 
     Parameters
@@ -22,6 +25,9 @@ def fcnn(parameters: Tensor, images: Tensor) -> Tensor:
         (N, P), a row per image, as `identity_parameters` makes them.
     images : Tensor
         (N, 3, H, W), RGB in [0, 1].
+    save_memory : bool
+        Compute the layers again in the backward pass, two at a time, instead of keeping their maps. The gradients are
+        the same.
 
     Returns
     -------
@@ -46,28 +52,39 @@ def fcnn(parameters: Tensor, images: Tensor) -> Tensor:
             f"not {tuple(images.shape)} and {tuple(parameters.shape)}"
         )
     if images.is_cuda:
-        return grouped(parameters, images)
+        return grouped(parameters, images, save_memory=save_memory)
     # Grouped convolutions are slow on CPUs; one image at a time also keeps its maps in the cache.
-    return torch.cat([grouped(row[None], image[None]) for row, image in zip(parameters, images, strict=True)])
+    rows = zip(torch.split(parameters, 1), torch.split(images, 1), strict=True)
+    return torch.cat([grouped(row, image, save_memory=save_memory) for row, image in rows])
 
 
-def grouped(parameters: Tensor, images: Tensor) -> Tensor:
+def grouped(parameters: Tensor, images: Tensor, *, save_memory: bool = False) -> Tensor:
     """Run N networks as one with N groups, the images stacked in the channels."""
     n, _, height, width = images.shape
     maps = images.reshape(1, n * 3, height, width).contiguous(memory_format=torch.channels_last)
-    pieces = split_parameters(parameters)
-    for kernel, dilation in zip(KERNELS, DILATIONS, strict=True):
-        weight = next(pieces).reshape(n * kernel[0], *kernel[1:]).contiguous(memory_format=torch.channels_last)
-        w0, w1, gain, bias = (next(pieces) for _ in range(4))
+    *pieces, weight, bias = split_parameters(parameters)
+    layers = [(*pieces[5 * k : 5 * k + 5],) for k in range(len(KERNELS))]
+    if save_memory:
+        for first in range(0, len(layers), _AT_A_TIME):
+            block = range(first, min(first + _AT_A_TIME, len(layers)))
+            maps = checkpoint(_run_layers, maps, [layers[k] for k in block], block, use_reentrant=False)
+    else:
+        maps = _run_layers(maps, layers, range(len(layers)))
+    return F.conv2d(maps, weight.reshape(n * 3, MAPS, 1, 1), bias.reshape(-1), groups=n).reshape(n, 3, height, width)
+
+
+def _run_layers(maps: Tensor, layers: Sequence[tuple[Tensor, ...]], numbers: Iterable[int]) -> Tensor:
+    """Run layers, given by their pieces (N, ...) of the parameters and their numbers."""
+    for (kernel, w0, w1, gain, bias), number in zip(layers, numbers, strict=True):
+        n, dilation, shape = len(kernel), DILATIONS[number], KERNELS[number]
+        weight = kernel.reshape(n * shape[0], *shape[1:]).contiguous(memory_format=torch.channels_last)
         if dilation > _WIDEST and n == 1 and not maps.is_cuda:
             maps = WideConvolution.apply(maps, weight, dilation)  # type: ignore[no-untyped-call]
         else:
             maps = F.conv2d(maps, weight, padding=dilation, dilation=dilation, groups=n)
         linear = w0.expand(n, MAPS).reshape(-1)
-        gain, bias = (w1 * gain).reshape(-1), (w1 * bias).reshape(-1)
-        maps = NormaliseAndActivate.apply(maps, linear, gain, bias)  # type: ignore[no-untyped-call]
-    weight = next(pieces).reshape(n * 3, MAPS, 1, 1)
-    return F.conv2d(maps, weight, next(pieces).reshape(-1), groups=n).reshape(n, 3, height, width)
+        maps = NormaliseAndActivate.apply(maps, linear, (w1 * gain).reshape(-1), (w1 * bias).reshape(-1))  # type: ignore[no-untyped-call]
+    return maps
 
 
 class WideConvolution(torch.autograd.Function):

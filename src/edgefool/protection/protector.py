@@ -20,11 +20,11 @@ from edgefool.images import MIN_SIDE, check_images, read_image
 from edgefool.images.decode import image_errors
 from edgefool.images.read import upright_levels
 from edgefool.images.tensors import from_levels
+from edgefool.memory import release_memory
 from edgefool.protection.bounds import BOUNDS, Quality, measure, shrink, shrink_to_measure
 from edgefool.protection.full_resolution import add_lightness, lightness_change
 from edgefool.protection.metadata import MetadataPolicy
 from edgefool.protection.photo_file import PhotoFile
-from edgefool.protection.release_memory import release_memory
 
 Strength = Literal["subtle", "natural", "vivid"]
 """How much details are enhanced; see `edgefool.RobustEdgeFool`."""
