@@ -187,7 +187,6 @@ def test_same_seed_same_result():
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("options", [{"guide": True}, {"literal_sigmoid": True}])
 def test_where_memory_is_short_it_is_saved_and_the_result_is_the_same(monkeypatch):
     images, attack = photos(2), EdgeFool(tau=1e-9, max_iterations=4)
     plenty = attack(Linear(), images)
@@ -199,6 +198,7 @@ def test_where_memory_is_short_it_is_saved_and_the_result_is_the_same(monkeypatc
     assert torch.equal(short.details["smoothing_loss"], plenty.details["smoothing_loss"])
 
 
+@pytest.mark.parametrize("options", [{"guide": True}, {"literal_sigmoid": True}])
 def test_other_readings_give_other_images(options):
     classifier, attack = Linear(threshold=1e6), EdgeFool(max_iterations=3)
     other = dataclasses.replace(attack, **options)
