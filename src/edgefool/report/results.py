@@ -147,13 +147,9 @@ class Results:
         return names
 
     @cached_property
-    def _nulls(self) -> dict[tuple[str, str], list[tuple[str, object]]]:
-        """By dataset and classifier, the folders of the null method's cells, each with its v3."""
-        nulls: dict[tuple[str, str], list[tuple[str, object]]] = defaultdict(list)
-        for folder, cell in self.cells.items():
-            if cell.method == NULL_METHOD:
-                nulls[cell.dataset, cell.fingerprint].append((folder, cell.constants.get("v3")))
-        return nulls
+    def _null_cells(self) -> list[tuple[str, Cell]]:
+        """The cells of the null method, with their folders."""
+        return [(folder, cell) for folder, cell in self.cells.items() if cell.method == NULL_METHOD]
 
     @cached_property
     def methods(self) -> dict[str, str]:
@@ -185,8 +181,9 @@ class Results:
         It must enhance as strongly as the cell's attack, if that enhances (v3 of Eq. 7).
         """
         strength = cell.constants.get("strength", cell.constants.get("v3"))
-        cells = self._nulls.get((cell.dataset, cell.fingerprint), [])
-        return next((folder for folder, v3 in cells if strength in (None, v3)), None)
+        key = cell.dataset, cell.fingerprint
+        same = [(folder, other) for folder, other in self._null_cells if (other.dataset, other.fingerprint) == key]
+        return next((folder for folder, other in same if strength in (None, other.constants.get("v3"))), None)
 
     def others(self, cell: Cell) -> list[Target]:
         """Return the other classifiers of the dataset; for an ensemble all of them, as its members judge too."""
