@@ -8,7 +8,8 @@ from pathlib import Path
 import edgefool
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "reference"
-WITHOUT_PAGE = {"cli": "the command line has a page of its own", "plotting": "not public", "text": "not public"}
+NOT_PUBLIC = dict.fromkeys(("memory", "plotting", "text"), "not public")
+WITHOUT_PAGE = {"cli": "the command line has a page of its own"} | NOT_PUBLIC
 LISTED = set(re.findall(r"automodule:: edgefool\.(\w+)", "".join(page.read_text() for page in PAGES.glob("*.md"))))
 
 
