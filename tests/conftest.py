@@ -468,7 +468,14 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
         opened.set_default_timeout(10_000)
         opened.on("console", lambda message: complaints.append(message.text))
         opened.on("pageerror", lambda error: complaints.append(str(error)))
-        opened.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+        opened.on(
+            "requestfailed",  # one that is aborted lost its image to the next choice
+            lambda request: (
+                None
+                if request.failure == "net::ERR_ABORTED"
+                else complaints.append(f"{request.failure}: {request.url}")
+            ),
+        )
         opened.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
         opened.on(
             "request",

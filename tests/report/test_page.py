@@ -73,10 +73,7 @@ def test_names_with_markup_are_text(page, visit):
     assert HOSTILE in opened.inner_text("#description")
     assert opened.evaluate("document.querySelectorAll('img[onerror], #list b, main i').length") == 0
     assert "first <i>" in opened.inner_text("#summary")
-    assert (
-        opened.evaluate("document.getElementById('above').complete && document.getElementById('above').naturalWidth")
-        == 32
-    )
+    opened.wait_for_function("document.getElementById('above').naturalWidth === 32")
     opened.click(".failure summary")
     assert "broken <b>.png" in opened.inner_text(".failure")
 
