@@ -8,6 +8,7 @@ import psutil
 import torch
 
 _USABLE = 0.8  # of the memory that is free
+_MMAP_THRESHOLD = -3  # of malloc.h
 
 
 def free_memory(device: torch.device, share: float = 1.0) -> int:
@@ -34,9 +35,6 @@ def release_large_blocks() -> None:
     """
     if library := _glibc():
         library.mallopt(_MMAP_THRESHOLD, 2**23)
-
-
-_MMAP_THRESHOLD = -3  # malloc.h
 
 
 def _glibc() -> Any:
