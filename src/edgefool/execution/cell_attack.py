@@ -217,9 +217,10 @@ class CellAttack:
         return str(known.sha256), png, read_image(png, max_megapixels=math.inf)
 
     def _check_memory(self, image: Tensor) -> None:
-        """Refuse an image if a batch of its size would exhaust the memory."""
+        """Refuse an image if a batch of its size would exhaust the memory; an attack saves some if it has all of it."""
         batch = self._batch_size if isinstance(self._batch_size, int) else 1
-        need = image[0].numel() * self._attack.least_bytes_per_pixel * batch
+        each = self._attack.least_bytes_per_pixel if self._memory_share == 1 else self._attack.bytes_per_pixel
+        need = image[0].numel() * each * batch
         have = free_memory(self._device, self._memory_share)
         if need > have:
             raise ImageError(
