@@ -7,6 +7,7 @@ import os
 import shutil
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,12 +20,14 @@ from PIL import Image
 
 from edgefool.attacks import METHODS, EdgeFool
 from edgefool.classifiers import load_classifier
+from edgefool.datasets import find_photos
 from edgefool.errors import AttackError, UsageError
 from edgefool.execution import image_seed
+from edgefool.execution.cell_attack import CellAttack
 from edgefool.filters import l0_smooth, texture_mask
 from edgefool.images import read_image, resize_image
 from edgefool.metrics import changed_pixels, ciede2000, linf, psnr, smooth_delta_e, ssim
-from edgefool.runs import RunFolder
+from edgefool.runs import Cell, RunFolder
 from edgefool.runs.records import source_text
 from edgefool.storage import LocalStore
 
@@ -254,6 +257,43 @@ def test_image_too_large_for_the_memory(photos, attack_photos, monkeypatch):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
     assert "use a smaller batch_size or size" in attack_photos(photos[:1], batch_size=2)["error"][0]
     assert attack_photos(photos[:1], batch_size=1, retry=True)["error"].isna().all()
+
+
+@pytest.mark.parametrize(("share", "fits"), [(1.0, True), (0.5, False)])
+def test_only_with_all_the_memory_an_attack_may_save_some(tmp_path, tiny, photos, monkeypatch, share, fits):
+    """With a share, it could not tell that its share is used up."""
+    free = 1.25 * 1.5 * EdgeFool().least_bytes_per_pixel * 32 * 32 / share
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    (photo,), classifier = find_photos([photos[0]]), load_classifier(f"{tiny}:factory")
+    cell = Cell(
+        dataset="pics",
+        method="edgefool",
+        constants={},
+        fingerprint=classifier.fingerprint,
+        size=32,
+        seed=0,
+        label="edgefool",
+        classifier=classifier.name,
+        num_classes=5,
+    )
+    outcomes = []
+    with ThreadPoolExecutor(1) as pool:
+        attack = CellAttack(
+            RunFolder(tmp_path / "run"),
+            "pics/edgefool/tiny",
+            cell,
+            classifier,
+            EdgeFool(max_iterations=1),
+            1,
+            pool,
+            lambda outcome, files: outcomes.append(outcome),
+            memory_share=share,
+        )
+        attack.admit(photo)
+        while len(attack):
+            attack.step()
+    ((record, _, _),) = outcomes
+    assert (record.error is None) == fits
 
 
 # Every method
