@@ -166,10 +166,9 @@ def _find_faults(
     }
 
     def is_as_before(file: tuple[str, str]) -> bool:
-        stat, stamp = stats.get(file[0]), known.get(file[0])
-        if stat is None or stamp is None or not stat.version:
-            return False
-        return (stamp.size, stamp.version, stamp.sha256) == (stat.size, stat.version, file[1])
+        path, sha = file
+        stat, stamp = stats.get(path), known.get(path)
+        return stat is not None and stamp is not None and stamp.fits(stat) and stamp.sha256 == sha
 
     def check_file(file: tuple[str, str]) -> str | FileStamp | None:
         path, sha = file

@@ -8,7 +8,7 @@ from uuid import uuid4
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from edgefool.runs.cell import Cell
-from edgefool.storage import StorePath
+from edgefool.storage import Stat, StorePath
 from edgefool.storage.keyed_log import Line
 
 ImageKind = Literal["originals", "images", "failures", "structure", "mask"]
@@ -233,6 +233,10 @@ class FileStamp(Line):
     def key(self) -> str:
         """The path."""
         return self.path
+
+    def fits(self, stat: Stat) -> bool:
+        """Return whether the file is as it was when it was hashed."""
+        return bool(stat.version) and (self.size, self.version) == (stat.size, stat.version)
 
 
 def source_text(path: StorePath | str) -> str:

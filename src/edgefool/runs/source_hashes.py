@@ -28,11 +28,11 @@ class SourceHashes:
 
     def __call__(self, path: StorePath) -> str | None:
         """Return the SHA-256 of a file, None if it cannot be read."""
-        # Hashed, as any path must do as a name in the run.
+        # A hash, as the path itself may be no plain name.
         name = f"sources/{sha256(os.fsencode(str(path)))}"
         try:
             stat, stamp = path.stat(), self._known.get(name)
-            if stat and stamp and stat.version and (stat.size, stat.version) == (stamp.size, stamp.version):
+            if stat and stamp and stamp.fits(stat):
                 return stamp.sha256
             digest = sha256(path.read())
         except OSError:
