@@ -53,6 +53,24 @@ def test_each_member_has_its_own_groups():
     assert margins.tolist() == [[2, 1], [-3, -4], [6, 6]]
 
 
+def test_smooth_margins_are_the_logarithm_of_the_odds():
+    logits = LOGITS.double().requires_grad_()
+    margins = aimed_margins("group", Net(DOGS_AND_CARS), [logits], GOAL, temperature=1)
+    own = torch.tensor([[1, 1, 0, 0, 0], [0, 0, 1, 1, 0], [0, 0, 0, 0, 1]])
+    odds = (logits.softmax(1) * own).sum(1)
+    torch.testing.assert_close(margins[:, 0], (odds / (1 - odds)).log())
+    everything = SemanticGroups(("all",), (0, 0, 0, 0, 0))
+    whole = aimed_margins("group", Net(everything), [logits], GOAL, temperature=1)
+    assert torch.equal(whole, aimed_margins("class", Net(), [logits], GOAL, temperature=1))
+    (gradient,) = torch.autograd.grad(whole.sum(), logits)
+    assert gradient.isfinite().all()
+
+
+def test_smooth_margins_approach_the_margins():
+    smooth = aimed_margins("group", Net(DOGS_AND_CARS), [LOGITS], GOAL, temperature=0.01)
+    torch.testing.assert_close(smooth, aimed_margins("group", Net(DOGS_AND_CARS), [LOGITS], GOAL))
+
+
 @pytest.mark.parametrize("aim", ["class", "group"])
 def test_gradients_are_those_of_the_two_logits(aim):
     logits = LOGITS.clone().requires_grad_()

@@ -44,23 +44,57 @@ def test_the_image_is_eq_7_of_a_structure_within_the_bound(strength):
     assert (result.adversarial - expected).abs().max() <= 1.01 / 255
 
 
-def test_the_first_step_is_the_masked_gradient():
+def test_two_steps_are_those_of_the_docstring():
     attack = RobustEdgeFool(
-        aim="class", min_texture=1e-3, max_iterations=1, transform_probability=0, blocks=1, flip_probability=0
+        aim="class",
+        min_texture=1e-3,
+        max_iterations=2,
+        averaging=0,
+        transform_probability=0,
+        blocks=1,
+        flip_probability=0,
     )
     classifier, target = Colours(), l0_smooth(images())
-    change = torch.zeros_like(images(), requires_grad=True)
-    enhanced = enhance_details(images(), target + change, v3=7)
-    logits = classifier(enhanced + (round_to_8_bits(enhanced) - enhanced).detach())
-    own = classifier(images()).argmax(1)
-    margins = logits.gather(1, own[:, None])[:, 0] - logits.scatter(1, own[:, None], -torch.inf).amax(1)
-    (gradient,) = torch.autograd.grad(margins.sum(), change)
+    own = F.one_hot(classifier(images()).argmax(1), 4).bool()
     mask = texture_mask(images(), target, edges=(5 / 7) ** 2.5)
-    mask = mask / mask.square().mean((1, 2, 3), keepdim=True).sqrt()
-    direction = gradient * mask / (gradient * mask).square().mean((1, 2, 3), keepdim=True).sqrt()
-    expected = target - 0.2 * (0.98 * 5e-4) ** 0.5 * mask * direction
+    mask = mask / rms(mask)
+    bound = (0.98 * 5e-4) ** 0.5
+
+    def move(change, momentum, size):
+        change = change - size * bound * mask * momentum / rms(momentum).clamp_min(1e-30)
+        return change * (bound / rms(change).clamp_min(1e-30)).clamp(max=1)
+
+    change, momentum = torch.zeros_like(images()), torch.zeros_like(images())
+    for _ in range(2):
+        ahead = move(change, momentum, 0.9 * 0.2).requires_grad_()
+        enhanced = enhance_details(images(), target + ahead, v3=7)
+        logits = 2 * classifier(enhanced + (round_to_8_bits(enhanced) - enhanced).detach())
+        odds = logits.masked_fill(~own, -torch.inf).logsumexp(1) - logits.masked_fill(own, -torch.inf).logsumexp(1)
+        (gradient,) = torch.autograd.grad(odds.sum(), ahead)
+        gradient = mask * gradient
+        momentum = 0.9 * momentum + gradient / gradient.abs().mean((1, 2, 3), keepdim=True)
+        change = move(change, momentum, 0.2)
     structure = attack(classifier, images()).details["structure"]
-    torch.testing.assert_close(structure, expected, atol=2e-5, rtol=0)
+    torch.testing.assert_close(structure, target + change, atol=2e-5, rtol=0)
+
+
+def rms(values):
+    return values.square().mean((1, 2, 3), keepdim=True).sqrt()
+
+
+class Rectified(Colours):
+    """Has a ReLU that is off for every image, so that its own gradient is zero."""
+
+    def forward(self, images):
+        return super().forward(images) + F.relu(-1 - images).mean((1, 2, 3))[:, None] * torch.arange(4)
+
+
+def test_gradients_pass_where_a_relu_is_off():
+    def structure(classifier, slope):
+        return RobustEdgeFool(relu_slope=slope, max_iterations=2)(classifier, images()).details["structure"]
+
+    assert torch.equal(structure(Rectified(), 0), structure(Colours(), 0))
+    assert not torch.equal(structure(Rectified(), 0.1), structure(Colours(), 0.1))
 
 
 def test_the_image_between_steps_is_that_of_an_attack_with_so_many_steps():

@@ -6,14 +6,16 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from edgefool.attacks.functional import margin_of_sets
+from edgefool.attacks.functional import margin_of_sets, one_hot
 from edgefool.attacks.goal import Goal
 from edgefool.classifiers import Ensemble, groups_of
 
 Aim: TypeAlias = Literal["class", "group"]
 
 
-def aimed_margins(aim: Aim, classifier: nn.Module, logits: Sequence[Tensor], goal: Goal) -> Tensor:
+def aimed_margins(
+    aim: Aim, classifier: nn.Module, logits: Sequence[Tensor], goal: Goal, temperature: float = 0.0
+) -> Tensor:
     """Return how far each member is from the aim, (N, M); negative once it is reached.
 
     For the class: `Goal.margins`. For the group: the largest logit of the classes in the own class's group less the
@@ -29,8 +31,10 @@ def aimed_margins(aim: Aim, classifier: nn.Module, logits: Sequence[Tensor], goa
         Of each member, (N, D_m).
     goal : Goal
         The classes.
+    temperature : float
+        As in `margin_of_sets`: above 0, margins are smooth.
     """
-    margins = goal.margins(logits)
+    margins = goal.margins(logits, temperature)
     if aim == "class":
         return margins
     members = classifier.members if isinstance(classifier, Ensemble) else [classifier]
@@ -42,7 +46,8 @@ def aimed_margins(aim: Aim, classifier: nn.Module, logits: Sequence[Tensor], goa
         group = groups.tensor(z.device)
         own = group == group[y][:, None]
         grouped = (group[y] >= 0) & ~goal.targeted & ~own.all(1)
-        columns.append(torch.where(grouped, margin_of_sets(z, own), by_class))
+        sets = torch.where(grouped[:, None], own, one_hot(z, y))
+        columns.append(torch.where(grouped, margin_of_sets(z, sets, temperature), by_class))
     return torch.stack(columns, 1)
 
 

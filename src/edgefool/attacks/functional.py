@@ -94,20 +94,28 @@ def margin(logits: Tensor, classes: Tensor) -> Tensor:
     >>> margin(torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([0]))
     tensor([1.])
     """
-    others = logits.scatter(1, classes[:, None], -torch.inf)
-    difference: Tensor = logits.gather(1, classes[:, None])[:, 0] - others.max(1).values
-    return difference
+    return margin_of_sets(logits, one_hot(logits, classes))
 
 
-def margin_of_sets(logits: Tensor, own: Tensor) -> Tensor:
+def margin_of_sets(logits: Tensor, own: Tensor, temperature: float = 0.0) -> Tensor:
     """Return the largest logit of a set of classes less the largest outside it: (N, D) and a mask (N, D) to (N,).
 
-    >>> margin_of_sets(torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([[True, False, True]]))
-    tensor([2.])
+    At a temperature T, T log Σ exp(z / T) stands for the largest logit; at 1, this is the logarithm of the odds of
+    the set.
+
+    >>> logits, own = torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([[True, False, True]])
+    >>> margin_of_sets(logits, own), margin_of_sets(logits, own, temperature=1)
+    (tensor([2.]), tensor([2.3133]))
     """
     inside, outside = logits.masked_fill(~own, -torch.inf), logits.masked_fill(own, -torch.inf)
-    difference: Tensor = inside.max(1).values - outside.max(1).values
-    return difference
+    if temperature == 0:
+        return inside.max(1).values - outside.max(1).values
+    return temperature * ((inside / temperature).logsumexp(1) - (outside / temperature).logsumexp(1))
+
+
+def one_hot(logits: Tensor, classes: Tensor) -> Tensor:
+    """Return the mask (N, D) of classes (N,)."""
+    return torch.zeros_like(logits, dtype=torch.bool).scatter_(1, classes[:, None], True)
 
 
 def project(images: Tensor, originals: Tensor, epsilon: float) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from edgefool.attacks.criteria import Criterion, Misclassification, Targeted
-from edgefool.attacks.functional import cross_entropies, margin
+from edgefool.attacks.functional import cross_entropies, margin_of_sets, one_hot
 from edgefool.attacks.tensor_struct import TensorStruct
 
 
@@ -82,10 +82,11 @@ class Goal(TensorStruct):
         losses = cross_entropies(logits, self.classes)
         return torch.where(self.targeted[:, None], -losses, losses)
 
-    def margins(self, logits: Sequence[Tensor]) -> Tensor:
+    def margins(self, logits: Sequence[Tensor], temperature: float = 0.0) -> Tensor:
         """Return z_y - max over i ≠ y of z_i (Eq. 8) of each member, or its negative for a class y to reach: (N, M).
 
-        Negative once the goal is met.
+        Negative once the goal is met. ``temperature`` as in `margin_of_sets`.
         """
-        margins = torch.stack([margin(z, y) for z, y in zip(logits, self.classes.unbind(1), strict=True)], 1)
+        pairs = zip(logits, self.classes.unbind(1), strict=True)
+        margins = torch.stack([margin_of_sets(z, one_hot(z, y), temperature) for z, y in pairs], 1)
         return torch.where(self.targeted[:, None], -margins, margins)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from edgefool.attacks.aim import Aim, aimed_margins
 from edgefool.attacks.attack import Count, IterativeAttack, Positive
 from edgefool.attacks.functional import decide, image_gradient, per_image
+from edgefool.attacks.leaky_gradients import LeakyGradients
 from edgefool.attacks.state import State
 from edgefool.attacks.transforms import RandomTransforms
 from edgefool.classifiers import Ensemble, SafeClassifier
@@ -51,17 +52,23 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
 
         r, g = 0, 0
         for each of max_iterations steps:
-            x = Eq. 7 of I_g + r, rounded to 8 bits (the gradient passes straight through)
+            x = Eq. 7 of I_g + move(r, momentum step_size), rounded to 8 bits (the gradient passes straight through)
             d = M ∇_r mean over members m of (margin_m(T_m(x)) + group margin_m(T_m(x))) / 2
             g = momentum g + d / mean |d|
-            r = r - step_size √τ' M g / RMS(g)
-            r = r √(0.98 τ' / mean r²) if mean r² > 0.98 τ'
+            r = move(r, step_size)
             r̄ = averaging r̄ + (1 - averaging) r
 
-    The result has r̄ RMS(r) / RMS(r̄) for r: what the last steps have in common fools more classifiers than the last
-    step. The group margin is the largest logit of the group of the class less the largest outside it, if the aim is the
-    group, else the margin. M says where the photo hides a change (`edgefool.filters.texture_mask`; the stronger the
-    enhancement, the less a single edge hides). τ' = τ min(1, mean M² / min_texture); then M is scaled to mean M² = 1.
+        move(r, s):
+            r = r - s √τ' M g / RMS(g)
+            r = r √(0.98 τ' / mean r²) if mean r² > 0.98 τ'
+
+    Gradients are taken where the momentum leads (Lin et al., ICLR 2020), and a part of them passes where a ReLU of the
+    classifier is off (`edgefool.attacks.leaky_gradients`). The result has r̄ RMS(r) / RMS(r̄) for r: what the last
+    steps have in common fools more classifiers than the last step. The group margin is that between the group of the
+    class and all other classes, if the aim is the group, else the margin; both are smooth
+    (`edgefool.attacks.functional.margin_of_sets`). M says where the photo hides a change
+    (`edgefool.filters.texture_mask`; the stronger the enhancement, the less a single edge hides).
+    τ' = τ min(1, mean M² / min_texture); then M is scaled to mean M² = 1.
 
     Parameters
     ----------
@@ -84,6 +91,10 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
         In units of √τ'.
     momentum : float
         Share of the earlier gradients that a step keeps (Dong et al., CVPR 2018).
+    temperature : float
+        Of the smooth margins; 0: only the largest logits count.
+    relu_slope : float
+        Share of the gradient that passes where a ReLU is off; 0: none.
     averaging : float
         Share of the earlier changes that the mean of the changes keeps; 0: only the last change counts.
     transform_probability : float
@@ -120,6 +131,8 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
     patience: Annotated[int, Field(ge=0)] = 0
     step_size: Positive = 0.2
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    temperature: Annotated[float, Field(ge=0)] = 0.5
+    relu_slope: Annotated[float, Field(ge=0, lt=1)] = 0.1
     averaging: Annotated[float, Field(ge=0, lt=1)] = 0.8
     transform_probability: Annotated[float, Field(ge=0, le=1)] = 0.7
     min_size: Share = 0.7
@@ -178,18 +191,21 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
 
     def step(self, classifier: nn.Module, state: RobustEdgeFoolState) -> None:
         """Take one step with each image."""
-        change = state.change.detach().requires_grad_()
+        change = self._move(state, self.momentum * self.step_size).requires_grad_()
         enhanced = self.enhancement.enhance(state.prepared, state.target + change)
         rounded = enhanced + (round_to_8_bits(enhanced) - enhanced).detach()
-        logits = self._transformed_logits(classifier, rounded, state)
-        margins = aimed_margins(self.aim, classifier, logits, state.goal)
-        gradient = image_gradient((margins + state.goal.margins(logits)).mean(1) / 2, change)
-        self._move(state, gradient.values)
+        with LeakyGradients(self.relu_slope):
+            logits = self._transformed_logits(classifier, rounded, state)
+        margins = aimed_margins(self.aim, classifier, logits, state.goal, self.temperature)
+        margins = margins + state.goal.margins(logits, self.temperature)
+        gradient = image_gradient(margins.mean(1) / 2, change)
+        self._follow(state, gradient.values)
 
         state.note(gradient)
         state.forward_passes += 1
         state.iterations += 1
-        state.streak = torch.where((margins < 0).all(1), state.streak + 1, 0)
+        fooled = (aimed_margins(self.aim, classifier, logits, state.goal) < 0).all(1)
+        state.streak = torch.where(fooled, state.streak + 1, 0)
         state.converged = (state.streak >= self.patience) if self.patience else state.iterations == self.max_iterations
         finished = state.converged | state.stuck | (state.iterations == self.max_iterations)
         state.finished = finished.cpu()
@@ -212,16 +228,20 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
         logits: Tensor = member(self.transforms(images, keys))
         return logits
 
-    def _move(self, state: RobustEdgeFoolState, gradients: Tensor) -> None:
-        """Take the step and scale r to its bound."""
+    def _follow(self, state: RobustEdgeFoolState, gradients: Tensor) -> None:
+        """Take the step of these gradients."""
         directions, tiny = gradients * state.mask, torch.finfo(gradients.dtype).tiny
         size = directions.abs().mean((1, 2, 3)).clamp_min(tiny)
         state.momentum = self.momentum * state.momentum + directions / per_image(size)
-        bound = per_image(state.bound)
-        steps = state.mask * state.momentum / per_image(_rms(state.momentum).clamp_min(tiny))
-        change = state.change - self.step_size * bound * steps
-        state.change = change * (bound / per_image(_rms(change).clamp_min(tiny))).clamp(max=1)
+        state.change = self._move(state, self.step_size)
         state.average = self.averaging * state.average + (1 - self.averaging) * state.change
+
+    def _move(self, state: RobustEdgeFoolState, size: float) -> Tensor:
+        """Return r after a step along the momentum, scaled to its bound."""
+        bound, tiny = per_image(state.bound), torch.finfo(state.change.dtype).tiny
+        steps = state.mask * state.momentum / per_image(_rms(state.momentum).clamp_min(tiny))
+        change = state.change - size * bound * steps
+        return change * (bound / per_image(_rms(change).clamp_min(tiny))).clamp(max=1)
 
     def _structure(self, state: RobustEdgeFoolState) -> Tensor:
         """Return I_s: I_g and the mean of the last changes, as large as the last one."""
