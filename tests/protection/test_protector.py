@@ -17,7 +17,7 @@ from edgefool.errors import ImageError, UsageError
 from edgefool.images import read_image
 from edgefool.protection import Protector, open_photo, protector
 from edgefool.protection.bounds import BOUNDS, Bounds
-from edgefool.protection.protector import attack_size
+from edgefool.protection.protector import STEPS, attack_size
 
 
 @pytest.fixture(autouse=True)
@@ -154,7 +154,7 @@ def test_a_watched_attack_gives_the_same_file(tiny_net, photo):
     )
     assert watched == alone
     assert [step for step, _, _ in seen] == list(range(1, 31))
-    assert {steps for _, steps, _ in seen} == {30}
+    assert {steps for _, steps, _ in seen} == {STEPS}
     images = [image for _, _, image in seen]
     assert {(image.shape, image.dtype.name) for image in images} == {((48, 64, 3), "uint8")}
     assert len({image.tobytes() for image in images}) > 20
@@ -165,9 +165,9 @@ def test_a_watched_attack_that_ends_early_says_so(tiny_net, tmp_path, make_photo
     monkeypatch.setattr(protector, "RobustEdgeFool", partial(RobustEdgeFool, patience=3))
     easy = open_photo(make_photo(tmp_path / "easy.png", 3, 96, 72))
     Protector("vivid", [tiny_net]).protect_photo(easy, watch=lambda step, most, image: seen.append((step, most)))
-    assert seen[:-1] == [(step, 30) for step in range(1, len(seen))]
+    assert seen[:-1] == [(step, STEPS) for step in range(1, len(seen))]
     assert seen[-1] == (len(seen), len(seen))
-    assert len(seen) < 30
+    assert len(seen) < STEPS
 
 
 def test_what_is_seen_last_is_what_the_attack_returns(tiny_net, photo, monkeypatch):

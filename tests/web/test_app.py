@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 from starlette.testclient import TestClient
 
+from edgefool.protection.protector import STEPS
 from edgefool.web import make_app
 from edgefool.web.guard import HEADERS
 
@@ -48,8 +49,8 @@ def test_from_upload_to_download(client, send, finish, photo, jobs):
     key = answer.json()["id"]
     status = finish(key)
     assert status["state"] == "done"
-    assert (status["name"], status["ahead"], status["step"], status["size"]) == ("kätzchen 猫.png", 0, 30, [72, 48])
-    for picture in ("original", "steps/1", "steps/30", "result"):
+    assert (status["name"], status["ahead"], status["step"], status["size"]) == ("kätzchen 猫.png", 0, STEPS, [72, 48])
+    for picture in ("original", "steps/1", f"steps/{STEPS}", "result"):
         answer = client.get(f"/photos/{key}/{picture}.jpg")
         assert answer.headers["content-type"] == "image/jpeg"
         assert answer.content.startswith(b"\xff\xd8")

@@ -10,6 +10,7 @@ from PIL import Image
 from edgefool.errors import ImageError, UsageError
 from edgefool.protection import ENSEMBLE, Protector, open_photo
 from edgefool.protection.findings import VERSIONS
+from edgefool.protection.protector import STEPS
 from edgefool.protection.verifier import Verifier
 from edgefool.web import Engine
 from edgefool.web.job import CancelledError, Job
@@ -58,11 +59,11 @@ def test_the_steps_are_seen_as_they_are_taken(engine, make_job, gate, wait_for):
     thread = threading.Thread(target=engine.run, args=(job,))
     thread.start()
     wait_for(lambda: job.status.step == 3)
-    assert (job.status.state, job.status.steps, job.status.size) == ("changing", 30, (90, 60))
+    assert (job.status.state, job.status.steps, job.status.size) == ("changing", STEPS, (90, 60))
     assert [job.picture(name).exists() for name in ("original", "3", "4", "result")] == [True, True, False, False]
     gate.open()
     thread.join()
-    first, last = (np.asarray(Image.open(job.picture(str(step)))).astype(int) for step in (1, 30))
+    first, last = (np.asarray(Image.open(job.picture(str(step)))).astype(int) for step in (1, STEPS))
     assert first.shape == last.shape == (43, 64, 3)
     assert np.abs(first - last).mean() > 0.1, "the picture changes"
 
@@ -71,7 +72,7 @@ def test_pictures_come_at_intervals_and_at_the_end(gate, make_job, engine):
     gate.open()
     slow, job = Engine([*engine.classifiers.values()], max_megapixels=1, seconds_per_picture=3600), make_job()
     slow.run(job)
-    assert [step for step in range(1, 31) if job.picture(str(step)).exists()] == [1, 30]
+    assert [step for step in range(1, STEPS + 1) if job.picture(str(step)).exists()] == [1, STEPS]
     assert (job.status.step, job.status.picture) == (30, 30)
 
 

@@ -5,6 +5,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from edgefool.protection.protector import STEPS
+
 pytestmark = pytest.mark.xdist_group("browser")
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
@@ -66,9 +68,9 @@ def test_the_whole_path(open_page, photo, gate, jobs, width, scheme):
     )
     page.check("input[value=subtle]")
     page.set_input_files("#file", photo)
-    page.get_by_text("Step 5 of 30").wait_for()
+    page.get_by_text(f"Step 5 of {STEPS}").wait_for()
     page.locator("#after[src$='/steps/5.jpg']").wait_for()
-    assert page.evaluate("document.getElementById('progress').position") == pytest.approx(5 / 30)
+    assert page.evaluate("document.getElementById('progress').position") == pytest.approx(5 / STEPS)
     assert serious_findings(page) == []
     gate.open()
     wait_for_verdicts(page)
@@ -127,7 +129,7 @@ def test_cancel_deletes_and_another_photo_can_be_taken(open_page, photo, gate, j
     page = open_page(tolerated=["status of 404"])
     gate.set(4)
     page.set_input_files("#file", photo)
-    page.get_by_text("Step 3 of 30").wait_for()
+    page.get_by_text(f"Step 3 of {STEPS}").wait_for()
     (job,) = jobs.all()
     page.click("#cancel")
     assert page.is_visible("#drop")
@@ -142,7 +144,7 @@ def test_two_tabs_do_not_disturb_each_other(open_page, photo, gate, tmp_path, ma
     first, second = open_page(), open_page()
     gate.set(3)
     first.set_input_files("#file", photo)
-    first.get_by_text("Step 2 of 30").wait_for()
+    first.get_by_text(f"Step 2 of {STEPS}").wait_for()
     second.set_input_files("#file", make_photo(tmp_path / "dog.png", 2, 64, 96))
     second.get_by_text("1 photo before yours").wait_for()
     gate.open()

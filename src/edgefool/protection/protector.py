@@ -35,7 +35,9 @@ ENSEMBLE = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
 SIZE = 448
 """Longer side in pixels at which photos are attacked."""
 
-_STEPS = 20  # as good as 30 on full photos (docs/decisions/0008-robust-edgefool.md)
+STEPS = 20
+"""Steps of the attack; 30 were no better on full photos (docs/decisions/0008-robust-edgefool.md)."""
+
 _TRIES = 5  # to stay within the bounds
 _MARGIN = 0.97  # of the share that should do
 
@@ -105,7 +107,7 @@ class Protector:
         ]
         self.strength, self.device = strength, device
         self.ensemble = Ensemble(members)
-        self._attack = RobustEdgeFool(strength=strength, max_iterations=_STEPS)  # type: ignore[arg-type]  # pydantic looks it up
+        self._attack = RobustEdgeFool(strength=strength, max_iterations=STEPS)  # type: ignore[arg-type]  # a name
         self._bounds = BOUNDS[strength]
 
     def protect_image(self, image: Tensor) -> tuple[Tensor, Outcome]:
