@@ -153,7 +153,7 @@ def test_a_watched_attack_gives_the_same_file(tiny_net, photo):
         opened, watch=lambda step, steps, image_now: seen.append((step, steps, image_now()))
     )
     assert watched == alone
-    assert [step for step, _, _ in seen] == list(range(1, 31))
+    assert [step for step, _, _ in seen] == list(range(1, STEPS + 1))
     assert {steps for _, steps, _ in seen} == {STEPS}
     images = [image for _, _, image in seen]
     assert {(image.shape, image.dtype.name) for image in images} == {((48, 64, 3), "uint8")}

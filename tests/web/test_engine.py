@@ -73,7 +73,7 @@ def test_pictures_come_at_intervals_and_at_the_end(gate, make_job, engine):
     slow, job = Engine([*engine.classifiers.values()], max_megapixels=1, seconds_per_picture=3600), make_job()
     slow.run(job)
     assert [step for step in range(1, STEPS + 1) if job.picture(str(step)).exists()] == [1, STEPS]
-    assert (job.status.step, job.status.picture) == (30, 30)
+    assert (job.status.step, job.status.picture) == (STEPS, STEPS)
 
 
 def test_a_cancelled_photo_ends_at_the_next_step_or_look(engine, make_job, gate, wait_for, tmp_path):
