@@ -16,10 +16,10 @@ _HARDTANH = {F.hardtanh, F.hardtanh_}  # timm's and torchvision's ReLU6 is one f
 class LeakyGradients(TorchFunctionMode):
     """Within it, ReLU and ReLU6 return what they always do, and their gradients are those of a leaky ReLU.
 
-    Where a network's ReLU is off, another network's may be on: an attack that follows these gradients too transfers
-    better. So Guo et al., NeurIPS 2020, https://arxiv.org/abs/2012.03528, with a slope of 1 in the later layers. A
-    slope much above 0.1 lets sums over many layers drown the gradient (docs/decisions/0008-robust-edgefool.md).
-    ReLU6 also lets gradients pass where it is at 6.
+    Where a network's ReLU is off, another network's may be on, so an attack that also follows these gradients transfers
+    better. Guo et al., NeurIPS 2020, https://arxiv.org/abs/2012.03528, pass the whole gradient in the later layers;
+    here all layers pass a small share, as attacks with 0.3 fail (docs/decisions/0008-robust-edgefool.md). ReLU6 also
+    passes gradients where it is at 6.
 
     Parameters
     ----------
