@@ -5,8 +5,9 @@ from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from edgefool.attacks.functional import margin_of_sets, one_hot
+from edgefool.attacks.functional import margin_of_sets
 from edgefool.attacks.goal import Goal
 from edgefool.classifiers import Ensemble, groups_of
 
@@ -46,7 +47,7 @@ def aimed_margins(
         group = groups.tensor(z.device)
         own = group == group[y][:, None]
         grouped = (group[y] >= 0) & ~goal.targeted & ~own.all(1)
-        sets = torch.where(grouped[:, None], own, one_hot(z, y))
+        sets = torch.where(grouped[:, None], own, F.one_hot(y, z.shape[1]).bool())
         columns.append(torch.where(grouped, margin_of_sets(z, sets, temperature), by_class))
     return torch.stack(columns, 1)
 

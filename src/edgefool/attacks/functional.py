@@ -88,13 +88,15 @@ def cross_entropies(logits: Sequence[Tensor], classes: Tensor) -> Tensor:
     return torch.stack([F.cross_entropy(z, y, reduction="none") for z, y in pairs], 1)
 
 
-def margin(logits: Tensor, classes: Tensor) -> Tensor:
+def margin(logits: Tensor, classes: Tensor, temperature: float = 0.0) -> Tensor:
     """Return z_y - max over i ≠ y of z_i, Eq. 8: (N, D) and (N,) to (N,); negative once the class has changed.
+
+    ``temperature`` as in `margin_of_sets`.
 
     >>> margin(torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([0]))
     tensor([1.])
     """
-    return margin_of_sets(logits, one_hot(logits, classes))
+    return margin_of_sets(logits, F.one_hot(classes, logits.shape[1]).bool(), temperature)
 
 
 def margin_of_sets(logits: Tensor, own: Tensor, temperature: float = 0.0) -> Tensor:
@@ -111,11 +113,6 @@ def margin_of_sets(logits: Tensor, own: Tensor, temperature: float = 0.0) -> Ten
     if temperature == 0:
         return inside.max(1).values - outside.max(1).values
     return temperature * ((inside / temperature).logsumexp(1) - (outside / temperature).logsumexp(1))
-
-
-def one_hot(logits: Tensor, classes: Tensor) -> Tensor:
-    """Return the mask (N, D) of classes (N,)."""
-    return torch.zeros_like(logits, dtype=torch.bool).scatter_(1, classes[:, None], True)
 
 
 def project(images: Tensor, originals: Tensor, epsilon: float) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from edgefool.attacks.criteria import Criterion, Misclassification, Targeted
-from edgefool.attacks.functional import cross_entropies, margin_of_sets, one_hot
+from edgefool.attacks.functional import cross_entropies, margin
 from edgefool.attacks.tensor_struct import TensorStruct
 
 
@@ -88,5 +88,5 @@ class Goal(TensorStruct):
         Negative once the goal is met. ``temperature`` as in `margin_of_sets`.
         """
         pairs = zip(logits, self.classes.unbind(1), strict=True)
-        margins = torch.stack([margin_of_sets(z, one_hot(z, y), temperature) for z, y in pairs], 1)
+        margins = torch.stack([margin(z, y, temperature) for z, y in pairs], 1)
         return torch.where(self.targeted[:, None], -margins, margins)
