@@ -23,10 +23,11 @@ def serial(attack, classifier, image):
     origin = ((2 * image - 1) * 0.999999).atanh()
     start = to_image(origin)
     c, lower, upper, best, kept, passes = attack.initial_const, 0.0, float("inf"), float("inf"), image, 0
-    for _ in range(attack.binary_search_steps):
+    for search in range(attack.binary_search_steps):
+        late = attack.cut_late_searches and 2 * search > attack.binary_search_steps
         w = torch.zeros_like(image).requires_grad_()
         adam = torch.optim.Adam([w], lr=attack.learning_rate, eps=attack.adam_epsilon)
-        found, previous = False, float("inf")
+        found, previous, first = False, float("inf"), None
         for iteration in range(attack.max_iterations):
             x = to_image(origin + w)
             z = classifier(x[None])[0]
@@ -41,6 +42,10 @@ def serial(attack, classifier, image):
                 if distance < best:
                     best, kept = distance.item(), x.detach()
             adam.step()
+            first = loss.item() if first is None else first
+            now = attack.abort_early and late and iteration == -(-attack.max_iterations // 25)
+            if now and loss.item() > first and best > 4 * first:
+                break
             if attack.abort_early and iteration % -(-attack.max_iterations // 10) == 0:
                 if not loss <= 0.9999 * previous:
                     break
@@ -53,7 +58,14 @@ def serial(attack, classifier, image):
     return kept, passes
 
 
-@pytest.mark.parametrize("attack", [CW(max_iterations=30), CW(max_iterations=30, confidence=2.0, abort_early=False)])
+@pytest.mark.parametrize(
+    "attack",
+    [
+        CW(max_iterations=30),
+        CW(max_iterations=30, cut_late_searches=False),
+        CW(max_iterations=30, confidence=2.0, abort_early=False),
+    ],
+)
 def test_it_is_the_serial_algorithm(linear, greys, attack_floats, attack):
     classifier, images = linear(seed=2, scale=3.0), greys(3)
     adversarial, state = attack_floats(attack, classifier, images)
@@ -64,6 +76,18 @@ def test_it_is_the_serial_algorithm(linear, greys, attack_floats, attack):
         alone, passes = serial(attack, classifier, image)
         torch.testing.assert_close(batched, alone, atol=1e-4, rtol=0)
         assert iterations == passes
+
+
+def test_late_searches_are_cut_where_they_began_better(linear, greys):
+    """Steps as large as these leap over the boundary at once, whatever c is."""
+    classifier, images = linear(seed=2, scale=3.0), greys(8)
+    whole, cut = (
+        CW(max_iterations=100, learning_rate=0.1, cut_late_searches=late)(classifier, images) for late in (False, True)
+    )
+    assert torch.equal(cut.success_float, whole.success_float)
+    assert (cut.forward_passes <= whole.forward_passes).all()
+    assert cut.forward_passes.sum() < whole.forward_passes.sum()
+    assert (cut.details["l2"] >= whole.details["l2"] - 1e-6).all()
 
 
 def test_confidence_is_kept(linear, greys, attack_floats):

@@ -21,6 +21,7 @@ from edgefool.classifiers import member_logits
 
 _INSIDE = 0.999999  # scales images in [-1, 1], so that their atanh is finite
 _PROGRESS = 0.9999  # the loss must fall below this share of itself within a tenth of the iterations
+_LATE_CHECK = 25  # a late search is checked after this part of its iterations
 
 
 @plain_dataclass(kw_only=True)
@@ -80,6 +81,8 @@ class CW(IterativeAttack[CWState]):
                 if f(x) is at its minimum, -κ: found = True; keep x if it is the closest to I so far
                 w = w - Adam's step on ||x - I||_2² + c f(x)
                 stop if the loss fell by less than a ten-thousandth within a tenth of max_iterations
+                stop after max_iterations / 25 in the second half of the searches, if the loss is above c f(I)
+                    and 4 c f(I) is below the smallest ||x - I||_2² so far
             if found: upper = c, else: lower = c
             c = (lower + upper) / 2 if there is an upper, else 10 lower
 
@@ -101,6 +104,9 @@ class CW(IterativeAttack[CWState]):
         The first c.
     abort_early : bool
         End a search when the loss is not below 0.9999 times its value a tenth of ``max_iterations`` earlier.
+    cut_late_searches : bool
+        End a search of the second half after 1/25 of its iterations if its loss is above that of the original, and
+        can fall below it only at less than half the distance of the closest x so far. Needs ``abort_early``.
     adam_epsilon : float
         Adam's ε; 1e-7 in the versions of Foolbox available when the EdgeFool paper was written, 1e-8 since.
     aim : "class" or "group"
@@ -124,6 +130,7 @@ class CW(IterativeAttack[CWState]):
     learning_rate: Positive = 5e-3
     initial_const: Positive = 1e-2
     abort_early: bool = True
+    cut_late_searches: Annotated[bool, AbsentValue(False)] = True
     adam_epsilon: Positive = 1e-7
     aim: Annotated[Aim, AbsentValue("class")] = "class"
 
@@ -200,8 +207,16 @@ class CW(IterativeAttack[CWState]):
         check = (state.taken % math.ceil(self.max_iterations / 10) == 0) & self.abort_early
         stalled = check & ~(losses <= _PROGRESS * state.last_loss)
         state.last_loss = torch.where(check, losses, state.last_loss)
+        over = stalled | self._is_hopeless(state, losses)
         state.taken += 1
-        return stalled | (state.taken == self.max_iterations)
+        return over | (state.taken == self.max_iterations)
+
+    def _is_hopeless(self, state: CWState, losses: Tensor) -> Tensor:
+        """Return which late searches end before their first check for progress."""
+        late = (2 * state.searches > self.binary_search_steps) & self.abort_early & self.cut_late_searches
+        now = state.taken == math.ceil(self.max_iterations / _LATE_CHECK)
+        at_original = state.c * state.first_f
+        return late & now & (losses > at_original) & (state.best > 4 * at_original)
 
     def details(self, state: CWState) -> dict[str, Tensor]:
         """Return the L2 distance before rounding."""
