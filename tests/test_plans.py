@@ -29,7 +29,9 @@ def test_the_papers_plan(tmp_path, monkeypatch):
     paths = [[str(path) for path in dataset.paths] for dataset in plan.datasets]
     assert paths == [[str(tmp_path / "imagenet")], [str(tmp_path / "places")]]
     assert {method.name for method in plan.methods} == set(METHODS) - {"robust-edgefool"}
-    assert not any(method.constants or method.limit for method in plan.methods)
+    constants = {method.name: method.constants for method in plan.methods if method.constants}
+    assert constants == {"cw": {"cut_late_searches": False}}, "runs of this plan by 0.1.0 must go on"
+    assert not any(method.limit for method in plan.methods)
     datasets = [classifier.datasets for classifier in plan.classifiers]
     assert datasets == [("imagenet",)] * 3 + [("private-places365",)] * 3
     assert (plan.size, plan.false_positive_rate, len(plan.squeezers)) == (224, 0.05, 6)
