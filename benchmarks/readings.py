@@ -28,7 +28,7 @@ ATTACKS: dict[str, Attack] = {
     "nfgsm-first": NFGSM(early_stop=True),
     "deepfool": DeepFool(),
     "deepfool-authors": DeepFool(space="normalised", clip=False),
-    "cw": CW(),
+    "cw": CW(cut_late_searches=False),
     "edgefool-identity": EdgeFool(start="identity"),
 }
 SLOW = ("cw", "edgefool-identity")
