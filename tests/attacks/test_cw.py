@@ -63,6 +63,7 @@ def serial(attack, classifier, image):
     [
         CW(max_iterations=30),
         CW(max_iterations=30, cut_late_searches=False),
+        CW(max_iterations=100, learning_rate=0.1),
         CW(max_iterations=30, confidence=2.0, abort_early=False),
     ],
 )
@@ -87,7 +88,6 @@ def test_late_searches_are_cut_where_they_began_better(linear, greys):
     assert torch.equal(cut.success_float, whole.success_float)
     assert (cut.forward_passes <= whole.forward_passes).all()
     assert cut.forward_passes.sum() < whole.forward_passes.sum()
-    assert (cut.details["l2"] >= whole.details["l2"] - 1e-6).all()
 
 
 def test_confidence_is_kept(linear, greys, attack_floats):

@@ -1,6 +1,7 @@
 """CW: the L2 attack of Carlini and Wagner (IEEE Symposium on Security and Privacy, 2017).
 
-https://arxiv.org/abs/1608.04644; constants and stopping as in Foolbox 1.8 and 2, which the EdgeFool paper used.
+https://arxiv.org/abs/1608.04644; constants and stopping as in Foolbox 1.8 and 2, which the EdgeFool paper used,
+except for `CW.cut_late_searches`.
 """
 
 import math
@@ -21,7 +22,7 @@ from edgefool.classifiers import member_logits
 
 _INSIDE = 0.999999  # scales images in [-1, 1], so that their atanh is finite
 _PROGRESS = 0.9999  # the loss must fall below this share of itself within a tenth of the iterations
-_LATE_CHECK = 25  # a late search is checked after this part of its iterations
+_LATE_CHECK = 25  # a late search is first checked after 1/25 of its iterations
 
 
 @plain_dataclass(kw_only=True)
