@@ -98,6 +98,26 @@ def test_a_change_that_passes_the_bounds_is_weakened(tiny_net, monkeypatch, phot
     assert bounds.allowed_share(after.quality) >= 1
 
 
+@pytest.mark.parametrize(("large", "made"), [(0, 1), (10**9, 2)])
+def test_a_large_photo_is_changed_once_as_a_small_copy_says_how_much(tiny_net, monkeypatch, photo, large, made):
+    opened, encoded = open_photo(photo), []
+    write = type(opened).encode
+    monkeypatch.setattr(type(opened), "encode", lambda *args: encoded.append(write(*args)) or encoded[-1])
+    monkeypatch.setattr(protector, "_LARGE", large)
+    monkeypatch.setitem(BOUNDS, "natural", Bounds(0.97, 100, 100))
+    _, outcome = Protector(classifiers=[tiny_net]).protect_photo(opened)
+    assert len(encoded) == made
+    assert outcome.within_bounds
+    assert 0.5 < outcome.factor < 1
+    assert outcome.quality.ssim < 0.98, "no weaker than needed"
+
+
+def test_a_large_photo_within_the_bounds_is_not_weakened(tiny_net, monkeypatch, photo):
+    monkeypatch.setattr(protector, "_LARGE", 0)
+    monkeypatch.setitem(BOUNDS, "natural", Bounds(0, 100, 100))
+    assert Protector(classifiers=[tiny_net]).protect_photo(open_photo(photo))[1].factor == 1
+
+
 def test_bounds_that_cannot_be_kept_are_said_to_be_passed(tiny_net, monkeypatch, tmp_path):
     """Noise loses too much when it becomes a JPEG."""
     path = tmp_path / "noise.bmp"

@@ -1,8 +1,10 @@
 """A change of lightness that was found at a small size, put onto the full photo."""
 
+from functools import cache
+
 import torch
 from kornia.color import linear_rgb_to_rgb, rgb_to_lab, rgb_to_linear_rgb, rgb_to_xyz, xyz_to_rgb
-from numpy import asarray, empty_like, float32, uint8
+from numpy import asarray, empty_like, float32, int32, uint8
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -10,8 +12,19 @@ from torch import Tensor
 STRIP = 2**18
 """Pixels of a strip, which bounds the memory."""
 
-_WHITE = torch.tensor([0.95047, 1.0, 1.08883])[:, None, None]  # D65
-_LINEAR = rgb_to_linear_rgb(torch.arange(256)[None, None].expand(3, 1, 256) / 255)[0, 0]
+_ENTRIES = 2**18  # of the tables of functions of [0, 1]; finer ones are slower
+_WHITE = torch.tensor([0.95047, 1.0, 1.08883])  # D65
+_TO_XYZ = rgb_to_xyz(torch.eye(3)[..., None])[..., 0].T / _WHITE  # (R, G, B) to (X / Xn, Y / Yn, Z / Zn)
+_FROM_XYZ = (xyz_to_rgb(torch.eye(3)[..., None])[..., 0] * _WHITE).T
+_LINEAR = rgb_to_linear_rgb(torch.arange(256).expand(3, 1, 256) / 255)[0, 0].numpy()
+
+
+@cache
+def _tables() -> tuple[NDArray[float32], NDArray[uint8]]:
+    """Return f of CIELAB, the cube root that is linear near black, and the levels of linear RGB."""
+    t = torch.arange(_ENTRIES + 1) / _ENTRIES
+    f = torch.where(t > 0.008856, t.clamp_min(0.008856) ** (1 / 3), 7.787 * t + 4 / 29)
+    return f.numpy(), (linear_rgb_to_rgb(t.expand(3, 1, -1))[0, 0] * 255).round().byte().numpy()
 
 
 def lightness_change(original: Tensor, changed: Tensor) -> NDArray[float32]:
@@ -83,21 +96,17 @@ def _brighten(levels: NDArray[uint8], change: NDArray[float32]) -> NDArray[uint8
 
     L* = 116 f(Y) - 16, a* = 500 (f(X) - f(Y)), b* = 200 (f(Y) - f(Z)): where only L* changes, f changes alike for all.
     """
-    linear = _LINEAR[torch.tensor(levels).permute(2, 0, 1).int()]
-    is_grey = len(linear) == 1
-    f = _cube_root(linear if is_grey else rgb_to_xyz(linear) / _WHITE) + torch.tensor(change / 116)
-    f[2:].clamp_(min=0)  # as kornia's lab_to_rgb
-    xyz = _cube(f)
-    rgb = linear_rgb_to_rgb((xyz if is_grey else xyz_to_rgb(xyz * _WHITE)).expand(3, -1, -1))[: len(linear)]
-    changed: NDArray[uint8] = (rgb.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-    return changed
+    roots, encoded = _tables()
+    colours = torch.from_numpy(_LINEAR.take(levels))
+    is_grey = levels.shape[2] == 1
+    xyz = colours if is_grey else colours @ _TO_XYZ
+    f = torch.from_numpy(roots.take(_places(xyz))) + torch.from_numpy(change / 116)[..., None]
+    f[..., 2:].clamp_(min=0)  # as kornia's lab_to_rgb
+    xyz = torch.where(f > 0.2068966, f**3, (f - 4 / 29) / 7.787)
+    return encoded.take(_places(xyz if is_grey else xyz @ _FROM_XYZ))
 
 
-def _cube_root(t: Tensor) -> Tensor:
-    """Return f of CIELAB, which is linear near black."""
-    return torch.where(t > 0.008856, t.clamp_min(0.008856) ** (1 / 3), 7.787 * t + 4 / 29)
-
-
-def _cube(f: Tensor) -> Tensor:
-    """Return the inverse of f."""
-    return torch.where(f > 0.2068966, f**3, (f - 4 / 29) / 7.787)
+def _places(values: Tensor) -> NDArray[int32]:
+    """Return where values are in the tables, those outside of [0, 1] at the nearest end."""
+    places: NDArray[int32] = (values.clamp(0, 1) * _ENTRIES).round().int().numpy()
+    return places

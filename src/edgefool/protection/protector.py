@@ -40,6 +40,7 @@ STEPS = 20
 
 _TRIES = 5  # to stay within the bounds
 _MARGIN = 0.97  # of the share that should do
+_LARGE = 10_000_000  # pixels; to change and encode more takes longer than to try the change on a small copy
 
 R = TypeVar("R")
 Pixels = NDArray[np.uint8]
@@ -173,10 +174,11 @@ class Protector:
     ) -> tuple[R, Outcome]:
         """Attack a photo, and weaken the change until the photo as it is read again stays within the bounds."""
         original = shrink_to_measure(upright)
+        is_large = upright.shape[0] * upright.shape[1] > _LARGE
         lightness = self._attack_small(shrink(upright, attack_size(*upright.shape[:2])), watch)
         del upright
         release_memory()
-        factor = 1.0
+        factor = self._expected_factor(original, lightness) if is_large else 1.0
         for _ in range(_TRIES):
             result, pixels = change(lightness, factor)
             protected = shrink_to_measure(pixels)
@@ -190,6 +192,12 @@ class Protector:
             factor = last
         outcome = Outcome(factor, quality, share >= 1, self._decide(original), self._decide(protected))
         return result, outcome
+
+    def _expected_factor(self, original: Tensor, lightness: NDArray[np.float32]) -> float:
+        """Return the factor that should keep a photo within the bounds, judged by a small copy."""
+        changed = add_lightness(_to_pixels(original[0]), lightness)
+        quality = measure(from_levels(torch.from_numpy(changed).permute(2, 0, 1)[None]), original)
+        return min(1.0, _MARGIN * self._bounds.allowed_share(quality))
 
     def _attack_small(self, small: Pixels, watch: Watch | None) -> NDArray[np.float32]:
         """Return the change of L*, (h, w), that fools the ensemble; the random numbers depend on the pixels alone."""
