@@ -15,7 +15,7 @@ import edgefool
 from edgefool.attacks import RobustEdgeFool
 from edgefool.errors import ImageError, UsageError
 from edgefool.images import read_image
-from edgefool.protection import Protector, open_photo, protector
+from edgefool.protection import Protector, open_photo, photo_file, protector
 from edgefool.protection.bounds import BOUNDS, Bounds
 from edgefool.protection.protector import STEPS, attack_size
 
@@ -115,6 +115,38 @@ def test_a_large_photo_is_changed_once_as_a_small_copy_says_how_much(tiny_net, m
 def test_a_large_photo_within_the_bounds_is_not_weakened(tiny_net, monkeypatch, photo):
     monkeypatch.setattr(protector, "_LARGE", 0)
     monkeypatch.setitem(BOUNDS, "natural", Bounds(0, 100, 100))
+    assert Protector(classifiers=[tiny_net]).protect_photo(open_photo(photo))[1].factor == 1
+
+
+@pytest.fixture
+def jpeg(tmp_path, make_photo):
+    Image.open(make_photo(tmp_path / "photo.png", 1, 96, 72)).save(tmp_path / "photo.jpg", quality=95)
+    return tmp_path / "photo.jpg"
+
+
+@pytest.mark.usefixtures("loose")
+@pytest.mark.parametrize("growth", [1.01, 1.02, 1.03])
+def test_a_jpeg_that_grows_too_much_is_weakened(tiny_net, monkeypatch, jpeg, growth):
+    before, free = Protector("vivid", [tiny_net]).protect_photo(open_photo(jpeg))
+    assert free.factor == 1
+    assert len(before) > growth * jpeg.stat().st_size, "the test needs a result that is too large"
+    monkeypatch.setattr(photo_file, "MAX_GROWTH", growth)
+    after, outcome = Protector("vivid", [tiny_net]).protect_photo(open_photo(jpeg))
+    assert len(after) <= growth * jpeg.stat().st_size
+    assert 0 < outcome.factor < 1
+    assert outcome.within_bounds
+
+
+@pytest.mark.usefixtures("loose")
+def test_a_jpeg_that_grows_too_much_without_any_change_is_not_weakened(tiny_net, monkeypatch, jpeg):
+    monkeypatch.setattr(photo_file, "MAX_GROWTH", 0.5)
+    _, outcome = Protector(classifiers=[tiny_net]).protect_photo(open_photo(jpeg))
+    assert (outcome.factor, outcome.within_bounds) == (1, True)
+
+
+@pytest.mark.usefixtures("loose")
+def test_other_formats_may_grow(tiny_net, monkeypatch, photo):
+    monkeypatch.setattr(photo_file, "MAX_GROWTH", 0.5)
     assert Protector(classifiers=[tiny_net]).protect_photo(open_photo(photo))[1].factor == 1
 
 

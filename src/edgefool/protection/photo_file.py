@@ -1,6 +1,7 @@
 """A person's photo as a file: what it holds, and the same photo with other pixels."""
 
 import contextlib
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from edgefool.protection.stored_pixels import to_stored_pixels
 from edgefool.protection.tiff import read_tiff, stored_orientation
 from edgefool.protection.webp import read_webp
 from edgefool.storage import LocalStore
+
+MAX_GROWTH = 1.3
+"""How much larger than its original a protected JPEG may be."""
 
 _JPEG_SUFFIX = ".jpg"
 
@@ -63,6 +67,8 @@ class PhotoFile:
         The mark of a photo that has been protected already.
     notes : tuple[str, ...]
         What the protected file will not hold, or holds in another form, whatever the metadata policy; a line each.
+    max_bytes : float
+        How large the protected file should be at most: `MAX_GROWTH` times the photo's bytes for a JPEG, else infinity.
     """
 
     path: Path
@@ -71,6 +77,7 @@ class PhotoFile:
     name: str
     mark: str | None
     notes: tuple[str, ...]
+    max_bytes: float
     _writer: Writer
     _metadata: Metadata
     _colour_profile: bytes
@@ -183,6 +190,7 @@ def open_photo(path: str | Path, *, max_megapixels: float | None = None) -> Phot
         stored = to_stored_pixels(image, writer.modes, note)
         orientation, kind = _orientation(image), image.format or ""
         profile = image.info.get("icc_profile") or b""
+        max_bytes = MAX_GROWTH * len(data) if isinstance(image, JpegImageFile) else math.inf
         pixels = to_array(stored)
         del image, stored
         if writer.name == "TIFF" and (turned := stored_orientation(data)) != 1:
@@ -196,6 +204,7 @@ def open_photo(path: str | Path, *, max_megapixels: float | None = None) -> Phot
         name=_name(path, kind, writer.name),
         mark=mark,
         notes=tuple(notes),
+        max_bytes=max_bytes,
         _writer=writer,
         _metadata=metadata,
         _colour_profile=profile,

@@ -122,9 +122,9 @@ class Protector:
         check_images(image[None])
         pixels = _to_pixels(image)
 
-        def change(lightness: NDArray[np.float32], factor: float) -> tuple[Pixels, Pixels]:
+        def change(lightness: NDArray[np.float32], factor: float) -> tuple[Pixels, Pixels, float]:
             changed = add_lightness(pixels, lightness, factor)
-            return changed, changed
+            return changed, changed, math.inf
 
         changed, outcome = self._protect(pixels, change)
         return from_levels(torch.from_numpy(changed).permute(2, 0, 1)).to(image), outcome
@@ -150,12 +150,13 @@ class Protector:
             If it cannot be encoded.
         """
 
-        def change(lightness: NDArray[np.float32], factor: float) -> tuple[bytes, Pixels]:
+        def change(lightness: NDArray[np.float32], factor: float) -> tuple[bytes, Pixels, float]:
             stored = np.ascontiguousarray(photo.to_stored(lightness))
             data = photo.encode(add_lightness(photo.pixels, stored, factor), self.mark, metadata)
+            share = self._share_by_size(photo, len(data), metadata)
             release_memory()
             with image_errors():
-                return data, upright_levels(data, math.inf, lambda _: None)
+                return data, upright_levels(data, math.inf, lambda _: None), share
 
         return self._protect(photo.upright(), change, watch)
 
@@ -169,7 +170,7 @@ class Protector:
     def _protect(
         self,
         upright: Pixels,
-        change: Callable[[NDArray[np.float32], float], tuple[R, Pixels]],
+        change: Callable[[NDArray[np.float32], float], tuple[R, Pixels, float]],
         watch: Watch | None = None,
     ) -> tuple[R, Outcome]:
         """Attack a photo, and weaken the change until the photo as it is read again stays within the bounds."""
@@ -180,11 +181,11 @@ class Protector:
         release_memory()
         factor = self._expected_factor(original, lightness) if is_large else 1.0
         for _ in range(_TRIES):
-            result, pixels = change(lightness, factor)
+            result, pixels, share_by_size = change(lightness, factor)
             protected = shrink_to_measure(pixels)
             del pixels
             quality = measure(protected, original)
-            share = self._bounds.allowed_share(quality)
+            share = min(self._bounds.allowed_share(quality), share_by_size)
             if share >= 1:
                 break
             last, factor = factor, factor * share * _MARGIN
@@ -192,6 +193,13 @@ class Protector:
             factor = last
         outcome = Outcome(factor, quality, share >= 1, self._decide(original), self._decide(protected))
         return result, outcome
+
+    def _share_by_size(self, photo: PhotoFile, size: int, metadata: MetadataPolicy) -> float:
+        """Return by what the change of a photo is to be multiplied to make a file of ``size`` bytes small enough."""
+        if size <= photo.max_bytes:
+            return math.inf
+        least = len(photo.encode(photo.pixels, self.mark, metadata))
+        return (photo.max_bytes - least) / (size - least) if least < photo.max_bytes else math.inf
 
     def _expected_factor(self, original: Tensor, lightness: NDArray[np.float32]) -> float:
         """Return the factor that should keep a photo within the bounds, judged by a small copy."""
