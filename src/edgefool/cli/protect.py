@@ -90,7 +90,7 @@ def _print_notes(records: Iterable["PhotoRecord"]) -> None:
         for note in record.notes:
             photos[note].append(record.photo)
         if record.factor < 1:
-            photos["weakened, to stay close enough to the original"].append(record.photo)
+            photos["weakened, to stay close enough to the original in look and size"].append(record.photo)
         if not record.within_bounds:
             photos["differs more from the original than this strength allows: the file is saved with loss"].append(
                 record.photo

@@ -58,7 +58,8 @@ class Outcome:
     Attributes
     ----------
     factor
-        By what the change was multiplied to stay within the bounds of its strength; 1 if it was not weakened.
+        By what the change was multiplied to stay within the bounds of its strength and of the file's size; 1 if it
+        was not weakened.
     quality
         Distances from the original.
     within_bounds

@@ -176,7 +176,7 @@
       ["Name", result.name],
       ["Picture", `${width.toLocaleString("en")} × ${height.toLocaleString("en")} pixels, ${result.format}`],
       ["Size", `${size(result.bytes)}, ${ratio} times the original’s ${size(result.source_bytes)}`],
-      ["Likeness", `SSIM ${result.ssim.toFixed(3)} (1: the same), ${result.strength}${result.factor < 1 ? ", weakened to stay close enough to the original" : ""}`],
+      ["Likeness", `SSIM ${result.ssim.toFixed(3)} (1: the same), ${result.strength}${result.factor < 1 ? ", weakened to stay close enough to the original in look and size" : ""}`],
       ["Metadata", "without position, serial numbers, maker notes, owner and thumbnail; the rest stays"],
     ];
     if (!result.within_bounds) {
