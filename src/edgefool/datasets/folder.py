@@ -79,17 +79,17 @@ def _images(paths: Iterable[StorePath], root: StorePath, complaint: str) -> list
         raise UsageError(f"{complaint}, but photos that cannot be read: {unreadable}" if unreadable else complaint)
     if unreadable:
         warnings.warn(f"photos in {str(root)!r} that cannot be read: {unreadable}", ImageWarning, stacklevel=2)
-    return [PhotoFile(path, path.relative_to(root)) for path in sorted(images, key=_natural_order)]
+    return sorted((PhotoFile(path, path.relative_to(root)) for path in images), key=_natural_order)
 
 
-def _natural_order(path: StorePath) -> tuple[list[list[str | int]], str]:
+def _natural_order(file: PhotoFile) -> tuple[list[list[str | int]], str]:
     def pieces(name: str) -> list[str | int]:
         return [
             int(piece) if piece.isascii() and piece.isdigit() else piece
             for piece in re.split(r"([0-9]+)", name.casefold())
         ]
 
-    return [pieces(part) for part in PurePosixPath(path.key).parts], path.key
+    return [pieces(part) for part in file.key.split("/")], file.key
 
 
 def _refuse_missing(path: StorePath) -> NoReturn:

@@ -55,7 +55,7 @@ class Evaluation:
         self._predictions = {line.key: line for line in run.predictions()}
         self._qualities = {line.key: line for line in run.qualities()}
         self._transformed = {line.key: line for line in run.transformed()}
-        self._requested: set[tuple[str | None, str, str, str]] = set()  # images by key and hash
+        self._seen: set[tuple[str | None, str, str, str]] = set()  # images by key and hash
         self.problems: list[str] = []
 
     def originals(self, records: Iterable[Record]) -> Iterator[MeasureRequest]:
@@ -80,8 +80,9 @@ class Evaluation:
         self.problems = list(dict.fromkeys(self.problems + measured.problems))
 
     def _request(self, refs: Iterable[ImageRef], attacked: Collection[str]) -> Iterator[MeasureRequest]:
-        missing = [ref for ref in refs if (*ref.key, ref.png) not in self._requested and self._lacks_any(ref, attacked)]
-        self._requested |= {(*ref.key, ref.png) for ref in missing}
+        new = {key: ref for ref in refs if (key := (*ref.key, ref.png)) not in self._seen}
+        self._seen.update(new)
+        missing = [ref for ref in new.values() if self._lacks_any(ref, attacked)]
         for batch in _batches(missing, self._batch_size):
             predictions = {}
             for fingerprint in self._fingerprints[batch[0].record.dataset]:
@@ -109,6 +110,8 @@ class Evaluation:
 
     def _untransformed(self, ref: ImageRef, fingerprint: str) -> list[str]:
         """Return the transformations after which a classifier has not classified an image."""
+        if not self._transformations:
+            return []
         known = self._transformed.get((*ref.key, fingerprint))
         done = known.classes if known and known.png == ref.png else {}
         return [name for name in self._transformations if name not in done]

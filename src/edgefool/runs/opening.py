@@ -19,7 +19,7 @@ from edgefool.runs.run_folder import RunFolder, explain_failure, explain_format,
 from edgefool.runs.source_hashes import SourceHashes
 from edgefool.storage import StorePath
 from edgefool.storage.keyed_log import KeyedLog
-from edgefool.storage.pause_gc import pause_gc
+from edgefool.storage.pause_gc import pause_gc, spare_from_gc
 from edgefool.storage.run_lock import LOCK, OWNER, PARTIAL_SUFFIX
 from edgefool.storage.store import STORE_THREADS
 
@@ -76,6 +76,7 @@ def open_run(
             run.path.store.make_folder(run.path.key)
             run.lock = stack.enter_context(run.path.lock())
             _repair(run, cells, alone=alone)
+            stack.enter_context(spare_from_gc())
             if run.plan.kind() != "file" or run.plan.read() != plan.encode():
                 run.plan.write(plan.encode())
             write_format(run.path)

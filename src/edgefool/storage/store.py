@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal, NamedTuple, Protocol
 
@@ -147,40 +148,44 @@ class StorePath:
     def __lt__(self, other: "StorePath") -> bool:
         return str(self) < str(other)
 
+    @cached_property
+    def _path(self) -> PurePosixPath:
+        return PurePosixPath(self.key)
+
     def __truediv__(self, inside: str) -> "StorePath":
-        return self._at(PurePosixPath(self.key) / inside)
+        return self._at(self._path / inside)
 
     @property
     def name(self) -> str:
         """The last part."""
-        return PurePosixPath(self.key).name
+        return self._path.name
 
     @property
     def stem(self) -> str:
         """The last part without its suffix."""
-        return PurePosixPath(self.key).stem
+        return self._path.stem
 
     @property
     def suffix(self) -> str:
         """The end of the last part, from its last dot."""
-        return PurePosixPath(self.key).suffix
+        return self._path.suffix
 
     @property
     def parent(self) -> "StorePath":
         """The folder that it is in."""
-        return self._at(PurePosixPath(self.key).parent)
+        return self._at(self._path.parent)
 
     def with_name(self, name: str) -> "StorePath":
         """Return the path with another last part."""
-        return self._at(PurePosixPath(self.key).with_name(name))
+        return self._at(self._path.with_name(name))
 
     def is_inside(self, folder: "StorePath") -> bool:
         """Return whether its key is that of a folder, or below it."""
-        return self.store == folder.store and PurePosixPath(self.key).is_relative_to(folder.key)
+        return self.store == folder.store and self._path.is_relative_to(folder._path)
 
     def relative_to(self, folder: "StorePath") -> str:
         """Return the key relative to a folder that it is in."""
-        return PurePosixPath(self.key).relative_to(folder.key).as_posix()
+        return self._path.relative_to(folder._path).as_posix()
 
     def read(self) -> bytes:
         """Return the content of the object."""
