@@ -56,7 +56,7 @@ def test_two_steps_are_those_of_the_docstring():
     )
     classifier, target = Colours(), l0_smooth(images())
     own = F.one_hot(classifier(images()).argmax(1), 4).bool()
-    mask = texture_mask(images(), target, edges=(5 / 7) ** 2.5)
+    mask = texture_mask(images(), target, edges=(5 / 7) ** 1.75)
     mask = mask / rms(mask)
     bound = (0.98 * 5e-4) ** 0.5
 
@@ -111,7 +111,7 @@ def test_a_photo_that_hides_less_is_changed_less():
     photos[1, :, :, 4:] = photos[1].mean()  # a strip of texture beside a flat surface
     attack = RobustEdgeFool(max_iterations=15, min_texture=0.9)
     loss = attack(Colours(), photos).details["smoothing_loss"] / attack.tau
-    room = texture_mask(photos, l0_smooth(photos), edges=(5 / 7) ** 2.5).square().mean((1, 2, 3)) / 0.9
+    room = texture_mask(photos, l0_smooth(photos), edges=(5 / 7) ** 1.75).square().mean((1, 2, 3)) / 0.9
     assert room[1] < 0.5
     torch.testing.assert_close(loss, 0.98 * room.double().clamp(max=1), atol=0.02, rtol=0)
     everywhere = RobustEdgeFool(max_iterations=15, min_texture=0.9, mask="none")(Colours(), photos)

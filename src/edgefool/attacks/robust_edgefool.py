@@ -126,7 +126,7 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
     aim: Aim = "group"
     tau: Positive = 5e-4
     mask: Literal["texture", "none"] = "texture"
-    min_texture: Share = 0.35
+    min_texture: Share = 0.2
     max_iterations: Count = 30
     patience: Annotated[int, Field(ge=0)] = 0
     step_size: Positive = 0.2
@@ -187,7 +187,7 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
     def _mask(self, images: Tensor, target: Tensor) -> Tensor:
         if self.mask == "none":
             return torch.ones_like(images[:, :1])
-        return texture_mask(images, target, edges=min(1.0, (_MILDEST / self.strength) ** 2.5))
+        return texture_mask(images, target, edges=min(1.0, (_MILDEST / self.strength) ** 1.75))
 
     def step(self, classifier: nn.Module, state: RobustEdgeFoolState) -> None:
         """Take one step with each image."""
