@@ -2,7 +2,7 @@ import gc
 
 import pytest
 
-from edgefool.storage.pause_gc import pause_gc
+from edgefool.storage.pause_gc import pause_gc, spare_from_gc
 
 
 def test_it_is_off_and_then_as_it_was():
@@ -28,3 +28,9 @@ def test_who_had_it_off_keeps_it_off():
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_what_exists_is_spared_and_then_collected_again():
+    with spare_from_gc():
+        assert gc.get_freeze_count() > 0
+    assert gc.get_freeze_count() == 0
