@@ -99,23 +99,23 @@ def test_a_change_that_passes_the_bounds_is_weakened(tiny_net, monkeypatch, phot
 
 
 def test_a_large_photo_is_encoded_less_often_because_a_small_copy_says_how_much_to_change(tiny_net, monkeypatch, photo):
-    opened, times = open_photo(photo), []
+    opened, encodings = open_photo(photo), []
     write = type(opened).encode
 
     def encode(*args):
-        times[-1] += 1
+        encodings[-1] += 1
         return write(*args)
 
     monkeypatch.setattr(type(opened), "encode", encode)
     monkeypatch.setitem(BOUNDS, "natural", Bounds(0.97, 100, 100))
     for large in (0, 10**9):
         monkeypatch.setattr(protector, "_LARGE", large)
-        times.append(0)
+        encodings.append(0)
         _, outcome = Protector(classifiers=[tiny_net]).protect_photo(opened)
         assert outcome.within_bounds
         assert 0.5 < outcome.factor < 1
         assert outcome.quality.ssim < 0.98, "no weaker than needed"
-    assert times[0] < times[1]
+    assert encodings[0] < encodings[1]
 
 
 def test_a_large_photo_within_the_bounds_is_not_weakened(tiny_net, monkeypatch, photo):

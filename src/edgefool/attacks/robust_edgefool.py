@@ -67,7 +67,8 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
     steps have in common fools more classifiers than the last step. The group margin is that between the group of the
     class and all other classes, if the aim is the group, else the margin; both are smooth
     (`edgefool.attacks.functional.margin_of_sets`). M says where the photo hides a change
-    (`edgefool.filters.texture_mask`; the stronger the enhancement, the less a single edge hides).
+    (`edgefool.filters.texture_mask` with e = min(1, (5 / v3)^1.75): the stronger the enhancement, the less a single
+    edge hides).
     τ' = τ min(1, mean M² / min_texture); then M is scaled to mean M² = 1.
 
     Parameters
