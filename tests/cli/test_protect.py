@@ -1,7 +1,10 @@
 """`edgefool protect`, with tiny classifiers and tiny photos."""
 
 import json
+import os
 import shutil
+import signal
+import time
 from functools import partial
 
 import numpy as np
@@ -9,7 +12,7 @@ import pytest
 from PIL import Image
 
 from edgefool.attacks import RobustEdgeFool
-from edgefool.protection import open_photo
+from edgefool.protection import Protector, open_photo
 
 
 @pytest.fixture(autouse=True)
@@ -231,23 +234,43 @@ def test_a_full_disk_stops_the_command(protect, photos, monkeypatch, tmp_path):
     assert stderr.strip().endswith("No space left on device")
 
 
-def test_ctrl_c_keeps_finished_photos(protect, photos, monkeypatch, tmp_path):
-    from edgefool.protection import Protector
+def test_ctrl_c_keeps_finished_photos_and_ends_the_others(protect, photos, monkeypatch, tmp_path):
+    genuine = Protector.protect_photo
 
-    genuine, calls = Protector.protect_photo, []
+    def interrupted(self, photo, metadata, watch):
+        if photo.name == "one.jpg":
+            return genuine(self, photo, metadata, watch=watch)
+        until((tmp_path / "p/one.jpg").exists)
+        os.kill(os.getpid(), signal.SIGINT)
+        until(lambda: watch(1, 3, None))
+        raise AssertionError("not stopped")
 
-    def interrupted(self, *arguments):
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return genuine(self, *arguments)
-
-    monkeypatch.setattr(Protector, "protect_photo", interrupted)
-    code, _, stderr = protect(photos)
+    with monkeypatch.context() as patched:
+        patched.setattr(Protector, "protect_photo", interrupted)
+        code, _, stderr = protect(photos)
     assert code == 130
     assert "Repeat the command to resume" in stderr
     assert files(tmp_path / "p") == ["one.jpg"]
     assert "1 done before" in protect(photos)[1]
+    assert files(tmp_path / "p") == ["one.jpg", "sub/two.png"]
+
+
+def until(condition):
+    """Wait for a condition, for ten seconds at most."""
+    end = time.monotonic() + 10
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+
+
+def test_the_result_of_a_photo_depends_on_the_number_of_neither_threads_nor_photos(
+    protect, photos, monkeypatch, tmp_path
+):
+    assert protect(photos, out="p")[0] == 0
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
+    assert protect(photos, out="q")[0] == 0
+    assert protect(photos / "one.jpg", out="r")[0] == 0
+    for name, other in (("p/one.jpg", "q/one.jpg"), ("p/sub/two.png", "q/sub/two.png"), ("p/one.jpg", "r/one.jpg")):
+        assert (tmp_path / name).read_bytes() == (tmp_path / other).read_bytes()
 
 
 def test_bad_options(edgefool, photos, tmp_path, refuse):

@@ -1,0 +1,53 @@
+"""Work in threads, each on one core, with the results in the order of the work."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def map_in_order(
+    function: Callable[[T, Event], R], items: Iterable[T], threads: int, *, size: Callable[[T], int], room: int
+) -> Iterator[R]:
+    """Apply a function to items in threads; yield the results in their order.
+
+    Torch uses one core in each thread, so that results depend on the number of neither cores nor threads.
+
+    Parameters
+    ----------
+    function
+        Gets an item, and an event that is set when nobody waits for results any more.
+    items
+        Taken one by one, in the caller's thread, at most ``2 threads`` ahead of the results.
+    threads
+        How many items are worked on at a time.
+    size, room
+        Of an item, and how much all items that were taken may have together; one is always taken.
+
+    Examples
+    --------
+    >>> list(map_in_order(lambda item, _: item**2, [1, 2, 3], threads=2, size=lambda _: 1, room=3))
+    [1, 4, 9]
+    """
+    cores, stopped = torch.get_num_threads(), Event()
+    pending = deque[tuple[int, Future[R]]]()
+    pool = ThreadPoolExecutor(threads, "edgefool", initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        for item in items:
+            needed = size(item)
+            while pending and (len(pending) == 2 * threads or sum(used for used, _ in pending) + needed > room):
+                yield pending.popleft()[1].result()
+            pending.append((needed, pool.submit(function, item, stopped)))
+            del item
+        while pending:
+            yield pending.popleft()[1].result()
+    finally:
+        stopped.set()
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(cores)  # for threads that start later
