@@ -47,17 +47,18 @@ def test_items_are_taken_only_as_far_ahead_as_there_are_threads_and_room(threads
     assert largest == most
 
 
-def test_each_thread_has_one_core_and_the_caller_keeps_its_own():
+@pytest.mark.parametrize(("cores", "threads", "share"), [(3, 2, 1), (3, 1, 3), (4, 2, 2), (2, 5, 1)])
+def test_threads_share_the_cores_and_the_caller_keeps_its_own(cores, threads, share):
     before = torch.get_num_threads()
-    torch.set_num_threads(3)
+    torch.set_num_threads(cores)
     try:
-        assert set(mapped(lambda item, _: torch.get_num_threads(), range(8))) == {1}
-        assert torch.get_num_threads() == 3
+        assert set(mapped(lambda item, _: torch.get_num_threads(), range(8), threads)) == {share}
+        assert torch.get_num_threads() == cores
         later = []
         thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
         thread.start()
         thread.join()
-        assert later == [3]
+        assert later == [cores]
     finally:
         torch.set_num_threads(before)
 

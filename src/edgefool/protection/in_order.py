@@ -1,4 +1,4 @@
-"""Work in threads, each on one core, with the results in the order of the work."""
+"""Work in threads that share the cores, with the results in the order of the work."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +17,7 @@ def map_in_order(
 ) -> Iterator[R]:
     """Apply a function to items in threads; yield the results in their order.
 
-    Torch uses one core in each thread, so that results depend on the number of neither cores nor threads.
+    Torch uses an equal share of the caller's cores in each thread.
 
     Parameters
     ----------
@@ -37,7 +37,9 @@ def map_in_order(
     """
     cores, stopped = torch.get_num_threads(), Event()
     pending = deque[tuple[int, Future[R]]]()
-    pool = ThreadPoolExecutor(threads, "edgefool", initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(
+        threads, "edgefool", initializer=torch.set_num_threads, initargs=(max(1, cores // threads),)
+    )
     try:
         for item in items:
             needed = size(item)

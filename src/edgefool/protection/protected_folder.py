@@ -29,7 +29,7 @@ REPORT_SUFFIX = "-report"
 """The folder of the report is next to that of the protected photos, which people publish."""
 
 _STOPS_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # no other photo could be written either
-_BYTES_PER_PHOTO, _BYTES_PER_PIXEL = 300_000_000, 24  # that protecting a photo takes, measured
+_BYTES_PER_PHOTO, _BYTES_PER_PIXEL = 300_000_000, 12  # that protecting a photo takes, measured
 
 R = TypeVar("R")
 
@@ -68,8 +68,8 @@ class ProtectedFolder:
     ) -> Iterator[Done]:
         """Protect photos, except those that the same options protected before; yield each, in order, once it is saved.
 
-        On a CPU each core works on a photo of its own, as far as memory allows. A photo that fails does not stop the
-        others.
+        On a CPU each core works on a photo of its own, as far as memory allows; fewer photos than cores get several
+        each. A photo that fails does not stop the others.
 
         Raises
         ------
