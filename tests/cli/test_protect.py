@@ -247,6 +247,7 @@ def test_ctrl_c_keeps_finished_photos_and_ends_the_others(protect, photos, monke
 
     with monkeypatch.context() as patched:
         patched.setattr(Protector, "protect_photo", interrupted)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job ignores
         code, _, stderr = protect(photos)
     assert code == 130
     assert "Repeat the command to resume" in stderr

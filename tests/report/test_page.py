@@ -66,6 +66,13 @@ def rewrite(log, lines) -> None:
     log.append(lines)
 
 
+def wait_for(element, name, value) -> None:
+    """Wait until an element's property has a value; `Page.wait_for_function` would break the page's policy."""
+    from playwright.sync_api import expect
+
+    expect(element).to_have_js_property(name, value)
+
+
 def test_names_with_markup_are_text(page, visit):
     opened = visit(page)
     opened.fill("#filter-text", "onerror")
@@ -73,7 +80,7 @@ def test_names_with_markup_are_text(page, visit):
     assert HOSTILE in opened.inner_text("#description")
     assert opened.evaluate("document.querySelectorAll('img[onerror], #list b, main i').length") == 0
     assert "first <i>" in opened.inner_text("#summary")
-    opened.wait_for_function("document.getElementById('above').naturalWidth === 32")
+    wait_for(opened.locator("#above"), "naturalWidth", 32)
     opened.click(".failure summary")
     assert "broken <b>.png" in opened.inner_text(".failure")
 
@@ -138,7 +145,8 @@ def test_the_perturbation_is_the_scaled_difference(page, visit, run):
     place = {"position": "fixed", "inset": "0 auto auto 0", "width": "32px", "height": "32px", "zIndex": 9}
     opened.evaluate("style => Object.assign(document.getElementById('canvas').style, style)", place)
     opened.evaluate("document.querySelectorAll('.corner').forEach(label => label.remove())")
-    opened.wait_for_function("[...document.querySelectorAll('#canvas img')].every(i => i.complete)")
+    for image in opened.locator("#canvas img").all():
+        wait_for(image, "complete", True)
     shown = np.asarray(Image.open(io.BytesIO(opened.locator("#canvas").screenshot())).convert("RGB")).astype(int)
     first = next(iter(run.cells()))
     record = min((r for r in run.records() if r.cell == first and not r.error), key=lambda record: record.image)
@@ -162,7 +170,7 @@ def test_masks_are_shown_where_there_are_any(run, visit):
     opened = visit(report(run))
     assert opened.is_visible("input[value=mask]")
     opened.check("input[value=mask]")
-    opened.wait_for_function("document.getElementById('below').naturalWidth === 32")
+    wait_for(opened.locator("#below"), "naturalWidth", 32)
     assert "/images/mask/" in opened.evaluate("document.getElementById('below').src")
     opened.click("#next")
     assert not opened.is_visible("input[value=mask]")
