@@ -31,7 +31,7 @@ def test_results_come_in_order_whatever_each_takes(waits, threads, size, room):
 
 
 @pytest.mark.parametrize(
-    ("threads", "size", "room", "most"), [(1, 1, 100, 2), (3, 1, 100, 6), (3, 2, 5, 2), (3, 9, 5, 1)]
+    ("threads", "size", "room", "most"), [(1, 1, 100, 0), (3, 1, 100, 6), (3, 2, 5, 2), (3, 9, 5, 1)]
 )
 def test_items_are_taken_only_as_far_ahead_as_there_are_threads_and_room(threads, size, room, most):
     taken, largest = 0, 0
