@@ -79,3 +79,17 @@ def test_farther_points_change_more(linear, greys, lam):
     near = (SparseFool(lam=lam)(classifier, images).adversarial - images).abs().sum()
     far = (SparseFool(lam=2 * lam)(classifier, images).adversarial - images).abs().sum()
     assert near < far
+
+
+@pytest.mark.parametrize(("growth", "factors"), [(0.0, [1.0] * 13), (0.5, [1.0] * 10 + [1.5, 2.0, 2.5])])
+def test_lambda_grows_after_the_tenth_plane(linear, greys, monkeypatch, growth, factors):
+    lengths = []
+
+    def stay(images, normals, points, *, released):
+        lengths.append((points - images).flatten(1).norm(dim=1))
+        return images
+
+    monkeypatch.setattr("edgefool.attacks.sparsefool.solve_plane", stay)
+    result = SparseFool(growth=growth, max_iterations=13)(linear(), greys())
+    assert not result.success.any()
+    torch.testing.assert_close(torch.stack(lengths) / lengths[0], torch.tensor(factors)[:, None].expand(13, 4))

@@ -12,13 +12,14 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from edgefool.attacks.attack import Count, IterativeAttack, NotNegative
+from edgefool.attacks.attack import AbsentValue, Count, IterativeAttack, NotNegative
 from edgefool.attacks.criteria import Criterion
 from edgefool.attacks.deepfool import DeepFool, DeepFoolState
 from edgefool.attacks.functional import image_gradient, l2_norm, margin, per_image
 from edgefool.attacks.state import State
 
 _BEYOND = 1e-3  # how far past the plane, as in the authors' code
+_PATIENCE = 10  # planes with the same λ
 
 
 @plain_dataclass(kw_only=True)
@@ -45,6 +46,9 @@ class SparseFool(IterativeAttack[SparseFoolState]):
     ----------
     lam : float
         λ, how far beyond the boundary x_B lies.
+    growth : float
+        By how much of itself λ grows with each plane after the tenth (ours; 0 in the paper). So close to the boundary
+        the planes of one λ move too few values for the gradient to predict what they do.
     epsilon : float
         ε, the overshoot of the final image.
     max_iterations : int
@@ -66,6 +70,7 @@ class SparseFool(IterativeAttack[SparseFoolState]):
     typical_steps: ClassVar[int] = 25
 
     lam: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 3.0
+    growth: Annotated[NotNegative, AbsentValue(0.0)] = 0.5
     epsilon: NotNegative = 0.02
     max_iterations: Count = 20
     candidates: Annotated[int, Field(ge=2)] = 10
@@ -99,7 +104,8 @@ class SparseFool(IterativeAttack[SparseFoolState]):
         gradient = image_gradient(-margin(classifier(there), border.original_class), there)
         state.note(gradient)
         normals = gradient.values / per_image(l2_norm(gradient.values).clamp_min(1e-12))
-        x = solve_plane(x, normals, x + self.lam * border.total, released=self.released_solver)
+        lam = self.lam * (1 + self.growth * (state.iterations + 1 - _PATIENCE).clamp_min(0))
+        x = solve_plane(x, normals, x + per_image(lam) * border.total, released=self.released_solver)
         state.adversarial = (state.images + (1 + self.epsilon) * (x - state.images)).clamp(0, 1)
 
         with torch.no_grad():
