@@ -6,7 +6,9 @@ import io
 import os
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from PIL import Image, ImageCms, ImageFile
 
 from edgefool.errors import ImageError, ImageWarning, UsageError
 from edgefool.images import IMAGE_SUFFIXES, read_image
+from edgefool.images.decode import image_errors
 
 HEIGHT, WIDTH = 24, 36
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -271,6 +274,32 @@ def test_warnings_name_the_file_and_can_be_collected(tmp_path):
         read_image(path)
     assert len(caught) == 2
     assert {Path(warning.filename).name for warning in caught} == {"test_read.py"}
+
+
+def test_threads_leave_the_filters_of_warnings_as_they_were():
+    palette = photo_like().convert("P")
+    data = encoded(palette, "PNG", transparency=bytes(range(256)))  # Pillow warns
+    with pytest.warns(UserWarning, match="Transparency"):
+        Image.open(io.BytesIO(data)).convert("RGB")
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(4) as pool:
+        assert len(list(pool.map(read_image, [data] * 300))) == 300
+    assert warnings.filters == before
+
+
+def test_no_warning_is_lost_while_another_thread_reads():
+    inside, done = Event(), Event()
+
+    def read_slowly() -> None:
+        with image_errors():
+            inside.set()
+            done.wait(10)
+
+    with pytest.warns(ImageWarning, match="end marker"), ThreadPoolExecutor(1) as pool:
+        pool.submit(read_slowly)
+        inside.wait(10)
+        read_image(encoded(photo_like(), "JPEG")[:-2])
+        done.set()
 
 
 def test_missing_file(tmp_path):

@@ -7,6 +7,7 @@ import struct
 import textwrap
 import warnings
 from collections.abc import Callable, Iterator
+from threading import Lock
 
 from PIL import ExifTags, Image, TiffImagePlugin
 
@@ -19,12 +20,34 @@ _WIDTH, _HEIGHT = ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength
 _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"  # markers of JPEG
 
 
+class _Silence:
+    """Ignores Pillow's warnings while a thread is in it: the filters of warnings belong to the whole process."""
+
+    def __init__(self) -> None:
+        self._threads, self._lock, self._filters = 0, Lock(), contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._threads:
+                self._filters.enter_context(warnings.catch_warnings())
+                warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\b")
+            self._threads += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._threads -= 1
+            if not self._threads:
+                self._filters.close()
+
+
+_silence = _Silence()
+
+
 @contextlib.contextmanager
 def image_errors() -> Iterator[None]:
     """Turn whatever Pillow raises for a damaged file into an `ImageError` of one line, and silence its warnings."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _silence:
             yield
     except (ImageError, UsageError):
         raise
