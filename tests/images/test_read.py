@@ -295,11 +295,15 @@ def test_no_warning_is_lost_while_another_thread_reads():
             inside.set()
             done.wait(10)
 
-    with pytest.warns(ImageWarning, match="end marker"), ThreadPoolExecutor(1) as pool:
-        pool.submit(read_slowly)
-        inside.wait(10)
-        read_image(encoded(photo_like(), "JPEG")[:-2])
-        done.set()
+    def read_meanwhile() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(read_slowly)
+            inside.wait(10)
+            read_image(encoded(photo_like(), "JPEG")[:-2])
+            done.set()
+
+    with pytest.warns(ImageWarning, match="end marker"):
+        read_meanwhile()
 
 
 def test_missing_file(tmp_path):
