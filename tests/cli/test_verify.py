@@ -1,7 +1,10 @@
 """`edgefool verify`, with tiny classifiers and tiny photos."""
 
 import json
+import os
 import shutil
+import signal
+import time
 from functools import partial
 
 import pandas as pd
@@ -11,6 +14,7 @@ from PIL import Image
 import edgefool as package
 from edgefool.attacks import RobustEdgeFool
 from edgefool.errors import UsageError
+from edgefool.protection.verifier import Verifier
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +111,6 @@ def test_the_same_command_builds_the_same_report_and_judges_nothing_twice(
     report = tmp_path / "out-report"
     verify(*folders)
     first = snapshot(report)
-    from edgefool.protection.verifier import Verifier
 
     genuine, judged = Verifier.judge, []
 
@@ -130,23 +133,38 @@ def test_the_same_command_builds_the_same_report_and_judges_nothing_twice(
     assert len(judged) == 4
 
 
-def test_ctrl_c_keeps_what_was_judged(verify, folders, monkeypatch, tmp_path):
-    from edgefool.protection.verifier import Verifier
+def test_ctrl_c_keeps_what_was_judged_and_ends_the_others(verify, folders, monkeypatch, tmp_path):
+    genuine, judged = Verifier.judge, []
+    log = tmp_path / "out-report/verified.jsonl"
 
-    genuine, calls = Verifier.judge, []
+    def interrupted(self, original, *arguments, watch, **options):
+        if original.name == "one.jpg":
+            return genuine(self, original, *arguments, watch=watch, **options)
+        until(lambda: log.exists() and log.read_bytes().endswith(b"\n"))
+        os.kill(os.getpid(), signal.SIGINT)
+        until(watch)
+        raise AssertionError("not stopped")
 
-    def interrupted(self, *arguments, **options):
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return genuine(self, *arguments, **options)
+    def counted(self, original, *arguments, **options):
+        judged.append(original.name)
+        return genuine(self, original, *arguments, **options)
 
-    monkeypatch.setattr(Verifier, "judge", interrupted)
-    code, _, stderr = verify(*folders)
+    with monkeypatch.context() as patched:
+        patched.setattr(Verifier, "judge", interrupted)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job ignores
+        code, _, stderr = verify(*folders)
     assert code == 130
     assert "Repeat the command to resume" in stderr
+    monkeypatch.setattr(Verifier, "judge", counted)
     assert verify(*folders)[0] == 0
-    assert len(calls) == 4
+    assert sorted(judged) == ["three.bmp", "two.png"]
+
+
+def until(condition):
+    """Wait for a condition, for ten seconds at most."""
+    end = time.monotonic() + 10
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("report", ["in", "in/new", "out", "out/new", "."])

@@ -1,12 +1,22 @@
-"""The folder of a report: judges photos one by one, each durable once it is judged, resumes, and writes the page."""
+"""The folder of a report: judges photos, each durable once it is judged, resumes, and writes the page."""
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from pathlib import Path
+from threading import Event, Lock
 from typing import NamedTuple
+
+import torch
+from PIL import Image
 
 from edgefool.datasets import Photo
 from edgefool.errors import ImageError
+from edgefool.execution.judge import device_of
+from edgefool.images.decode import image_errors
+from edgefool.memory import free_memory
 from edgefool.protection.findings import VerifiedPhoto
+from edgefool.protection.in_order import map_in_order
 from edgefool.protection.overlap import refuse_link
 from edgefool.protection.photo_record import PhotoRecord
 from edgefool.protection.protector import Strength
@@ -22,6 +32,7 @@ PREVIEWS = "previews"
 """Folder of small pictures of originals and results."""
 
 _NAME_LENGTH = 20  # hexadecimal digits
+_BYTES_PER_PHOTO, _BYTES_PER_PIXEL = 100_000_000, 30  # that judging a photo takes, measured
 
 
 class Pair(NamedTuple):
@@ -56,61 +67,80 @@ class VerificationFolder:
     def __init__(self, path: Path):
         self.path = path
         refuse_link(path / PREVIEWS)
-        self._log = KeyedLog(parse_path(path / "verified.jsonl"), VerifiedPhoto)
+        self._log, self._lock = KeyedLog(parse_path(path / "verified.jsonl"), VerifiedPhoto), Lock()
         self._log.inspect().repair(parse_path(path / "damaged"))
         self._known = {line.photo: line for line in self._log.read()}
 
     def verify(
         self, pairs: Sequence[Pair], verifier: Verifier, *, max_megapixels: float | None = None
     ) -> Iterator[VerifiedPhoto]:
-        """Judge photos, except those that the same classifiers judged before; yield each once it is durable.
+        """Judge photos, except those that the same classifiers judged before; yield each, in order, once it is durable.
 
-        A photo that cannot be read does not stop the others.
+        On a CPU each core judges a photo of its own, as far as memory allows. A photo that cannot be read does not stop
+        the others.
 
         Raises
         ------
         OSError
             If nothing more can be written: a full or read-only disk.
         """
-        for pair in pairs:
-            facts = VerifiedPhoto(
-                photo=source_text(pair.photo.key),
-                result=pair.name,
-                strength=pair.strength,
-                factor=pair.factor,
-                classifiers=tuple(classifier.fingerprint for classifier in verifier.classifiers),
+
+        def judge(pair: Pair, stopped: Event) -> VerifiedPhoto:
+            def watch() -> None:
+                if stopped.is_set():
+                    raise CancelledError
+
+            return self._verify(pair, verifier, max_megapixels, watch)
+
+        on_cpu = all(device_of(classifier).type == "cpu" for classifier in verifier.classifiers)
+        threads = min(torch.get_num_threads(), len(pairs)) if on_cpu else 1
+        room = free_memory(torch.device("cpu"))
+        yield from map_in_order(judge, pairs, max(threads, 1), size=_bytes_needed, room=room)
+
+    def _verify(
+        self, pair: Pair, verifier: Verifier, max_megapixels: float | None, watch: Callable[[], None]
+    ) -> VerifiedPhoto:
+        facts = VerifiedPhoto(
+            photo=source_text(pair.photo.key),
+            result=pair.name,
+            strength=pair.strength,
+            factor=pair.factor,
+            classifiers=tuple(classifier.fingerprint for classifier in verifier.classifiers),
+        )
+        try:
+            hashes = [sha256(path.read()) for path in (pair.photo.path, parse_path(pair.result))]
+            facts = facts.model_copy(update={"photo_sha256": hashes[0], "result_sha256": hashes[1]})
+        except OSError as error:
+            return facts.model_copy(update={"error": f"{error.filename}: {error.strerror}"})
+        if (known := self._known.get(facts.photo)) and known.answers(facts) and self._has_previews(known):
+            return known
+        try:
+            judged = verifier.judge(
+                Path(pair.photo.path.key),
+                pair.result,
+                pair.strength,
+                pair.factor,
+                max_megapixels=max_megapixels,
+                watch=watch,
             )
-            try:
-                hashes = [sha256(path.read()) for path in (pair.photo.path, parse_path(pair.result))]
-                facts = facts.model_copy(update={"photo_sha256": hashes[0], "result_sha256": hashes[1]})
-            except OSError as error:
-                yield facts.model_copy(update={"error": f"{error.filename}: {error.strerror}"})
-                continue
-            if (known := self._known.get(facts.photo)) and known.answers(facts) and self._has_previews(known):
-                yield known
-                continue
-            try:
-                judged = verifier.judge(
-                    Path(pair.photo.path.key), pair.result, pair.strength, pair.factor, max_megapixels=max_megapixels
-                )
-            except (ImageError, MemoryError) as error:
-                yield facts.model_copy(update={"error": str(error) or "there is not enough memory"})
-                continue
-            name = sha256(facts.photo.encode())[:_NAME_LENGTH]
-            for path, preview in zip(self._previews(name), judged.previews, strict=True):
-                LocalStore().write(str(path), preview)
-            notes = ("it is the same file as its original",) if hashes[0] == hashes[1] else ()
-            update = {
-                "photo_size": judged.sizes[0],
-                "result_size": judged.sizes[1],
-                "null_method": judged.strength,
-                "previews": name,
-                "findings": judged.findings,
-                "notes": notes,
-            }
-            line = facts.model_copy(update=update)
+        except (ImageError, MemoryError) as error:
+            return facts.model_copy(update={"error": str(error) or "there is not enough memory"})
+        name = sha256(facts.photo.encode())[:_NAME_LENGTH]
+        for path, preview in zip(self._previews(name), judged.previews, strict=True):
+            LocalStore().write(str(path), preview)
+        notes = ("it is the same file as its original",) if hashes[0] == hashes[1] else ()
+        update = {
+            "photo_size": judged.sizes[0],
+            "result_size": judged.sizes[1],
+            "null_method": judged.strength,
+            "previews": name,
+            "findings": judged.findings,
+            "notes": notes,
+        }
+        line = facts.model_copy(update=update)
+        with self._lock:
             self._log.append([line])
-            yield line
+        return line
 
     def write(self, verification: Verification, name: str) -> Path:
         """Write the page, ``verification.csv`` and ``verification.json``; return the page.
@@ -143,6 +173,18 @@ class VerificationFolder:
 
     def _has_previews(self, known: VerifiedPhoto) -> bool:
         return all(path.is_file() for path in self._previews(known.previews))
+
+
+def _bytes_needed(pair: Pair) -> int:
+    """Return what judging a pair takes, by what the files say of their sizes; for others, all that there is."""
+    sizes = []
+    for path in (pair.photo.path.key, pair.result):
+        try:
+            with image_errors(), Image.open(path) as image:
+                sizes.append(image.size)
+        except ImageError:
+            return sys.maxsize
+    return _BYTES_PER_PHOTO + _BYTES_PER_PIXEL * max(width * height for width, height in sizes)
 
 
 def read_protected(report: Path) -> dict[str, PhotoRecord]:
