@@ -47,8 +47,8 @@ class SparseFool(IterativeAttack[SparseFoolState]):
     lam : float
         λ, how far beyond the boundary x_B lies.
     growth : float
-        By how much of itself λ grows with each plane after the tenth (ours; 0 in the paper). So close to the boundary
-        the planes of one λ move too few values for the gradient to predict what they do.
+        The share of itself by which λ grows with each plane after the tenth (ours; 0 in the paper). Close to the
+        boundary, planes of a constant λ move too few values for the gradient to predict their effect.
     epsilon : float
         ε, the overshoot of the final image.
     max_iterations : int

@@ -176,7 +176,7 @@ class VerificationFolder:
 
 
 def _bytes_needed(pair: Pair) -> int:
-    """Return what judging a pair takes, by what the files say of their sizes; for others, all that there is."""
+    """Return the memory that judging a pair takes, by the sizes in the files' headers; without these, all there is."""
     sizes = []
     for path in (pair.photo.path.key, pair.result):
         try:
