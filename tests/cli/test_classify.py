@@ -61,3 +61,11 @@ def test_a_file_without_any_known_label(tmp_path, tiny, album, edgefool):
     )
     assert (code, stderr) == (0, "")
     assert stdout.splitlines()[-1].split()[:2] == ["classifier-factory", "0"]
+
+
+def test_interruption_does_not_promise_to_resume(tiny, album, edgefool, monkeypatch):
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgefool.execution.classification.classify", interrupt)
+    assert edgefool("classify", album, "--classifier", f"{tiny}:factory") == (130, "", "stopped\n")

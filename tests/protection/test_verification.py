@@ -51,7 +51,7 @@ def test_rates(found):
     assert rates.disagree == 1
     interval = binomtest(3, 4).proportion_ci(method="wilson")
     assert (rates.changed.low, rates.changed.high) == pytest.approx((interval.low, interval.high))
-    assert str(rates) == "net (not attacked), the file itself: changed class in 3 of 4 photos, 75 % (30 to 95 %)"
+    assert str(rates) == "net (not attacked), the file itself: changed class in 3 of 4 photos, 75 % (30 to 96 %)"
     assert found.rates[1].changed.count == 0, "no photo was judged after JPEG"
 
 

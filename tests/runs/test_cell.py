@@ -91,6 +91,12 @@ def test_differences_name_both_values():
     assert CELL.differences(changed()) == []
 
 
+def test_differences_say_what_only_one_of_two_cells_has():
+    older = {key: value for key, value in CELL.constants.items() if key != "kappa"}
+    assert changed(constants=older).differences(CELL) == ["kappa: not set there, 0.0 now"]
+    assert CELL.differences(changed(constants=older)) == ["kappa: 0.0 there, not set now"]
+
+
 @pytest.mark.parametrize("size", [15, 10_001, 0, -1, "large", None, 30.5])
 def test_size_out_of_range(size):
     with pytest.raises(ValidationError):

@@ -33,6 +33,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+_RESUMING = ("attack", "protect", "verify", "run", "evaluate", "demo")
+
 
 class _Command(TyperCommand):
     """A command that refuses empty arguments: as a path they would mean the current folder."""
@@ -45,7 +47,8 @@ class _Command(TyperCommand):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            err.print("stopped; finished work is kept. Repeat the command to resume.")
+            resumes = self.name in _RESUMING
+            err.print("stopped; finished work is kept. Repeat the command to resume." if resumes else "stopped")
             return INTERRUPTED
 
 

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from threading import Event
 from typing import TypeVar
 
@@ -12,8 +12,18 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+def threads_for(count: int, *, on_cpu: bool) -> int:
+    """Return how many of some items to work on at a time: as many as there are cores, on a GPU one."""
+    return max(1, min(torch.get_num_threads(), count)) if on_cpu else 1
+
+
 def map_in_order(
-    function: Callable[[T, Event], R], items: Iterable[T], threads: int, *, size: Callable[[T], int], room: int
+    function: Callable[[T, Callable[[], None]], R],
+    items: Iterable[T],
+    threads: int,
+    *,
+    size: Callable[[T], int],
+    room: int,
 ) -> Iterator[R]:
     """Apply a function to items in threads; yield the results in their order.
 
@@ -22,7 +32,7 @@ def map_in_order(
     Parameters
     ----------
     function
-        Gets an item, and an event that is set when nobody waits for results any more.
+        Gets an item, and a function to call often: it raises `CancelledError` when nobody waits for results any more.
     items
         Taken one by one, in the caller's thread, at most ``2 threads`` ahead of the results.
     threads
@@ -36,8 +46,13 @@ def map_in_order(
     [1, 4, 9]
     """
     cores, stopped = torch.get_num_threads(), Event()
+
+    def watch() -> None:
+        if stopped.is_set():
+            raise CancelledError
+
     if threads == 1:
-        yield from (function(item, stopped) for item in items)
+        yield from (function(item, watch) for item in items)
         return
     pending = deque[tuple[int, Future[R]]]()
     pool = ThreadPoolExecutor(
@@ -48,7 +63,7 @@ def map_in_order(
             needed = size(item)
             while pending and (len(pending) == 2 * threads or sum(used for used, _ in pending) + needed > room):
                 yield pending.popleft()[1].result()
-            pending.append((needed, pool.submit(function, item, stopped)))
+            pending.append((needed, pool.submit(function, item, watch)))
             del item
         while pending:
             yield pending.popleft()[1].result()

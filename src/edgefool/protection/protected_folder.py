@@ -3,10 +3,9 @@
 import errno
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Lock
+from threading import Lock
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -14,7 +13,7 @@ import torch
 from edgefool.datasets import Photo
 from edgefool.errors import AttackError, ImageError, UsageError, reason_of
 from edgefool.memory import free_memory
-from edgefool.protection.in_order import map_in_order
+from edgefool.protection.in_order import map_in_order, threads_for
 from edgefool.protection.metadata import MetadataPolicy
 from edgefool.protection.overlap import refuse_link, refuse_overlap
 from edgefool.protection.photo_file import PhotoFile, open_photo
@@ -87,9 +86,9 @@ class ProtectedFolder:
             facts = {"photo": source_text(photo.key), "options": options, "attacked": attacked}
             return _or_error(facts, lambda: self._open(photo, facts, max_megapixels))
 
-        def finish(task: Done | _Task, stopped: Event) -> Done:
+        def finish(task: Done | _Task, watch: Callable[[], None]) -> Done:
             if isinstance(task, _Task):
-                done = _or_error(task.facts, lambda: self._protect(task, protector, metadata, stopped))
+                done = _or_error(task.facts, lambda: self._protect(task, protector, metadata, watch))
             else:
                 done = task
             if done.is_new:
@@ -97,9 +96,8 @@ class ProtectedFolder:
                     self._log.append([done.record])
             return done
 
-        threads = min(torch.get_num_threads(), len(photos)) if protector.device == "cpu" else 1
-        room = free_memory(torch.device("cpu"))
-        for done in map_in_order(finish, map(prepare, photos), max(threads, 1), size=_bytes_needed, room=room):
+        threads, room = threads_for(len(photos), on_cpu=protector.device == "cpu"), free_memory(torch.device("cpu"))
+        for done in map_in_order(finish, map(prepare, photos), threads, size=_bytes_needed, room=room):
             self._records[done.record.photo] = done.record
             yield done
 
@@ -133,15 +131,12 @@ class ProtectedFolder:
             and sha256(result.read_bytes()) == known.result_sha256
         )
 
-    def _protect(self, task: "_Task", protector: Protector, metadata: MetadataPolicy, stopped: Event) -> Done:
+    def _protect(
+        self, task: "_Task", protector: Protector, metadata: MetadataPolicy, watch: Callable[[], None]
+    ) -> Done:
         """Protect a photo and save it."""
-
-        def watch(*_: object) -> None:
-            if stopped.is_set():
-                raise CancelledError
-
         start, photo = time.perf_counter(), task.photo
-        data, outcome = protector.protect_photo(photo, metadata, watch=watch)
+        data, outcome = protector.protect_photo(photo, metadata, watch=lambda *_: watch())
         photo.save(data, self.path / task.name)
         record = PhotoRecord(
             status="protected",

@@ -176,13 +176,15 @@ def in_words(found: Rate) -> str:
 
 
 def percent_of(found: Rate) -> str:
-    """Return a rate over some photos and its interval in percent.
+    """Return a rate over some photos and its interval in percent, rounded outwards.
 
     >>> percent_of(wilson_rate([True] * 31 + [False] * 9))
     '78 % (62 to 88 %)'
+    >>> percent_of(wilson_rate([False] * 10_000))
+    '0 % (0 to 1 %)'
     """
-    value, low, high = (math.floor(100 * share + 0.5) for share in found[:3])
-    return f"{value} % ({low} to {high} %)"
+    value, low, high = (100 * share for share in found[:3])
+    return f"{math.floor(value + 0.5)} % ({math.floor(low)} to {math.ceil(high)} %)"
 
 
 def _share(hits: Iterable[bool | None]) -> Rate:

@@ -2,9 +2,8 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError
 from pathlib import Path
-from threading import Event, Lock
+from threading import Lock
 from typing import NamedTuple
 
 import torch
@@ -16,7 +15,7 @@ from edgefool.execution.judge import device_of
 from edgefool.images.decode import image_errors
 from edgefool.memory import free_memory
 from edgefool.protection.findings import VerifiedPhoto
-from edgefool.protection.in_order import map_in_order
+from edgefool.protection.in_order import map_in_order, threads_for
 from edgefool.protection.overlap import refuse_link
 from edgefool.protection.photo_record import PhotoRecord
 from edgefool.protection.protector import Strength
@@ -85,17 +84,12 @@ class VerificationFolder:
             If nothing more can be written: a full or read-only disk.
         """
 
-        def judge(pair: Pair, stopped: Event) -> VerifiedPhoto:
-            def watch() -> None:
-                if stopped.is_set():
-                    raise CancelledError
-
+        def judge(pair: Pair, watch: Callable[[], None]) -> VerifiedPhoto:
             return self._verify(pair, verifier, max_megapixels, watch)
 
         on_cpu = all(device_of(classifier).type == "cpu" for classifier in verifier.classifiers)
-        threads = min(torch.get_num_threads(), len(pairs)) if on_cpu else 1
-        room = free_memory(torch.device("cpu"))
-        yield from map_in_order(judge, pairs, max(threads, 1), size=_bytes_needed, room=room)
+        threads, room = threads_for(len(pairs), on_cpu=on_cpu), free_memory(torch.device("cpu"))
+        yield from map_in_order(judge, pairs, threads, size=_bytes_needed, room=room)
 
     def _verify(
         self, pair: Pair, verifier: Verifier, max_megapixels: float | None, watch: Callable[[], None]

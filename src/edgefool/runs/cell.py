@@ -91,7 +91,7 @@ class Cell(BaseModel):
         mine, theirs = self._settings(), other._settings()
         mine, theirs = mine | mine.pop("constants"), theirs | theirs.pop("constants")
         return [
-            f"{key}: {mine.get(key)} there, {theirs.get(key)} now"
+            f"{key}: {mine.get(key, 'not set')} there, {theirs.get(key, 'not set')} now"
             for key in dict.fromkeys([*mine, *theirs])
             if mine.get(key) != theirs.get(key)
         ]
