@@ -8,7 +8,7 @@ PARALLEL := -n auto --maxprocesses 6 --dist loadgroup
 # The tests start Python by the hundred: its bytecode is kept, whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test fast test-slow faults cover wheel wheels lowest bench docs linkcheck test-gpu lint pins clean
+.PHONY: demo test fast test-slow faults cover wheel wheels lowest bench docs linkcheck test-gpu bench-gpu lint pins clean
 
 demo: .venv/installed
 	$(BIN)/edgefool demo
@@ -29,6 +29,10 @@ faults: .venv/installed-dev
 # A GPU beside the CPU, by a Python with torch and what `make wheels` brings: no .venv is made.
 test-gpu:
 	PYTHONPATH="src:$$PYTHONPATH" $(PYTHON) -m pytest -m gpu -W default tests/gpu
+
+# The same tests, then the table gpu.md: under eight minutes.
+bench-gpu: test-gpu
+	PYTHONPATH="src:$$PYTHONPATH" $(PYTHON) -m benchmarks.gpu
 
 # The packages for it, at most 60 MB, for a machine without a network: WHEELS='--out .whl --python-version 3.12'.
 wheels: .venv/installed-dev

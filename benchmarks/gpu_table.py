@@ -14,6 +14,7 @@ from torch import Tensor
 
 from benchmarks.__main__ import machine
 from edgefool.classifiers import Classifier, Ensemble, load_classifier
+from edgefool.classifiers.fusion import fold_batch_norms
 from edgefool.classifiers.preprocessing import IMAGENET
 from edgefool.classifiers.vision import torchvision
 from edgefool.datasets.demo import DEMO_PHOTOS
@@ -64,9 +65,10 @@ class Bench:
 
     @cache  # noqa: B019
     def resnet50(self) -> Classifier:
-        """Return ResNet-50 with random weights."""
+        """Return ResNet-50 with random weights, folded as those that are loaded."""
         torch.manual_seed(0)
-        net = torchvision.models.resnet50(weights=None)
+        net = torchvision.models.resnet50(weights=None).eval()
+        fold_batch_norms(net)
         names = self.lite(0).classes
         found = Classifier(net, name="resnet50", classes=names, architecture="random", preprocessing=IMAGENET)
         return found.to(self.device)

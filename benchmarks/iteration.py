@@ -1,4 +1,4 @@
-"""One iteration of EdgeFool against its bare convolutions and its classifier alone."""
+"""One iteration of EdgeFool, from both starts, against its bare convolutions and its classifier alone."""
 
 import torch
 from torch import nn
@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from benchmarks.timing import in_turns
 from edgefool.attacks import EdgeFool
 from edgefool.classifiers import CLASSIFIERS, Classifier
+from edgefool.classifiers.fusion import fold_batch_norms
 from edgefool.classifiers.vision import torchvision
 from edgefool.filters.fcnn import DILATIONS, MAPS
 
@@ -33,7 +34,8 @@ def main() -> None:
     """Print the times and their ratio; random weights, as time does not depend on them."""
     torch.manual_seed(0)
     images = torch.rand(1, 3, 224, 224)
-    net = torchvision.models.resnet18(weights=None)
+    net = torchvision.models.resnet18(weights=None).eval()
+    fold_batch_norms(net)
     classes = [str(index) for index in range(1000)]
     preprocessing = CLASSIFIERS["resnet18"].preprocessing
     classifier = Classifier(
@@ -44,10 +46,11 @@ def main() -> None:
         preprocessing=preprocessing,
         channels_last=True,
     )
-    attack = EdgeFool(max_iterations=10**9)
-    state = attack.begin(classifier, images, [0])
-    iteration, channels_last, contiguous, classification = in_turns(
+    attack, from_identity = EdgeFool(max_iterations=10**9), EdgeFool(max_iterations=10**9, start="identity")
+    state, other_state = attack.begin(classifier, images, [0]), from_identity.begin(classifier, images, [0])
+    iteration, identity, channels_last, contiguous, classification = in_turns(
         lambda: attack.step(classifier, state),
+        lambda: from_identity.step(classifier, other_state),
         lambda: bare_convolutions(images, torch.channels_last),
         lambda: bare_convolutions(images, torch.contiguous_format),
         lambda: classify(classifier, images),
@@ -55,7 +58,8 @@ def main() -> None:
     convolutions = min(channels_last, contiguous)
     ratio = iteration / (convolutions + classification)
     print(
-        f"{torch.get_num_threads()} threads: iteration {iteration * 1e3:.0f} ms, bare convolutions "
+        f"{torch.get_num_threads()} threads: iteration {iteration * 1e3:.0f} ms, from the identity "
+        f"{identity / iteration:.2f} times as long, bare convolutions "
         f"{convolutions * 1e3:.0f} ms, ResNet-18 {classification * 1e3:.0f} ms: {ratio:.2f} times their sum"
     )
 

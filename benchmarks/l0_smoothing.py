@@ -12,6 +12,7 @@ def main() -> None:
     """Print the times and their ratio at two sizes."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    print(f"OpenCV {cv2.__version__}")
     for size in ((224, 224), (451, 300)):
         pixels = cv2.resize(data.chelsea(), size)  # type: ignore[no-untyped-call]
         images = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import matplotlib.colors
 import torch
@@ -227,7 +228,7 @@ def measure(name: str, classifier: str) -> float:
 def main() -> None:
     """Print a few lines for each method."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--classifier", default="resnet18", help="a name that `edgefool list` shows")
+    parser.add_argument("--classifier", default="resnet18", help="a name that `edgefool list` shows, not from timm")
     parser.add_argument("--images", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=16)
     methods = [name for name in METHODS if name not in ("edgefool", "robust-edgefool")]
@@ -239,6 +240,7 @@ def main() -> None:
     if arguments.measure:
         print(json.dumps(measure(arguments.measure, arguments.classifier)))
         return
+    print(", ".join(f"{peer} {version(peer)}" for peer in ("foolbox", "torchattacks")))
     classifier, _, images = load(arguments.classifier, arguments.images)
     bench = Bench(classifier, PlainClassifier(arguments.classifier), images, arguments.batch_size)
     comparisons: dict[str, Callable[[], None]] = {

@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--subject", choices=SUBJECTS, default="edgefool")
     parser.add_argument("--classifier", default="resnet50", help="that EdgeFool attacks: a name of `edgefool list`")
     parser.add_argument("--iterations", type=int, default=5, help="of an attack on each photo, whatever becomes of it")
+    parser.add_argument("--sizes", type=float, nargs="+", help="of one photo: pixels a side, or million pixels")
     parser.add_argument("--photos", type=int, nargs="+", default=[4, 16, 64], help="how many, at the common size")
     parser.add_argument("--measure", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -47,7 +48,7 @@ def main() -> None:
     if arguments.measure:
         print(json.dumps(measure(arguments, Setting(*arguments.measure))))
         return
-    sizes = [Setting(1, 1, size) for size in SIZES[subject]]
+    sizes = [Setting(1, 1, size) for size in arguments.sizes or SIZES[subject]]
     batch = 1 if subject == "protect" else 16
     counts = [Setting(count, min(count, batch), COMMON[subject]) for count in arguments.photos]
     results = {}
@@ -56,12 +57,13 @@ def main() -> None:
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
         seconds, memory = results[setting] = json.loads(output)
         print(
-            f"{setting.photos} photos of {setting.size} {SUBJECTS[subject]} in batches of {setting.batch}: "
+            f"{setting.photos} photos of {setting.size:g} {SUBJECTS[subject]} in batches of {setting.batch}: "
             f"{seconds / setting.photos:.2f} s per photo, peak memory {memory:.2f} GB",
             flush=True,
         )
     pixels = [setting.size ** (1 if subject == "protect" else 2) for setting in sizes]
-    print(f"seconds grow with the pixels to the power {slope(pixels, [results[s][0] for s in sizes]):.2f}")
+    if len(sizes) > 1:
+        print(f"seconds grow with the pixels to the power {slope(pixels, [results[s][0] for s in sizes]):.2f}")
     if len(counts) > 1:
         photos, seconds, memory = zip(*[(s.photos, *results[s]) for s in counts], strict=True)
         print(f"seconds grow with the photos to the power {slope(photos, seconds):.2f}")

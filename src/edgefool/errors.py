@@ -66,3 +66,16 @@ def check_known(kind: str, name: str, known: Collection[str]) -> str:
 def reason_of(error: BaseException) -> str:
     """Return what the system says of an `OSError`, without number and file, or the text of another error."""
     return str(getattr(error, "strerror", None) or error)
+
+
+def describe_failure(error: BaseException) -> str:
+    r"""Return one line on why something failed: what the system says with the file's name, or the error's first line.
+
+    >>> describe_failure(RuntimeError("no room\non the device")), describe_failure(MemoryError())
+    ('no room', 'there is not enough memory')
+    """
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {reason_of(error)}"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory"
+    return reason_of(error).strip().partition("\n")[0] or type(error).__name__

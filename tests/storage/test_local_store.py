@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgefool.storage import parse_path
-from edgefool.storage.run_lock import PARTIAL_SUFFIX
+from edgefool.storage.partial_names import is_partial, partial_name
 
 
 def no_space(*_: object) -> None:
@@ -72,7 +72,7 @@ def test_no_reader_sees_an_unfinished_file(disk, monkeypatch):
     assert [contents for *contents, _ in seen] == [[b"old", b"new"], [b"new", b"new"]]
     names = {name for *_, name in seen}
     assert len(names) == 2, "two writers may not write the same unfinished file"
-    assert all(name.endswith(PARTIAL_SUFFIX) and len(name) < 143 for name in names)
+    assert all(map(is_partial, names))
 
 
 def test_a_file_is_durable_before_it_gets_its_name_and_so_is_the_name(disk, events):
@@ -105,10 +105,11 @@ def test_folders_that_cannot_be_synced(disk, monkeypatch, number, fails):
 
 
 def test_leftovers_of_killed_writers_are_removed_and_nothing_else(disk):
-    for name in ("a/0123.partial", ".hidden/x.partial", "a/partial", "b.partial/c.png"):
+    kept = ["0123456789ABCDEF.partial", "a/0123.partial", "a/film.mkv.partial", "a/partial", f"{partial_name()}/c.png"]
+    for name in (f"a/{partial_name()}", f".hidden/{partial_name()}", *kept):
         (disk / name).write(b"half")
     disk.store.remove_leftovers(disk.key)
-    assert sorted(disk.find()) == ["a/partial", "b.partial/c.png"]
+    assert sorted(disk.find()) == sorted(kept)
 
 
 # Files that grow

@@ -16,7 +16,7 @@ from torch import Tensor
 from edgefool.attacks import ActiveBatch, Attack, AttackResult, Criterion, Sample
 from edgefool.classifiers import Victim
 from edgefool.datasets import Photo
-from edgefool.errors import AttackError, EdgeFoolError, ImageError, RunError
+from edgefool.errors import AttackError, EdgeFoolError, ImageError, RunError, describe_failure
 from edgefool.execution.judge import Decision, decide_all, device_of, judge
 from edgefool.execution.photo_records import error_record, image_seed, photo_fields
 from edgefool.images import encode_png, read_image, resize_image
@@ -192,8 +192,8 @@ class CellAttack:
         except EdgeFoolError:
             raise
         except (Exception, SystemExit) as error:  # classifiers may be users' code
-            reason = str(error).strip().partition("\n")[0] or type(error).__name__
-            raise AttackError(f"{self._attack.name} on {self._classifier.name} failed: {reason}") from error
+            what = f"{self._attack.name} on {self._classifier.name}"
+            raise AttackError(f"{what} failed: {describe_failure(error)}") from error
 
     def _read(self, photo: Photo, known: Record | None) -> PendingImage | Outcome:
         lines: list[str] = []

@@ -1,12 +1,14 @@
 """JPEG files: written with the quantisation, the chroma subsampling and the scans of their source."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from PIL import Image, JpegImagePlugin
 
 from edgefool.images.write import encode
+from edgefool.protection.hidden_pictures import holds_picture
 from edgefool.protection.jpeg_segments import (
     APP,
     COMMENT,
@@ -17,6 +19,7 @@ from edgefool.protection.jpeg_segments import (
     read_segments,
 )
 from edgefool.protection.metadata import Metadata, Note
+from edgefool.protection.xmp import clean_xmp
 
 QUALITY = 92
 """Of photos that were in another format; with the chroma subsampling 4:2:0."""
@@ -90,15 +93,26 @@ def read_jpeg(data: bytes, image: JpegImagePlugin.JpegImageFile, note: Note) -> 
     segments, scan = read_segments(data)
     metadata = Metadata(
         exif=b"".join(_bodies(segments, 1, _EXIF)),  # long ones are split
-        xmp=b"".join(_bodies(segments, 1, _XMP)[:1]),
+        xmp=_short_xmp(b"".join(_bodies(segments, 1, _XMP)[:1]), note),
         photoshop=b"".join(_bodies(segments, 13, _PHOTOSHOP)),
         profile=image.info.get("icc_profile") or b"",
-        comments=tuple(body for marker, body in segments if marker == COMMENT),
+        comments=tuple(body for marker, body in segments if marker == COMMENT and not holds_picture(body)),
     )
+    if any(marker == COMMENT and holds_picture(body) for marker, body in segments):
+        note("comments that hold a picture are left out, as it may show the original")
     if "icc_profile" in image.info and not metadata.profile:
         note("its colour profile is damaged and left out")
     _note_losses(segments, data[end_of_picture(data, scan) :], metadata.xmp, note)
     return _make_writer(segments, image, note), metadata
+
+
+def _short_xmp(packet: bytes, note: Note) -> bytes:
+    """Return a packet, or nothing if there is no room in its segment for the mark."""
+    with suppress(ValueError):  # what is damaged is left out later
+        if len(clean_xmp(packet, private=False)) > MAX_XMP:
+            note("its XMP data are left out: a JPEG has no room for them and the mark")
+            return b""
+    return packet
 
 
 def _bodies(segments: list[Segment], number: int, name: bytes) -> list[bytes]:

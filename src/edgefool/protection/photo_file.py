@@ -61,8 +61,6 @@ class PhotoFile:
         alpha as the last.
     orientation : int
         How to turn them, 1 to 8, as EXIF numbers it.
-    name : str
-        The name of the protected file: that of the photo, with another suffix if it becomes a JPEG.
     mark : str or None
         The mark of a photo that has been protected already.
     notes : tuple[str, ...]
@@ -74,14 +72,26 @@ class PhotoFile:
     path: Path
     pixels: NDArray[np.uint8]
     orientation: int
-    name: str
     mark: str | None
     notes: tuple[str, ...]
     max_bytes: float
+    _source_format: str
     _writer: Writer
     _metadata: Metadata
     _colour_profile: bytes
     _times: tuple[int, int]
+
+    @property
+    def name(self) -> str:
+        """The name of the protected file: that of the photo, with another suffix if it becomes a JPEG."""
+        return self.name_for(self.path.name)
+
+    def name_for(self, name: str) -> str:
+        """Return the same where the photo has another name, as a link does."""
+        is_renamed = self._source_format not in (self.format, "MPO") or (
+            self.format == "JPEG" and name.lower().endswith(".mpo")
+        )
+        return Path(name).with_suffix(_JPEG_SUFFIX).name if is_renamed else name
 
     @property
     def format(self) -> str:
@@ -201,10 +211,10 @@ def open_photo(path: str | Path, *, max_megapixels: float | None = None) -> Phot
         path=path,
         pixels=pixels.reshape(*pixels.shape[:2], -1),
         orientation=orientation,
-        name=_name(path, kind, writer.name),
         mark=mark,
         notes=tuple(notes),
         max_bytes=max_bytes,
+        _source_format=kind,
         _writer=writer,
         _metadata=metadata,
         _colour_profile=profile,
@@ -246,11 +256,6 @@ def _orientation(image: Image.Image) -> int:
         orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
         return orientation if 1 <= orientation <= 8 else 1
     return 1
-
-
-def _name(path: Path, source: str, target: str) -> str:
-    is_renamed = source not in (target, "MPO") or (target == "JPEG" and path.suffix.lower() == ".mpo")
-    return path.with_suffix(_JPEG_SUFFIX).name if is_renamed else path.name
 
 
 def _to_image(pixels: NDArray[np.uint8]) -> Image.Image:

@@ -16,6 +16,8 @@ class PhotoRecord(Line):
         What happened.
     options
         Under which the result was made: strength, metadata, and the fingerprint of the ensemble.
+    source
+        SHA-256 of where the photo is; empty in older lines.
     source_sha256, source_bytes
         Of the photo's file.
     result, result_sha256, result_bytes
@@ -35,6 +37,7 @@ class PhotoRecord(Line):
     photo: str
     status: Literal["protected", "skipped", "error"]
     options: dict[str, str]
+    source: str = ""
     source_sha256: str = ""
     source_bytes: int = 0
     result: str = ""

@@ -6,6 +6,8 @@ https://www.adobe.com/devnet-apps/photoshop/fileformatashtml/#50577409_38034, IP
 import struct
 from collections.abc import Iterator
 
+from edgefool.protection.hidden_pictures import holds_picture
+
 _SIGNATURES = (b"8BIM", b"AgHg", b"DCSR", b"MeSa", b"PHUT")
 _IPTC, _IPTC_DIGEST = 0x0404, 0x0425
 _ORIGINAL = (0x0409, 0x040C, 0x0422, 0x0423, 0x0424)  # thumbnails; EXIF and XMP, which may hold some
@@ -15,7 +17,7 @@ _IPTC_POSITION = frozenset((2, number) for number in (26, 27, 90, 92, 95, 100, 1
 
 
 def clean_photoshop(resources: bytes, *, private: bool) -> bytes:
-    """Return image resources without thumbnails, and without the names of places if ``private``.
+    """Return image resources without thumbnails and other pictures, and without the names of places if ``private``.
 
     Raises
     ------
@@ -28,7 +30,7 @@ def clean_photoshop(resources: bytes, *, private: bool) -> bytes:
             iptc = clean_iptc(content, private=private)
             iptc_changed |= iptc != content
             content = iptc
-        if number not in _ORIGINAL:
+        if number not in _ORIGINAL and not holds_picture(content):
             cleaned.append((number, header + struct.pack(">I", len(content)) + content + bytes(len(content) % 2)))
     return b"".join(block for number, block in cleaned if not (number == _IPTC_DIGEST and iptc_changed))
 

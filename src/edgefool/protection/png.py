@@ -15,12 +15,14 @@ from edgefool.errors import ImageError
 from edgefool.images.png import SIGNATURE
 from edgefool.images.write import encode
 from edgefool.protection.exif import strip_prefix
+from edgefool.protection.hidden_pictures import holds_picture
 from edgefool.protection.metadata import Metadata, Note
 
 _PIXELS = frozenset((b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI", b"pHYs"))
 _COMMENTS = frozenset((b"tEXt", b"zTXt", b"iTXt", b"tIME"))
 _XMP = b"XML:com.adobe.xmp\0"
 _REWRITTEN = (_XMP, b"Raw profile type ", b"exif:")  # texts of ImageMagick, which repeat EXIF data, thumbnails included
+_MAX_TEXT = 1 << 26  # bytes, so that a small file cannot fill the memory
 _PALETTE = 3
 _HEADER = struct.Struct(">4x4x8xBB")  # of the first chunk: depth and colour type
 
@@ -62,12 +64,14 @@ def read_png(data: bytes, image: Image.Image, note: Note) -> tuple[PngWriter, Me
         note("its 16 bits are written as 8")
     if colour_type == _PALETTE:
         note("its palette is written as full colours")
+    texts = [(name, body) for name, body in chunks if name in _COMMENTS and not body.startswith(_REWRITTEN)]
+    comments = [chunk for chunk in texts if not holds_picture(_inflated(*chunk))]
+    if len(comments) < len(texts):
+        note("texts that hold a picture are left out, as it may show the original")
     metadata = Metadata(
         exif=_exif(image),
         xmp=image.info.get("xmp") or b"",
-        comments=tuple(
-            _chunk(name, body) for name, body in chunks if name in _COMMENTS and not body.startswith(_REWRITTEN)
-        ),
+        comments=tuple(_chunk(*chunk) for chunk in comments),
     )
     return PngWriter(tuple(_chunk(*chunk) for chunk in chunks if chunk[0] in _PIXELS)), metadata
 
@@ -80,6 +84,21 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         if zlib.crc32(data[position + 4 : end - 4]) == int.from_bytes(data[end - 4 : end]) and end <= len(data):
             yield data[position + 4 : position + 8], data[position + 8 : end - 4]
         position = end
+
+
+def _inflated(name: bytes, body: bytes) -> bytes:
+    """Return the body of a text with what is compressed in it in plain, as far as it is sound."""
+    keyword, _, rest = body.partition(b"\0")
+    if name == b"zTXt":
+        rest = rest[1:]
+    elif name == b"iTXt" and rest[:1] == b"\1":
+        rest = rest[2:].partition(b"\0")[2].partition(b"\0")[2]  # behind the language and the translated keyword
+    else:
+        return body
+    try:
+        return keyword + b"\0" + zlib.decompressobj().decompress(rest, _MAX_TEXT)
+    except zlib.error:
+        return body
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:

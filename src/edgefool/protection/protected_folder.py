@@ -3,15 +3,16 @@
 import errno
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar
 
 import torch
 
 from edgefool.datasets import Photo
-from edgefool.errors import AttackError, ImageError, UsageError, reason_of
+from edgefool.errors import ImageError, UsageError, describe_failure
 from edgefool.memory import free_memory
 from edgefool.protection.in_order import map_in_order, threads_for
 from edgefool.protection.metadata import MetadataPolicy
@@ -19,13 +20,11 @@ from edgefool.protection.overlap import refuse_link, refuse_overlap
 from edgefool.protection.photo_file import PhotoFile, open_photo
 from edgefool.protection.photo_record import PhotoRecord
 from edgefool.protection.protector import Protector
+from edgefool.protection.report_place import RECORDS, is_report, refuse_published, report_of
 from edgefool.protection.result_names import ResultNames
 from edgefool.runs.records import sha256, source_text
 from edgefool.storage import StorePath, parse_path
 from edgefool.storage.keyed_log import KeyedLog
-
-REPORT_SUFFIX = "-report"
-"""The folder of the report is next to that of the protected photos, which people publish."""
 
 _STOPS_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # no other photo could be written either
 _BYTES_PER_PHOTO, _BYTES_PER_PIXEL = 300_000_000, 12  # that protecting a photo takes, measured
@@ -51,11 +50,24 @@ class ProtectedFolder:
 
     def __init__(self, path: Path, report: Path, photos: Sequence[Photo]):
         self.path, self.report = path, report
-        self._log, self._lock = KeyedLog(parse_path(report / "photos.jsonl"), PhotoRecord), Lock()
+        self._log, self._lock = KeyedLog(parse_path(report / RECORDS), PhotoRecord), Lock()
         self._log.inspect().repair(parse_path(report / "damaged"))
         self._records = {record.photo: record for record in self._log.read()}
         given = {record.photo: record.result for record in self._records.values() if record.result}
         self._names = ResultNames((source_text(photo.key) for photo in photos), given)
+
+    def refuse_other_photos(self, photos: Sequence[Photo]) -> None:
+        """Raise `UsageError` if a photo of the same path, but from another place, has its result here."""
+        for photo in photos:
+            known = self._records.get(source_text(photo.key))
+            if not known or known.source in ("", _place(photo)) or not (self.path / known.result).is_file():
+                continue
+            with suppress(OSError):  # it is read again, and then it gives an error
+                if sha256(photo.path.read()) != known.source_sha256:
+                    raise UsageError(
+                        f"{self.path / known.result} is the result of another photo called {known.photo}; choose "
+                        "another folder"
+                    )
 
     def protect(
         self,
@@ -83,7 +95,7 @@ class ProtectedFolder:
         attacked = tuple(str(member.fingerprint) for member in protector.ensemble.members)
 
         def prepare(photo: Photo) -> Done | _Task:
-            facts = {"photo": source_text(photo.key), "options": options, "attacked": attacked}
+            facts = {"photo": source_text(photo.key), "source": _place(photo), "options": options, "attacked": attacked}
             return _or_error(facts, lambda: self._open(photo, facts, max_megapixels))
 
         def finish(task: Done | _Task, watch: Callable[[], None]) -> Done:
@@ -113,8 +125,9 @@ class ProtectedFolder:
         if opened.is_protected:
             notes = (f"protected already: {opened.mark}",)
             return Done(PhotoRecord(status="skipped", notes=notes, **facts), True)
-        name = self._names.give(facts["photo"], source_text(opened.name))
-        if (self.path / name).exists() and not _is_ours(self.path / name):
+        wanted = opened.name_for(PurePosixPath(photo.key).name)  # a link keeps its own name
+        name = self._names.give(facts["photo"], source_text(wanted))
+        if (self.path / name).exists() and not _is_ours(self.path / name, max_megapixels):
             raise ImageError(f"{self.path / name} exists and was not made by EdgeFool; it is not overwritten")
         return _Task(opened, name, facts, time.perf_counter() - start)
 
@@ -176,10 +189,12 @@ def _or_error(facts: dict[str, Any], work: Callable[[], R]) -> R | Done:
     """Return what the work on a photo returns, or the record of its error; what stops all photos is raised."""
     try:
         return work()
-    except (ImageError, AttackError, UsageError, MemoryError, OSError) as error:
+    except CancelledError:
+        raise
+    except Exception as error:  # classifiers may be users' code
         if isinstance(error, OSError) and error.errno in _STOPS_ALL:
             raise
-        return Done(PhotoRecord(status="error", error=_describe(error), **facts), True)
+        return Done(PhotoRecord(status="error", error=describe_failure(error), **facts), True)
 
 
 @contextmanager
@@ -198,16 +213,19 @@ def open_folder(out: Path, photos: Sequence[Photo], sources: Sequence[Path]) -> 
     Raises
     ------
     UsageError
-        If the folder or its report is in a folder of photos or contains photos, the report is a link, or two photos
-        have the same key.
+        If the folder or its report is in a folder of photos or contains photos or a report, the report is a link or
+        would be among other protected photos, two photos have the same key, or a result is that of another photo.
     RunError
         If another process works there.
     """
     out = out.resolve()
-    report = out.with_name(out.name + REPORT_SUFFIX)
+    report = report_of(out)
     refuse_link(report)
+    refuse_published(report)
     for folder in (out, report):
         refuse_overlap(folder, photos, sources)
+    if inside := next((log.parent for log in out.rglob(RECORDS) if is_report(log.parent)), None):
+        raise UsageError(f"{out} contains {inside}, which shows originals; choose another folder")
     seen: dict[str, StorePath] = {}
     for photo in photos:
         if (other := seen.setdefault(photo.key, photo.path)) is not photo.path:
@@ -217,18 +235,17 @@ def open_folder(out: Path, photos: Sequence[Photo], sources: Sequence[Path]) -> 
     with place.lock():
         for path in (out, report):
             parse_path(path).store.remove_leftovers(str(path))
-        yield ProtectedFolder(out, report, photos)
+        opened = ProtectedFolder(out, report, photos)
+        opened.refuse_other_photos(photos)
+        yield opened
 
 
-def _is_ours(path: Path) -> bool:
+def _place(photo: Photo) -> str:
+    return sha256(source_text(str(photo.path)).encode())
+
+
+def _is_ours(path: Path, max_megapixels: float | None) -> bool:
     try:
-        return open_photo(path).is_protected
+        return open_photo(path, max_megapixels=max_megapixels).is_protected
     except ImageError:
         return False
-
-
-def _describe(error: Exception) -> str:
-    if isinstance(error, MemoryError):
-        return "there is not enough memory"
-    file = getattr(error, "filename", None)
-    return f"{file}: {reason_of(error)}" if file else reason_of(error)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 
 from edgefool.datasets import Photo
-from edgefool.errors import ImageError
+from edgefool.errors import ImageError, describe_failure
 from edgefool.execution.judge import device_of
 from edgefool.images.decode import image_errors
 from edgefool.memory import free_memory
@@ -19,6 +20,7 @@ from edgefool.protection.in_order import map_in_order, threads_for
 from edgefool.protection.overlap import refuse_link
 from edgefool.protection.photo_record import PhotoRecord
 from edgefool.protection.protector import Strength
+from edgefool.protection.report_place import RECORDS
 from edgefool.protection.verification import Verification
 from edgefool.protection.verification_page import render
 from edgefool.protection.verifier import Verifier
@@ -117,8 +119,10 @@ class VerificationFolder:
                 max_megapixels=max_megapixels,
                 watch=watch,
             )
-        except (ImageError, MemoryError) as error:
-            return facts.model_copy(update={"error": str(error) or "there is not enough memory"})
+        except CancelledError:
+            raise
+        except Exception as error:  # classifiers may be users' code
+            return facts.model_copy(update={"error": describe_failure(error)})
         name = sha256(facts.photo.encode())[:_NAME_LENGTH]
         for path, preview in zip(self._previews(name), judged.previews, strict=True):
             LocalStore().write(str(path), preview)
@@ -189,7 +193,7 @@ def read_protected(report: Path) -> dict[str, PhotoRecord]:
     RunError
         If the report is damaged.
     """
-    records = KeyedLog(parse_path(report / "photos.jsonl"), PhotoRecord).read()
+    records = KeyedLog(parse_path(report / RECORDS), PhotoRecord).read()
     return {record.result: record for record in records if record.status == "protected"}
 
 

@@ -11,8 +11,9 @@ from edgefool.errors import UsageError
 from edgefool.protection.findings import VerifiedPhoto
 from edgefool.protection.overlap import refuse_link, refuse_overlap
 from edgefool.protection.photo_record import PhotoRecord
-from edgefool.protection.protected_folder import REPORT_SUFFIX, ProtectedFolder
+from edgefool.protection.protected_folder import ProtectedFolder
 from edgefool.protection.protector import ENSEMBLE
+from edgefool.protection.report_place import folder_of_results, refuse_published, report_of
 from edgefool.protection.verification import Verification, make_judges
 from edgefool.protection.verification_folder import Pair, VerificationFolder, pair_up, read_protected
 from edgefool.protection.verifier import Verifier
@@ -49,7 +50,8 @@ def verify(
         Names for `edgefool.load_classifier`, or classifiers; by default those that ``edgefool protect`` attacks.
     report
         Folder for the page, ``verification.csv`` and ``verification.json``; it shows the originals. By default
-        ``NAME-report`` next to ``protected``. Photos that were judged before are not judged again.
+        ``NAME-report`` next to ``protected``; of a file, or a folder inside that of ``edgefool protect``, it must be
+        named. Photos that were judged before are not judged again.
     device
         Of the classifiers that are loaded by name.
     max_megapixels
@@ -65,7 +67,8 @@ def verify(
     Raises
     ------
     UsageError
-        If a folder is missing or empty, nothing can be paired, or the report would be among the photos.
+        If a folder is missing or empty, nothing can be paired, no report is named where one must be, or the report
+        would be among the photos.
     RunError
         If another process writes to the report.
     """
@@ -73,13 +76,14 @@ def verify(
     folder = sources[1].resolve()
     if sources[0].resolve() == folder:
         raise UsageError(f"originals and results are the same: {folder}")
-    place = folder.with_name(folder.name + REPORT_SUFFIX) if report is None else local_path(report)
+    root = folder_of_results(folder)
     photos, results = (find_photos([source]) for source in sources)
-    records = read_protected(folder.with_name(folder.name + REPORT_SUFFIX))
+    place = _default_report(folder, root) if report is None else local_path(report)
+    records = _read_records(folder, root)
     with _open_report(place, [*photos, *results], sources) as opened:
         pairs, notes = _match(photos, results, sources[0], folder, records)
         loaded = [load_classifier(c, device=device) if isinstance(c, str) else c for c in classifiers or ENSEMBLE]
-        known = [records[pair.name] for pair in pairs if pair.name in records]
+        known = [records[text] for pair in pairs if (text := _text(pair.result)) in records]
         return _verify(opened, folder.name, pairs, loaded, known, notes, max_megapixels, progress)
 
 
@@ -134,11 +138,32 @@ def _verify(
     return replace(verification, page=opened.write(verification, name))
 
 
+def _default_report(results: Path, root: Path | None) -> Path:
+    if results.is_file() or root not in (None, results):
+        raise UsageError(
+            f"name a folder for the report on {results} with --out (in Python, report=): it shows originals, and next "
+            "to it people would publish them"
+        )
+    return report_of(results)
+
+
+def _read_records(results: Path, root: Path | None) -> dict[str, PhotoRecord]:
+    """Return what is known about results, by `_text` of their paths."""
+    if root:
+        return {f"{_text(root)}/{name}": record for name, record in read_protected(report_of(root)).items()}
+    return {}
+
+
+def _text(path: Path) -> str:
+    return source_text(path.as_posix())
+
+
 @contextmanager
 def _open_report(path: Path, photos: Sequence[Photo], sources: Sequence[Path]) -> Iterator[VerificationFolder]:
     """Open a report, alone."""
     refuse_link(path)
     path = path.resolve()
+    refuse_published(path)
     refuse_overlap(path, photos, sources)
     place = parse_path(path)
     place.store.make_folder(place.key)
@@ -152,7 +177,7 @@ def _match(
 ) -> tuple[list[Pair], list[str]]:
     """Return the pairs, and a line for each file without a partner."""
     if source.is_file() and folder.is_file():
-        return [Pair(originals[0], Path(results[0].path.key), results[0].key)], []
+        return [pair_up(originals[0], folder, results[0].key, records.get(_text(folder)))], []
     root = parse_path(folder).resolve()
     inside = [photo for photo in results if photo.path.is_inside(root)]
     found = pair_photos(originals, inside)
@@ -169,6 +194,6 @@ def _match(
         raise UsageError(f"no file in {folder} has the name of one in {source}")
     pairs = []
     for photo, result in found.pairs:
-        name = source_text(result.key)
-        pairs.append(pair_up(photo, Path(result.path.key), name, records.get(name)))
+        file = Path(result.path.key)
+        pairs.append(pair_up(photo, file, source_text(result.key), records.get(_text(file))))
     return pairs, notes

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
+from edgefool.protection.hidden_pictures import is_encoded_picture
+
 NAMESPACE = "https://pypi.org/project/edgefool/protection/1.0/"
 """Of the mark, ``edgefool:Protected``."""
 
@@ -33,16 +35,15 @@ _NAMESPACES_OF_PICTURES = (
 _PICTURES = frozenset(
     (("http://ns.adobe.com/xap/1.0/", "Thumbnails"), ("http://purl.org/dc/terms/", "provenance"))  # the latter: C2PA
 )
-_ENCODED_PICTURE = ("/9j/", "iVBORw0KGgo", "UklGR")  # JPEG, PNG, WebP in base64
 
 _PRIVATE_NAMESPACES = (
     "http://ns.adobe.com/xap/1.0/mm/",  # the identity of the photo, its original and their files
     "http://www.dji.com/drone-dji/",
 )
 _PRIVATE = re.compile(
-    "GPS|Latitude|Longitude|Altitude|Serial|UniqueID|OwnerName|MakerNote|PersonInImage"
-    "|^(Location(Created|Shown|Name)?|Sublocation|City|State|ProvinceState|Country(Code|Name)?|WorldRegion"
-    "|Regions|RegionInfo|ImageRegion|People|ImageNumber)$",
+    "GPS|Latitude|Longitude|Altitude|Serial|UniqueID|OwnerName|MakerNote|PersonInImage|^CiAdr"
+    "|^(Location(Created|Shown|Name)?|Sublocation|City|State|ProvinceState|Country(Code|Name)?|WorldRegion|coverage"
+    "|Regions|RegionInfo|ImageRegion|People|ImageNumber|DigitalImageGUID|DocumentAncestors|RawFileName)$",
     re.IGNORECASE,
 )
 
@@ -178,7 +179,7 @@ class _Packet:
         values = {_name(key): value for key, value in zip(attributes[::2], attributes[1::2], strict=True)}
         unwanted = set[str]()
         for key, value in values.items():
-            if self._is_unwanted(key.namespace, key.local) or value.strip().startswith(_ENCODED_PICTURE):
+            if self._is_unwanted(key.namespace, key.local) or is_encoded_picture(value):
                 unwanted.add(key.raw)
             if (key.namespace, key.local) == (_RDF, "about"):
                 self.about = self.about or value
@@ -201,7 +202,7 @@ class _Packet:
         element = self._open.pop()
         end = element.end_of_tag if element.is_empty else self._packet.index(b">", self._parser.CurrentByteIndex) + 1
         name, text = element.name, element.text.strip()
-        if self._is_unwanted(name.namespace, name.local) or (element.is_leaf and text.startswith(_ENCODED_PICTURE)):
+        if self._is_unwanted(name.namespace, name.local) or (element.is_leaf and is_encoded_picture(text)):
             self.cuts.append(slice(element.start, end))
         if (name.namespace, name.local) == (_RDF, "RDF") and not element.is_empty and self.end_of_rdf is None:
             self.end_of_rdf = self._parser.CurrentByteIndex

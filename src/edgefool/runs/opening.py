@@ -19,8 +19,9 @@ from edgefool.runs.run_folder import RunFolder, explain_failure, explain_format,
 from edgefool.runs.source_hashes import SourceHashes
 from edgefool.storage import StorePath
 from edgefool.storage.keyed_log import KeyedLog
+from edgefool.storage.partial_names import is_partial
 from edgefool.storage.pause_gc import pause_gc, spare_from_gc
-from edgefool.storage.run_lock import LOCK, OWNER, PARTIAL_SUFFIX
+from edgefool.storage.run_lock import LOCK, OWNER
 from edgefool.storage.store import STORE_THREADS
 
 _PACKAGES = ("edgefool", "torch", "torchvision", "kornia", "numpy", "pillow")
@@ -134,7 +135,7 @@ def _refuse_other_folder(run: RunFolder) -> None:
 def _is_fresh(path: StorePath) -> bool:
     """Return whether a folder is empty or of a run that was killed before its plan was written."""
     files, folders = path.list_folder()
-    return not folders and all(file.name in (LOCK, OWNER) or file.name.endswith(PARTIAL_SUFFIX) for file in files)
+    return not folders and all(file.name in (LOCK, OWNER) or is_partial(file.name) for file in files)
 
 
 @pause_gc()

@@ -3,7 +3,6 @@
 import errno
 import glob
 import os
-import secrets
 import shutil
 import stat as stat_module
 from collections.abc import Callable, Iterator
@@ -13,7 +12,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import ClassVar, NoReturn
 
-from edgefool.storage.run_lock import PARTIAL_SUFFIX, file_lock
+from edgefool.storage.partial_names import is_partial, partial_name
+from edgefool.storage.run_lock import file_lock
 from edgefool.storage.store import Kind, RunLock, Stat, Store, StorePath
 
 _NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
@@ -42,7 +42,7 @@ class LocalStore(Store):
     def write(self, key: str, data: bytes) -> None:
         """Write a temporary file in the same folder, sync it, rename it and sync the folder."""
         path = Path(key)
-        partial = path.with_name(secrets.token_hex(8) + PARTIAL_SUFFIX)
+        partial = path.with_name(partial_name())
         self.make_folder(str(path.parent))
         with _naming(key):
             try:
@@ -157,8 +157,8 @@ class LocalStore(Store):
 
     def remove_leftovers(self, key: str) -> None:
         """Delete unfinished files."""
-        for leftover in Path(key).rglob(f"*{PARTIAL_SUFFIX}"):
-            if not leftover.is_dir():  # the label of a cell may end like this
+        for leftover in Path(key).rglob("*.partial"):
+            if is_partial(leftover.name) and not leftover.is_dir():  # the label of a cell may look like this
                 leftover.unlink(missing_ok=True)
 
     def lock(self, key: str) -> AbstractContextManager[RunLock]:

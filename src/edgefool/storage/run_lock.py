@@ -16,14 +16,13 @@ from typing import Protocol
 from filelock import FileLock, Timeout
 
 from edgefool.errors import FormatError, RunError
+from edgefool.storage.partial_names import partial_name
 from edgefool.storage.store import RunLock, StorePath
 
 OWNER = ".owner"
 """The file that names the process that works in a folder."""
 LOCK = ".lock"
 """The file that is locked on a disk."""
-PARTIAL_SUFFIX = ".partial"
-"""Suffix of unfinished files; leftovers may be deleted."""
 
 LEASE_PERIOD = 15.0
 """Seconds from one renewal of a lease to the next."""
@@ -151,7 +150,7 @@ class Lease:
 
     def _age(self) -> float:
         """Return the seconds since the owner's last renewal, by the store's clock."""
-        probe = self._folder / f"{secrets.token_hex(8)}{PARTIAL_SUFFIX}"
+        probe = self._folder / partial_name()
         probe.write(b"")
         try:
             return (self._store.modified(probe.key) - self._store.modified(self._path.key)).total_seconds()
