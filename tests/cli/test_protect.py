@@ -1,5 +1,6 @@
 """`edgefool protect`, with tiny classifiers and tiny photos."""
 
+import errno
 import json
 import os
 import shutil
@@ -222,16 +223,17 @@ def test_a_photo_that_vanishes_is_an_error(protect, photos, monkeypatch):
     assert "1 of 2 photos" in stdout
 
 
-def test_a_full_disk_stops_the_command(protect, photos, monkeypatch, tmp_path):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_disk_that_takes_nothing_more_stops_the_command(protect, photos, monkeypatch, number):
     from edgefool.protection import PhotoFile
 
     def fill(self, data, target):
-        raise OSError(28, "No space left on device", str(target))
+        raise OSError(number, os.strerror(number), str(target))
 
     monkeypatch.setattr(PhotoFile, "save", fill)
     code, _, stderr = protect(photos)
     assert code == 1
-    assert stderr.strip().endswith("No space left on device")
+    assert stderr.strip().endswith(os.strerror(number))
 
 
 def test_ctrl_c_keeps_finished_photos_and_ends_the_others(protect, photos, monkeypatch, tmp_path):
@@ -275,3 +277,110 @@ def test_bad_options(edgefool, photos, tmp_path, refuse):
     assert (code, "unknown classifier 'no-such'" in stderr) == (2, True)
     assert edgefool("protect", photos, "--out", tmp_path / "p", "--strength", "strong")[0] == 2
     assert edgefool("protect", tmp_path / "nowhere", "--out", tmp_path / "p")[0] == 2
+
+
+def test_links_keep_their_own_names(protect, photos, tmp_path):
+    (tmp_path / "store").mkdir()
+    for name, stored in (("three.png", "sha256-1"), ("sub/four.jpeg", "sha256-2")):
+        (photos / "sub/two.png" if name.endswith("png") else photos / "one.jpg").rename(tmp_path / "store" / stored)
+        (photos / name).symlink_to(tmp_path / "store" / stored)
+    assert protect(photos)[0] == 0
+    assert files(tmp_path / "p") == ["sub/four.jpeg", "three.png"]
+
+
+def test_the_result_of_another_photo_is_not_written_over(protect, photos, tmp_path, make_photo, snapshot):
+    protect(photos)
+    before = snapshot(tmp_path / "p")
+    make_photo(tmp_path / "other/one.jpg", 9, 72, 48)
+    code, _, stderr = protect(tmp_path / "other")
+    assert (code, "is the result of another photo called one.jpg" in stderr) == (2, True)
+    assert snapshot(tmp_path / "p") == before
+    photos.rename(tmp_path / "moved")
+    code, stdout, _ = protect(tmp_path / "moved")
+    assert (code, "2 done before" in stdout) == (0, True), "the same photos at another place"
+    (tmp_path / "p/one.jpg").unlink()
+    assert protect(tmp_path / "other")[0] == 0, "there is nothing to write over"
+
+
+def test_no_report_lies_among_protected_photos(protect, photos, tmp_path, make_photo, snapshot):
+    protect(photos)
+    make_photo(tmp_path / "other/five.png", 5, 72, 48)
+    before = snapshot(tmp_path / "p")
+    code, _, stderr = protect(tmp_path / "other", out="p/other")
+    assert (code, "would show originals inside" in stderr) == (2, True)
+    assert snapshot(tmp_path / "p") == before
+    assert protect(tmp_path / "other", out="q/other")[0] == 0
+    code, _, stderr = protect(photos, out="q")
+    assert (code, f"contains {tmp_path / 'q/other-report'}, which shows originals" in stderr) == (2, True)
+
+
+def test_a_root_has_no_place_for_a_report(edgefool, photos, tmp_path):
+    for arguments in (("protect", photos, "--out", "/"), ("verify", photos, "/")):
+        code, _, stderr = edgefool(*arguments)
+        assert (code, "Traceback" in stderr) == (2, False)
+
+
+def test_unfinished_files_of_other_programs_stay(protect, photos, tmp_path):
+    (tmp_path / "p").mkdir()
+    for name in ("film.mkv.partial", "0123456789abcdef.partial"):
+        (tmp_path / "p" / name).write_bytes(b"half")
+    protect(photos)
+    assert files(tmp_path / "p") == ["film.mkv.partial", "one.jpg", "sub/two.png"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no room\non the device"), MemoryError(), KeyError("gone")])
+def test_whatever_a_photo_raises_the_others_go_on(protect, photos, monkeypatch, error):
+    genuine = Protector.protect_photo
+
+    def fails(self, photo, metadata, watch):
+        if photo.name == "one.jpg":
+            raise error
+        return genuine(self, photo, metadata, watch=watch)
+
+    monkeypatch.setattr(Protector, "protect_photo", fails)
+    code, stdout, stderr = protect(photos)
+    assert (code, "1 of 2 photos" in stdout) == (1, True)
+    (line,) = [line for line in stderr.splitlines() if line.startswith("one.jpg: ")]
+    assert line in ("one.jpg: no room", "one.jpg: there is not enough memory", "one.jpg: 'gone'")
+
+
+def test_a_large_photo_is_protected_again(protect, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("edgefool.images.decode.MAX_MEGAPIXELS", 0.003)
+    assert protect(photos)[0] == 1
+    assert protect(photos, "--max-megapixels", 1)[0] == 0
+    code, stdout, _ = protect(photos, "--max-megapixels", 1, "--strength", "vivid")
+    assert (code, "2 of 2 photos" in stdout) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept", "gone"),
+    [
+        ("private", {0x010F, 0x0132}, {0x8825}),
+        ("keep", {0x010F, 0x0132, 0x8825}, set()),
+        ("none", set(), {0x010F, 0x0132, 0x8825}),
+    ],
+)
+def test_metadata_are_what_the_option_says(protect, photos, tmp_path, policy, kept, gone):
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0132] = "Maker", "2020:01:02 03:04:05"
+    exif.get_ifd(0x8825)[1] = "N"
+    exif[0x8825] = {1: "N", 2: (52.0, 30.0, 0.0)}
+    with Image.open(photos / "one.jpg") as image:
+        image.save(photos / "one.jpg", exif=exif, quality=95)
+    options = [] if policy == "private" else ["--metadata", policy]  # the default
+    assert protect(photos, *options)[0] == 0
+    with Image.open(tmp_path / "p/one.jpg") as image:
+        found = set(image.getexif())
+    assert kept <= found
+    assert not gone & found
+
+
+def test_what_was_weakened_is_said(capsys):
+    from edgefool.cli.protect import _print_notes
+    from edgefool.protection.photo_record import PhotoRecord
+
+    facts = {"status": "protected", "options": {}, "result": "x"}
+    _print_notes([PhotoRecord(photo="a", factor=0.8, **facts), PhotoRecord(photo="b", within_bounds=False, **facts)])
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("note: a: weakened")
+    assert second.startswith("note: b: differs more")

@@ -191,6 +191,29 @@ def test_two_files(verify, folders, tmp_path):
     assert set(rows(tmp_path / "r")["photo"]) == {"one.jpg"}
 
 
+def test_a_file_or_a_part_of_the_results_needs_a_name_for_the_report(
+    edgefool, verify, tiny, tmp_path, make_photo, snapshot
+):
+    for seed, name in enumerate(["one.jpg", "sub/two.jpg"]):
+        make_photo(tmp_path / "in" / name, seed, 72, 48)
+    edgefool("protect", tmp_path / "in", "--out", tmp_path / "out", "--ensemble", f"{tiny}:factory")
+    before = snapshot(tmp_path)
+    for part in ("one.jpg", "sub"):
+        code, _, stderr = verify(tmp_path / "in" / part, tmp_path / "out" / part)
+        assert (code, "name a folder for the report" in stderr) == (2, True)
+        code, _, stderr = verify(tmp_path / "in" / part, tmp_path / "out" / part, "--out", tmp_path / "out/r")
+        assert (code, "choose another folder" in stderr) == (2, True)
+    assert snapshot(tmp_path) == before
+    log = tmp_path / "out-report/photos.jsonl"
+    factors = {line["photo"]: line["factor"] for line in map(json.loads, log.read_text().splitlines())}
+    for part, photo in (("one.jpg", "one.jpg"), ("sub", "sub/two.jpg")):
+        report = tmp_path / f"r-{part}"
+        assert verify(tmp_path / "in" / part, tmp_path / "out" / part, "--out", report)[0] == 0
+        (judged,) = json.loads((report / "verification.json").read_text())["photos"]
+        assert (judged["strength"], judged["factor"]) == ("natural", factors[photo])
+        assert set(rows(report)["attacked"]) == {True, False}, "known from what protect wrote"
+
+
 def test_wrong_use(verify, folders, tmp_path):
     for arguments, message in (
         ((folders[0], folders[0]), "are the same"),

@@ -244,3 +244,24 @@ def test_what_cameras_write(tmp_path):
     with Image.open(io.BytesIO(photo.encode(photo.pixels, MARK))) as image:
         assert image.format == "JPEG"
         assert np.abs(np.asarray(image).astype(int) - (10, 200, 30)).max() <= 3
+
+
+def test_comments_that_hold_a_picture_go(written, made):
+    data = made.encoded(Image.fromarray(made.noise()), "JPEG", comment=b"\0" + made.thumbnail)
+    photo, result, _, after = written(data, "keep")
+    assert "comment" not in after.info
+    assert made.thumbnail not in result
+    assert photo.notes == ("comments that hold a picture are left out, as it may show the original",)
+
+
+@pytest.mark.parametrize("length", [64_000, 65_400])
+def test_a_mark_is_readable_however_long_the_xmp_data_are(written, made, tmp_path, length):
+    rdf = b"http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+    frame = b'<r:RDF xmlns:r="' + rdf + b'"><r:Description xmlns:a="urn:a" a:b="%s"/></r:RDF>'
+    packet = frame % (b"x" * (length - len(frame)))
+    segment = make_segments(0xE1, packet, b"http://ns.adobe.com/xap/1.0/\0")
+    data = behind_the_start(made.encoded(Image.fromarray(made.noise()), "JPEG"), segment)
+    photo, result, _, _ = written(data, "keep")
+    (tmp_path / "again.jpg").write_bytes(result)
+    assert open_photo(tmp_path / "again.jpg").mark == MARK
+    assert (b"xxxx" in result) == (length == 64_000) == (photo.notes == ())

@@ -51,3 +51,11 @@ def test_any_damage_is_refused_or_survived(made, place, change, private):
     except ValueError:
         return
     assert clean_photoshop(cleaned, private=private) == cleaned
+
+
+def test_a_picture_in_a_resource_of_unknown_kind_goes(made):
+    def resource(content):
+        return b"8BIM\x0f\x99\0\0" + len(content).to_bytes(4) + content + bytes(len(content) % 2)
+
+    assert clean_photoshop(resource(b"a setting"), private=False) == resource(b"a setting")
+    assert clean_photoshop(resource(b"head" + made.thumbnail), private=False) == b""

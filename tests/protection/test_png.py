@@ -157,3 +157,22 @@ def test_files_that_go_wrong_elsewhere(written, path):
     photo, _, _ = written(path.read_bytes())
     expected = np.rint(read_image(path, on_warning=lambda _: None).permute(1, 2, 0).numpy() * 255)
     assert np.abs(photo.upright() - expected).max() <= 1
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+@pytest.mark.parametrize("kind", [b"tEXt", b"zTXt", b"iTXt"])
+def test_texts_that_hold_a_picture_go(written, made, kind, is_compressed):
+    def text(content):
+        if kind == b"tEXt":
+            return chunk(kind, b"Preview\0" + content)
+        if kind == b"zTXt":
+            return chunk(kind, b"Preview\0\0" + zlib.compress(content))
+        head = b"Preview\0" + (b"\1\0" if is_compressed else b"\0\0") + b"en\0Vorschau\0"
+        return chunk(kind, head + (zlib.compress(content) if is_compressed else content))
+
+    plain = made.encoded(Image.fromarray(made.noise()), "PNG")
+    photo, _, after = written(with_chunks(plain, text(b"/9j/4AAQSkZJRgABAQ")), "keep")
+    assert not after.text.keys() & {"Preview"}
+    assert photo.notes == ("texts that hold a picture are left out, as it may show the original",)
+    photo, _, after = written(with_chunks(plain, text(b"a title")), "keep")
+    assert (after.text["Preview"], photo.notes) == ("a title", ())

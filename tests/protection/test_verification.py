@@ -9,6 +9,7 @@ from scipy.stats import binomtest
 
 from edgefool.protection.findings import Answers, Finding, Said, VerifiedPhoto
 from edgefool.protection.verification import Judge, Verification
+from edgefool.protection.verification_page import render
 
 GROUPS = ["pets", "pets", "cars", ""]
 
@@ -79,3 +80,12 @@ def test_what_is_complete(found):
     judges, photos = found.judges, found.photos[:4]
     assert Verification(judges, photos).is_complete
     assert not Verification(judges, photos, ("a.jpg: it has no original",)).is_complete
+
+
+def test_the_page_says_what_was_weakened_and_how_files_grew(found):
+    first, *others = found.photos
+    assert "weakened" not in render(found, "out", "previews")
+    changed = first.model_copy(update={"factor": 0.834, "photo_bytes": 1000, "result_bytes": 1120})
+    page = render(Verification(found.judges, (changed, *others)), "out", "previews")
+    assert "the file is 1.12 times as large; weakened to 83&nbsp;%" in page
+    assert "The change of 1 photo was weakened" in page

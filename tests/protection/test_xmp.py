@@ -45,6 +45,8 @@ def test_private_properties_go(made):
         *("photoshop:City", "Iptc4xmpCore:Location", "Iptc4xmpExt:LocationShown"),
         *("Iptc4xmpExt:PersonInImage", "mwg-rs:Regions", "MP:RegionInfo"),
         *("xmpMM:DocumentID", "drone-dji:FlightYawDegree"),
+        *("photoshop:DocumentAncestors", "Iptc4xmpExt:DigitalImageGUID", "crs:RawFileName"),
+        *("dcterms:coverage", "Iptc4xmpCore:CiAdrCity"),
     ],
 )
 def test_every_kind_of_private_property(name):
@@ -60,6 +62,17 @@ def test_every_kind_of_private_property(name):
     cleaned = clean_xmp(packet, private=True)
     assert b"SECRET" not in cleaned
     assert b"<dc:title>kept</dc:title>" in cleaned
+
+
+@pytest.mark.parametrize("start", ["/9j/4AAQ", " iVBORw0KGgoAAAA", "data:image/jpeg;base64,/9j/4AAQ"])
+def test_pictures_in_base64_go_whatever_holds_them(start):
+    packet = (
+        f'<r:RDF xmlns:r="{RDF[1:-1]}"><r:Description r:about="" xmlns:a="urn:a" a:note="{start}" a:title="kept">'
+        f"<a:more>{start}</a:more></r:Description></r:RDF>"
+    ).encode()
+    cleaned = clean_xmp(packet, private=False)
+    assert start.encode() not in cleaned
+    assert b'a:title="kept"' in cleaned
 
 
 def test_nothing_to_cut_changes_nothing_but_the_padding(made):

@@ -92,7 +92,7 @@ def _print_notes(records: Iterable["PhotoRecord"]) -> None:
         if record.factor < 1:
             photos["weakened, to stay close enough to the original in look and size"].append(record.photo)
         if not record.within_bounds:
-            photos["differs more from the original than this strength allows: the file is saved with loss"].append(
+            photos["differs more from the original, or has a larger file, than is allowed, even weakened"].append(
                 record.photo
             )
     for note, names in photos.items():

@@ -68,7 +68,7 @@ BOUNDS = {
     "natural": Bounds(0.885, 3.0, 3.4),
     "vivid": Bounds(0.62, 7.5, 9.0),
 }
-"""By strength, so that about one photo in ten is weakened; docs/protect.md says how they were chosen."""
+"""By strength; docs/protect.md says how they were chosen, and how many photos they weaken."""
 
 
 def shrink(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

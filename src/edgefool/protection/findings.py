@@ -113,6 +113,8 @@ class VerifiedPhoto(Line):
         Paths in their folders.
     photo_sha256, result_sha256
         Of the files.
+    photo_bytes, result_bytes
+        Of the files; 0 in older lines.
     photo_size, result_size
         Width and height of what people see.
     strength, factor
@@ -135,6 +137,8 @@ class VerifiedPhoto(Line):
     result: str
     photo_sha256: str = ""
     result_sha256: str = ""
+    photo_bytes: int = 0
+    result_bytes: int = 0
     photo_size: tuple[int, int] = (0, 0)
     result_size: tuple[int, int] = (0, 0)
     strength: str | None = None

@@ -104,8 +104,10 @@ class VerificationFolder:
             classifiers=tuple(classifier.fingerprint for classifier in verifier.classifiers),
         )
         try:
-            hashes = [sha256(path.read()) for path in (pair.photo.path, parse_path(pair.result))]
-            facts = facts.model_copy(update={"photo_sha256": hashes[0], "result_sha256": hashes[1]})
+            for name, path in (("photo", pair.photo.path), ("result", parse_path(pair.result))):
+                data = path.read()
+                facts = facts.model_copy(update={f"{name}_sha256": sha256(data), f"{name}_bytes": len(data)})
+                del data
         except OSError as error:
             return facts.model_copy(update={"error": f"{error.filename}: {error.strerror}"})
         if (known := self._known.get(facts.photo)) and known.answers(facts) and self._has_previews(known):
@@ -126,7 +128,7 @@ class VerificationFolder:
         name = sha256(facts.photo.encode())[:_NAME_LENGTH]
         for path, preview in zip(self._previews(name), judged.previews, strict=True):
             LocalStore().write(str(path), preview)
-        notes = ("it is the same file as its original",) if hashes[0] == hashes[1] else ()
+        notes = ("it is the same file as its original",) if facts.photo_sha256 == facts.result_sha256 else ()
         update = {
             "photo_size": judged.sizes[0],
             "result_size": judged.sizes[1],
@@ -143,7 +145,7 @@ class VerificationFolder:
     def write(self, verification: Verification, name: str) -> Path:
         """Write the page, ``verification.csv`` and ``verification.json``; return the page.
 
-        Previews of photos that are not on the page are deleted.
+        Previews of photos that are not among them are deleted.
 
         Parameters
         ----------

@@ -41,6 +41,7 @@ def render(verification: Verification, name: str, previews: str) -> str:
         percent=percent_of,
         notes=[*verification.notes, *errors],
         photos=judged,
+        weakened=sum(photo.factor < 1 for photo in judged),
         left_out=max(0, len(judged) - MAX_PHOTOS),
         shown=[_show(photo, judges, previews) for photo in judged[:MAX_PHOTOS]],
     )
@@ -68,6 +69,8 @@ def _show(photo: VerifiedPhoto, judges: dict[str, Judge], previews: str) -> dict
         "width": max(1, round(width * scale)),
         "height": max(1, round(height * scale)),
         "sizes": list(dict.fromkeys((photo.photo_size, photo.result_size))),
+        "growth": photo.result_bytes / photo.photo_bytes if photo.photo_bytes else None,
+        "factor": photo.factor,
         "kept": any(not row["own"].changed for row in on_file),
         "changed": any(row["own"].changed for row in on_file),
         "disagree": photo.resizers_disagree,
