@@ -78,4 +78,5 @@ def describe_failure(error: BaseException) -> str:
         return f"{error.filename}: {reason_of(error)}"
     if isinstance(error, MemoryError):
         return "there is not enough memory"
-    return reason_of(error).strip().partition("\n")[0] or type(error).__name__
+    reason = reason_of(error).strip().partition("\n")[0] or type(error).__name__
+    return " ".join([reason, *(f"({note})" for note in getattr(error, "__notes__", ()))])

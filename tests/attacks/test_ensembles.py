@@ -23,7 +23,7 @@ from edgefool.attacks import (
     Targeted,
 )
 from edgefool.classifiers import Ensemble
-from edgefool.errors import UsageError
+from edgefool.errors import UsageError, describe_failure
 
 ON_ENSEMBLES = {
     "edgefool": EdgeFool(max_iterations=4),
@@ -208,3 +208,35 @@ def test_classes_that_do_not_exist_are_refused(ensemble):
         NFGSM()(ensemble, images(), criterion=Targeted(5))
     with pytest.raises(UsageError, match="classes of 2 images, not of 6"):
         NFGSM()(ensemble, images(), criterion=FromLabels([1, 2]))
+
+
+class Spoilt(Colours):
+    """Does something to its logits."""
+
+    name = "the spoilt one"
+
+    def __init__(self, spoil):
+        super().__init__(5)
+        self.spoil = spoil
+
+    def forward(self, images):
+        return self.spoil(super().forward(images))
+
+
+def fail(logits):
+    raise ValueError("no such layer\nat all")
+
+
+@ON_ENSEMBLE
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (fail, "no such layer (in the spoilt one)"),
+        (lambda logits: logits[:, 0], "the spoilt one must return logits (N, D) of at least two classes, not "),
+        (lambda logits: logits / 0, "the logits of the spoilt one for the original image are not finite numbers"),
+    ],
+)
+def test_a_member_that_fails_is_named(attack, spoil, message):
+    with pytest.raises((ValueError, UsageError)) as caught:
+        attack(Ensemble([Colours(7), Spoilt(spoil)]), images(2))
+    assert describe_failure(caught.value).startswith(message)

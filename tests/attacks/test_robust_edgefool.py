@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edgefool.attacks import ActiveBatch, RobustEdgeFool, Sample, make_attack
+from edgefool.attacks import ActiveBatch, Enhance, RobustEdgeFool, Sample, make_attack
 from edgefool.attacks.robust_edgefool import STRENGTHS
-from edgefool.classifiers import Ensemble, SemanticGroups
+from edgefool.classifiers import Classifier, Ensemble, Preprocessing, SemanticGroups
 from edgefool.filters import enhance_details, l0_smooth, texture_mask
 from edgefool.images import round_to_8_bits
 
@@ -76,6 +76,76 @@ def test_two_steps_are_those_of_the_docstring():
         change = move(change, momentum, 0.2)
     structure = attack(classifier, images()).details["structure"]
     torch.testing.assert_close(structure, target + change, atol=2e-5, rtol=0)
+
+
+def test_a_step_follows_the_mean_of_both_margins():
+    """One step in the structure, from the gradient of the group's margin and the class's."""
+    groups = SemanticGroups(("low", "high"), (0, 0, 1, 1))
+    classifier, target = Colours(groups=groups), l0_smooth(images())
+    settings = {"transform_probability": 0, "blocks": 1, "flip_probability": 0, "averaging": 0, "mask": "none"}
+    attack = RobustEdgeFool(max_iterations=1, min_texture=1e-3, **settings)
+    classes = classifier(images()).argmax(1)
+    change = torch.zeros_like(images()).requires_grad_()
+    enhanced = enhance_details(images(), target + change, v3=7)
+    logits = 2 * classifier(enhanced + (round_to_8_bits(enhanced) - enhanced).detach())  # at temperature 0.5
+    odds = 0
+    for own in (F.one_hot(classes, 4).bool(), (torch.arange(4) // 2)[None] == (classes // 2)[:, None]):
+        odds += logits.masked_fill(~own, -torch.inf).logsumexp(1) - logits.masked_fill(own, -torch.inf).logsumexp(1)
+    (gradient,) = torch.autograd.grad(odds.sum(), change)
+    step = -0.2 * (0.98 * 5e-4) ** 0.5 * gradient / rms(gradient)
+    found = attack(classifier, images()).details["structure"] - target
+    torch.testing.assert_close(found, step, atol=2e-5, rtol=0)
+
+
+def test_the_result_has_the_mean_of_the_last_changes():
+    settings = {"transform_probability": 0, "blocks": 1, "flip_probability": 0, "min_texture": 1e-3}
+    target = l0_smooth(images())
+
+    def change(steps, averaging):
+        attack = RobustEdgeFool(max_iterations=steps, averaging=averaging, **settings)
+        return attack(Colours(), images()).details["structure"] - target
+
+    last = [change(steps, 0) for steps in (1, 2, 3)]
+    mean = torch.zeros_like(target)
+    for each in last:
+        mean = 0.8 * mean + 0.2 * each
+    torch.testing.assert_close(change(3, 0.8), mean * rms(last[-1]) / rms(mean), atol=2e-5, rtol=0)
+
+
+def test_unseen_classifiers_are_fooled_more_often_than_by_enhancement_alone():
+    """Also after the image is halved: classifiers that read the same colours, by other weights near those attacked."""
+    many, attacked = images(24), Ensemble([Colours(), Colours()])
+    unseen = Colours()
+    unseen.first += 0.3 * torch.randn(12, 16, generator=torch.Generator().manual_seed(5))
+    result = RobustEdgeFool(tau=5e-3, min_texture=1e-3, aim="class")(attacked, many).adversarial
+    alone = Enhance(v3=7)(attacked, many).adversarial
+
+    def changed(after, transform):
+        return int((unseen(transform(many)).argmax(1) != unseen(transform(after)).argmax(1)).sum())
+
+    for transform in (lambda x: x, lambda x: F.interpolate(x, scale_factor=0.5, mode="area")):
+        assert changed(result, transform) >= 2 * changed(alone, transform) + 6
+
+
+def test_each_member_gets_images_of_its_own_size():
+    sizes = [[], []]
+
+    def member(k, side):
+        class Seeing(Colours):
+            def forward(self, images):
+                sizes[k].append(tuple(images.shape[2:]))
+                return super().forward(images)
+
+        classes = [str(c) for c in range(4)]
+        preprocessing = Preprocessing(input_size=side)
+        return Classifier(
+            Seeing(seed=k), name=str(k), classes=classes, architecture=str(k), preprocessing=preprocessing
+        )
+
+    ensemble = Ensemble([member(0, 24), member(1, 40)])
+    result = RobustEdgeFool(max_iterations=3)(ensemble, images(2))
+    assert [set(found) for found in sizes] == [{(24, 24)}, {(40, 40)}]
+    assert torch.equal(result.adversarial_class, ensemble.classes(result.adversarial))
 
 
 def rms(values):

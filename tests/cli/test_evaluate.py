@@ -118,7 +118,7 @@ def test_a_classifier_that_fails_does_not_stop_the_other(tmp_path, evaluate, mak
         make_photo(tmp_path / "other" / f"{seed}.png", seed + 10, height=40)
     code, _, stderr = evaluate(tmp_path / "clean", tmp_path / "other", names=["factory", "choosy"])
     assert code == 1
-    assert stderr.count("the classifier cannot take 36 x 40 pixels: no 40, please") == 3
+    assert stderr.count("classifier-choosy cannot take 36 x 40 pixels: no 40, please") == 3
     assert read_tables(tmp_path / "tables")["misleading"]["images"].tolist() == [3, 0]
 
 

@@ -240,8 +240,8 @@ def test_all_photos_bad(tmp_path, attack_photos):
 def test_classifier_that_refuses_some_sizes(tmp_path, make_photo, attack_photos):
     given = [make_photo(tmp_path / f"{height}.png", height, 36, height) for height in (32, 40, 48, 56)]
     errors = attack_photos(given, size="native", classifier="choosy").set_index("image")["error"]
-    assert errors["40"] == "the classifier cannot take 36 x 40 pixels: no 40, please"
-    assert errors["48"] == "the classifier's logits for it are not finite numbers"
+    assert errors["40"] == "classifier-choosy cannot take 36 x 40 pixels: no 40, please"
+    assert errors["48"] == "the logits of classifier-choosy for it are not finite numbers"
     assert errors.isna()[["32", "56"]].all()
 
 

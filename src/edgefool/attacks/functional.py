@@ -57,8 +57,10 @@ def clean_member_logits(classifier: nn.Module, images: Tensor) -> tuple[Tensor, 
         If a logit is not a finite number.
     """
     logits = member_logits(classifier, images)
-    if not torch.stack([member.isfinite().all() for member in logits]).all():
-        raise UsageError("the classifier's logits for the original image are not finite numbers")
+    finite = torch.stack([member.isfinite().all() for member in logits]).tolist()
+    if not all(finite):
+        who = classifier.names[finite.index(False)] if isinstance(classifier, Ensemble) else "the classifier"
+        raise UsageError(f"the logits of {who} for the original image are not finite numbers")
     return logits
 
 

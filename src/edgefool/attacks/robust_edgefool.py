@@ -59,8 +59,8 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
             r̄ = averaging r̄ + (1 - averaging) r
 
         move(r, s):
-            r = r - s √τ' M g / RMS(g)
-            r = r √(0.98 τ' / mean r²) if mean r² > 0.98 τ'
+            r = r - s b M g / RMS(g), with b = √(0.98 τ')
+            r = r b / RMS(r) if RMS(r) > b
 
     Gradients are taken where the momentum leads (Lin et al., ICLR 2020), and a part of them passes where a ReLU of the
     classifier is off (`edgefool.attacks.leaky_gradients`). The result has r̄ RMS(r) / RMS(r̄) for r: what the last
@@ -87,15 +87,15 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
     max_iterations : int
         Number of steps.
     patience : int
-        Stop an image once this many steps in a row have fooled all members; 0: take all steps.
+        Stop an image once its transforms of this many steps in a row reach the aim on all members; 0: take all steps.
     step_size : float
-        In units of √τ'.
+        In units of √(0.98 τ').
     momentum : float
         Share of the earlier gradients that a step keeps (Dong et al., CVPR 2018).
     temperature : float
         Of the smooth margins; 0: only the largest logits count.
     relu_slope : float
-        Share of the gradient that passes where a ReLU is off; 0: none.
+        Share of the gradient that passes where a ReLU is off; 0: none. None passes in networks of TorchScript either.
     averaging : float
         Share of the earlier changes that the mean of the changes keeps; 0: only the last change counts.
     transform_probability : float

@@ -49,7 +49,12 @@ class Ensemble(nn.Module):
         if any(isinstance(member, Ensemble) for member in members):
             raise UsageError("an ensemble cannot be a member of an ensemble")
         self.members = nn.ModuleList(members)
-        self.name = name or " + ".join(str(getattr(m, "name", type(m).__name__)) for m in members)
+        self.name = name or " + ".join(map(_name, members))
+
+    @property
+    def names(self) -> list[str]:
+        """The members' names."""
+        return [_name(member) for member in self.members]
 
     def __len__(self) -> int:
         return len(self.members)
@@ -70,11 +75,15 @@ class Ensemble(nn.Module):
         return torch.stack([logits.argmax(1) for logits in self.logits(images)], 1)
 
 
+def _name(member: nn.Module) -> str:
+    return str(getattr(member, "name", type(member).__name__))
+
+
 class SafeEnsemble(Ensemble):
     """An ensemble of `SafeClassifier`, for use by attacks and metrics."""
 
     def __init__(self, ensemble: Ensemble):
-        self._safe_members = [SafeClassifier(member) for member in ensemble.members]
+        self._safe_members = [SafeClassifier(member, _name(member)) for member in ensemble.members]
         super().__init__(self._safe_members, name=ensemble.name)
 
     @property

@@ -21,6 +21,8 @@ class SafeClassifier(nn.Module):
     ----------
     classifier : nn.Module or callable
         Maps images (N, 3, H, W) to logits (N, D).
+    member : str, optional
+        Its name in an ensemble, for messages.
 
     Raises
     ------
@@ -39,9 +41,10 @@ class SafeClassifier(nn.Module):
     True
     """
 
-    def __init__(self, classifier: nn.Module | Callable[[Tensor], Tensor]):
+    def __init__(self, classifier: nn.Module | Callable[[Tensor], Tensor], member: str | None = None):
         super().__init__()
-        self.training, self.classifier = False, classifier
+        self.training, self.classifier, self._member = False, classifier, member
+        self.name = member or str(getattr(classifier, "name", type(classifier).__name__))
         self.num_classes: tuple[int, ...] = ()  # known after the first call
         self._all_modules, self._all_parameters = list(self.modules()), list(self.parameters())
         if any(tensor.is_inference() for tensor in (*self._all_parameters, *self.buffers())):
@@ -100,18 +103,21 @@ class SafeClassifier(nn.Module):
         return self._logits(self.classifier.classify_resized, images)  # type: ignore[union-attr, arg-type]
 
     def _logits(self, classify: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        who = self._member or "a classifier"
         try:
             output = classify(match_dtype(images.clone(), self._all_parameters))
-        except RuntimeError as error:
+        except Exception as error:
             dtypes = {str(p.dtype) for p in self._all_parameters if p.is_floating_point()} - {str(images.dtype)}
-            if not dtypes or "type" not in str(error):
-                raise
-            problem = f"a classifier with {' and '.join(sorted(dtypes))} parameters cannot take {images.dtype} images"
-            raise UsageError(f"{problem}: {error}") from error
+            if isinstance(error, RuntimeError) and dtypes and "type" in str(error):
+                problem = f"{who} with {' and '.join(sorted(dtypes))} parameters cannot take {images.dtype} images"
+                raise UsageError(f"{problem}: {error}") from error
+            if self._member:
+                error.add_note(f"in {self._member}")
+            raise
         if not isinstance(output, Tensor):
-            raise UsageError(f"a classifier must return logits (N, D), not a {type(output).__name__}")
+            raise UsageError(f"{who} must return logits (N, D), not a {type(output).__name__}")
         if output.ndim != 2 or len(output) != len(images) or output.shape[1] < 2 or output.is_complex():
             got = f"{output.dtype} of shape {tuple(output.shape)} for {len(images)} images"
-            raise UsageError(f"a classifier must return logits (N, D) of at least two classes, not {got}")
+            raise UsageError(f"{who} must return logits (N, D) of at least two classes, not {got}")
         self.num_classes = (output.shape[1],)
         return at_least_float32(output)

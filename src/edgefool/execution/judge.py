@@ -13,7 +13,7 @@ from edgefool.attacks import Criterion, Misclassification, Targeted
 from edgefool.attacks.criteria import BY_DEFAULT
 from edgefool.attacks.goal import Goal
 from edgefool.classifiers import Classifier, Ensemble, Victim, members_of
-from edgefool.errors import ImageError
+from edgefool.errors import ImageError, describe_failure
 from edgefool.metrics import distances
 from edgefool.runs import MemberDecisions, Quality, Record
 
@@ -161,7 +161,7 @@ def decide_resized(classifier: Classifier, images: Tensor) -> list[Decision]:
     try:
         logits = classifier.classify_resized(images.to(device_of(classifier))).cpu()
     except Exception as error:  # classifiers may be users' code
-        raise _refusal(images, error) from error
+        raise _refusal(classifier, images, error) from error
     return [_decision(classifier, row) for row in logits]
 
 
@@ -177,7 +177,7 @@ def _logits(classifier: Classifier, image: Tensor) -> Tensor:
         with _beside_attacks(device):
             logits: Tensor = classifier(image[None].to(device))[0].cpu()
     except Exception as error:  # classifiers may be users' code
-        raise _refusal(image, error) from error
+        raise _refusal(classifier, image, error) from error
     return logits
 
 
@@ -191,13 +191,13 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
 
 
-def _refusal(images: Tensor, error: Exception) -> ImageError:
-    reason = str(error).partition("\n")[0]
-    return ImageError(f"the classifier cannot take {images.shape[-1]} x {images.shape[-2]} pixels: {reason}")
+def _refusal(classifier: Classifier, images: Tensor, error: Exception) -> ImageError:
+    size = f"{images.shape[-1]} x {images.shape[-2]}"
+    return ImageError(f"{classifier.name} cannot take {size} pixels: {describe_failure(error)}")
 
 
 def _decision(classifier: Classifier, logits: Tensor) -> Decision:
     if not logits.isfinite().all():
-        raise ImageError("the classifier's logits for it are not finite numbers")
+        raise ImageError(f"the logits of {classifier.name} for it are not finite numbers")
     index = int(logits.argmax())
     return Decision(index, classifier.classes[index], float(logits.softmax(0)[index]))

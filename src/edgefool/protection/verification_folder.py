@@ -104,9 +104,9 @@ class VerificationFolder:
             classifiers=tuple(classifier.fingerprint for classifier in verifier.classifiers),
         )
         try:
-            for name, path in (("photo", pair.photo.path), ("result", parse_path(pair.result))):
-                data = path.read()
-                facts = facts.model_copy(update={f"{name}_sha256": sha256(data), f"{name}_bytes": len(data)})
+            for which, file in (("photo", pair.photo.path), ("result", parse_path(pair.result))):
+                data = file.read()
+                facts = facts.model_copy(update={f"{which}_sha256": sha256(data), f"{which}_bytes": len(data)})
                 del data
         except OSError as error:
             return facts.model_copy(update={"error": f"{error.filename}: {error.strerror}"})
