@@ -66,11 +66,28 @@ def test_the_plan_of_transfer():
     strengths = {method.constants.get("strength", 7.0) for method in plan.methods if method.name == "robust-edgefool"}
     nulls = {method.constants["v3"] for method in plan.methods if method.name == "enhance"}
     assert strengths == nulls, "each strength has its null method"
+    assert (plan.seed, [dataset.limit for dataset in plan.datasets]) == (0, [100])
+    assert set(plan.robustness) >= {"jpeg50", "half", "social"}
+    assert set(plan.squeezers) >= {"bits4", "median2", "median3"}
+    steps = {method.constants.get("max_iterations", 30) for method in plan.methods if method.name == "robust-edgefool"}
+    passes = {
+        method.name: method.constants["steps"]
+        * method.constants.get("num_scale", method.constants.get("num_spectrum", 1))
+        for method in plan.methods
+        if method.name.startswith("torchattack:")
+    }
+    assert passes == dict.fromkeys(("torchattack:DIFGSM", "torchattack:BSR", "torchattack:SSA"), *steps), "equal passes"
 
 
-@pytest.mark.parametrize("prefix", ["foolbox", "torchattacks", "torchattack", "adv-lib"])
-def test_the_plan_of_peers_names_attacks_that_exist(prefix):
-    plan = read_plan(PLANS / "peers.toml")
+@pytest.mark.parametrize(
+    ("name", "prefix"),
+    [
+        ("transfer", "torchattack"),
+        *(("peers", prefix) for prefix in ("foolbox", "torchattacks", "torchattack", "adv-lib")),
+    ],
+)
+def test_the_plans_name_attacks_of_others_that_exist(name, prefix):
+    plan = read_plan(PLANS / f"{name}.toml")
     attacks = [make_attack(method.name, method.constants) for method in plan.methods]
     peers = [attack for attack in attacks if isinstance(attack, PeerAttack) and attack.library.prefix == prefix]
     assert peers

@@ -1,6 +1,7 @@
 """Folded batch norms: the same logits and gradients, and nothing folded that is not a convolution and its norm."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import timm
@@ -8,6 +9,7 @@ import torch
 from timm.layers import StdConv2d
 from torch import nn
 
+from edgefool.attacks import METHODS
 from edgefool.classifiers import load_classifier
 from edgefool.classifiers.fusion import fold_batch_norms
 from edgefool.classifiers.vision import torchvision
@@ -123,3 +125,21 @@ def test_classifiers_are_folded_and_keep_their_fingerprint(tmp_path):
     assert plain._fingerprint() == classifier.fingerprint
     images = torch.rand(2, 3, 50, 40)
     torch.testing.assert_close(classifier(images), plain(images), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_attacks_end_alike(name):
+    """Folded or not, every method succeeds on the same images, after as many steps."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        layers = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten()
+        net = with_statistics(nn.Sequential(*layers, nn.Linear(128, 6))).double()
+    net[-1].weight.data *= 20
+    folded = copy.deepcopy(net)
+    assert fold_batch_norms(folded) == 1
+    images = (torch.rand(4, 3, 20, 20, generator=torch.Generator().manual_seed(1)) * 255).round().double() / 255
+    attack = replace(METHODS[name](), **{"semanticadv": {"trials": 20}, "enhance": {}}.get(name, {"max_iterations": 5}))
+    plain, other = attack(net, images), attack(folded, images)
+    for field in ("original_class", "adversarial_class", "success", "success_float", "converged", "iterations"):
+        assert torch.equal(getattr(plain, field), getattr(other, field)), field
+    assert (plain.adversarial - other.adversarial).abs().max() < 1.01 / 255

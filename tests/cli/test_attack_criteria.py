@@ -15,9 +15,12 @@ def photos(tmp_path, make_photo):
     return folder
 
 
-def test_an_ensemble_of_classifiers_with_other_classes(tmp_path, tiny, photos, edgefool):
+@pytest.mark.parametrize(
+    "options", [STRONG, ["--method", "robust-edgefool", "--set", "max_iterations=3", "--size", 32]]
+)
+def test_an_ensemble_of_classifiers_with_other_classes(tmp_path, tiny, photos, edgefool, options):
     members = ["--ensemble", f"one={tiny}:factory", "--ensemble", f"{tiny}:three"]
-    command = ["attack", photos, "--out", tmp_path / "run", *members, *STRONG]
+    command = ["attack", photos, "--out", tmp_path / "run", *members, *options]
     code, stdout, _ = edgefool(*command)
     assert code == 0
     records = RunFolder(tmp_path / "run").records()
