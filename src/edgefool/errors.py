@@ -76,7 +76,6 @@ def describe_failure(error: BaseException) -> str:
     """
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {reason_of(error)}"
-    if isinstance(error, MemoryError):
-        return "there is not enough memory"
-    reason = reason_of(error).strip().partition("\n")[0] or type(error).__name__
+    nameless = "there is not enough memory" if isinstance(error, MemoryError) else type(error).__name__
+    reason = reason_of(error).strip().partition("\n")[0] or nameless
     return " ".join([reason, *(f"({note})" for note in getattr(error, "__notes__", ()))])
