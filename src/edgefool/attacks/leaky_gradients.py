@@ -19,7 +19,7 @@ class LeakyGradients(TorchFunctionMode):
     Where a network's ReLU is off, another network's may be on, so an attack that also follows these gradients transfers
     better. Guo et al., NeurIPS 2020, https://arxiv.org/abs/2012.03528, pass the whole gradient in the later layers;
     here all layers pass a small share, as attacks with 0.3 fail (docs/decisions/0008-robust-edgefool.md). ReLU6 also
-    passes gradients where it is at 6. Networks of TorchScript keep their own gradients.
+    passes gradients where it is at 6. TorchScript networks keep their own gradients.
 
     Parameters
     ----------

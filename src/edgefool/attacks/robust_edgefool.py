@@ -87,7 +87,8 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
     max_iterations : int
         Number of steps.
     patience : int
-        Stop an image once its transforms of this many steps in a row reach the aim on all members; 0: take all steps.
+        Stop an image once all members, each with its own transform, are where the aim wants them for this many steps in
+        a row; 0: take all steps.
     step_size : float
         In units of √(0.98 τ').
     momentum : float
@@ -95,7 +96,7 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
     temperature : float
         Of the smooth margins; 0: only the largest logits count.
     relu_slope : float
-        Share of the gradient that passes where a ReLU is off; 0: none. None passes in networks of TorchScript either.
+        Share of the gradient that passes where a ReLU is off; 0: none. TorchScript networks always pass none.
     averaging : float
         Share of the earlier changes that the mean of the changes keeps; 0: only the last change counts.
     transform_probability : float

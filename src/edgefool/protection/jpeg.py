@@ -91,14 +91,15 @@ def read_jpeg(data: bytes, image: JpegImagePlugin.JpegImageFile, note: Note) -> 
     Only the kinds of metadata that are known are taken, as any other segment may hold a preview.
     """
     segments, scan = read_segments(data)
+    comments = [body for marker, body in segments if marker == COMMENT]
     metadata = Metadata(
         exif=b"".join(_bodies(segments, 1, _EXIF)),  # long ones are split
         xmp=_short_xmp(b"".join(_bodies(segments, 1, _XMP)[:1]), note),
         photoshop=b"".join(_bodies(segments, 13, _PHOTOSHOP)),
         profile=image.info.get("icc_profile") or b"",
-        comments=tuple(body for marker, body in segments if marker == COMMENT and not holds_picture(body)),
+        comments=tuple(comment for comment in comments if not holds_picture(comment)),
     )
-    if any(marker == COMMENT and holds_picture(body) for marker, body in segments):
+    if len(metadata.comments) < len(comments):
         note("comments that hold a picture are left out, as it may show the original")
     if "icc_profile" in image.info and not metadata.profile:
         note("its colour profile is damaged and left out")
@@ -109,7 +110,7 @@ def read_jpeg(data: bytes, image: JpegImagePlugin.JpegImageFile, note: Note) -> 
 def _short_xmp(packet: bytes, note: Note) -> bytes:
     """Return a packet, or nothing if there is no room in its segment for the mark."""
     with suppress(ValueError):  # what is damaged is left out later
-        if len(clean_xmp(packet, private=False)) > MAX_XMP:
+        if len(packet) > MAX_XMP and len(clean_xmp(packet, private=False)) > MAX_XMP:
             note("its XMP data are left out: a JPEG has no room for them and the mark")
             return b""
     return packet
