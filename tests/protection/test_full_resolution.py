@@ -78,3 +78,19 @@ def test_lightness_is_added(lightness, height, width):
     images = [torch.from_numpy(image).permute(2, 0, 1) / 255 for image in (pixels, changed)]
     expected = min(max(lightness, -50), 50)
     assert np.abs(lightness_change(*images) - expected).max() < 0.6
+
+
+@pytest.mark.parametrize("cores", [2, 5])
+def test_several_cores_give_the_same_as_one(monkeypatch, colours, cores):
+    change = np.random.default_rng(2).normal(0, 12, (13, 17)).astype(np.float32)
+    monkeypatch.setattr(full_resolution, "STRIP", 90 * 7)
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for count in (1, cores):
+            torch.set_num_threads(count)
+            results.append(add_lightness(colours, change))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(*results)

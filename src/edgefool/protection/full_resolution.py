@@ -1,5 +1,6 @@
 """A change of lightness that was found at a small size, put onto the full photo."""
 
+from collections import deque
 from functools import cache
 
 import torch
@@ -8,6 +9,8 @@ from numpy import asarray, empty_like, float32, int32, uint8
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+
+from edgefool.protection.in_order import map_in_order, threads_for
 
 STRIP = 2**18
 """Pixels of a strip, which bounds the memory."""
@@ -82,12 +85,17 @@ def add_lightness(pixels: NDArray[uint8], change: NDArray[float32], factor: floa
     # In two passes, as Pillow does it, but the second one strip by strip.
     wide = Image.fromarray(change * float32(factor)).resize((width, len(change)), Image.Resampling.BICUBIC)
     result, rows, scale = empty_like(pixels), max(1, STRIP // width), len(change) / height
-    for top in range(0, height, rows):
+
+    def fill(top: int, _: object) -> None:
         strip = slice(top, min(top + rows, height))
         box = (0, strip.start * scale, width, strip.stop * scale)
         enlarged = wide.resize((width, strip.stop - strip.start), Image.Resampling.BICUBIC, box=box)
         result[strip, :, :colours] = _brighten(pixels[strip, :, :colours], asarray(enlarged))
         result[strip, :, colours:] = pixels[strip, :, colours:]
+
+    tops = range(0, height, rows)
+    threads = threads_for(len(tops), on_cpu=True)
+    deque(map_in_order(fill, tops, threads, size=lambda _: 1, room=len(tops)), maxlen=0)
     return result
 
 
