@@ -1,6 +1,7 @@
 """Robust EdgeFool: its bound, its first step, its aim, and when it stops."""
 
 import pytest
+import skimage.data
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -8,8 +9,8 @@ from torch.nn import functional as F
 from edgefool.attacks import ActiveBatch, Enhance, RobustEdgeFool, Sample, make_attack
 from edgefool.attacks.robust_edgefool import STRENGTHS
 from edgefool.classifiers import Classifier, Ensemble, Preprocessing, SemanticGroups
-from edgefool.filters import enhance_details, l0_smooth, texture_mask
-from edgefool.images import round_to_8_bits
+from edgefool.filters import enhance_details, face_mask, l0_smooth, texture_mask
+from edgefool.images import resize_image, round_to_8_bits
 
 
 class Colours(nn.Module):
@@ -187,6 +188,21 @@ def test_a_photo_that_hides_less_is_changed_less():
     everywhere = RobustEdgeFool(max_iterations=15, min_texture=0.9, mask="none")(Colours(), photos)
     torch.testing.assert_close(everywhere.details["mask"], torch.ones(2, 1, 32, 32))
     assert (everywhere.details["smoothing_loss"] > 0.9 * attack.tau).all()
+
+
+def test_faces_are_spared_and_all_else_is_changed_as_much():
+    portrait = resize_image(torch.from_numpy(skimage.data.astronaut()).permute(2, 0, 1) / 255, 224)[None].clamp(0, 1)
+    photos = torch.cat([portrait, portrait.flip(1)])  # with a blue face, which is not taken for one
+    face = face_mask(portrait)[0, 0] > 0.99
+    spared, attacked = (
+        RobustEdgeFool(max_iterations=12, spare_faces=spare)(Colours(), photos).details for spare in (True, False)
+    )
+    changes = [(details["structure"] - l0_smooth(photos)).square().mean(1) for details in (spared, attacked)]
+    assert changes[0][0][face].mean() < 0.02 * changes[1][0][face].mean()
+    ratio = changes[0][0][~face].mean() / changes[1][0][~face].mean()
+    assert 0.75 < ratio < 1.1
+    for name in ("structure", "mask"):
+        torch.testing.assert_close(spared[name][1], attacked[name][1])
 
 
 def test_leaves_the_group_where_there_are_groups():

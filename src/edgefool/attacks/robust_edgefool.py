@@ -10,19 +10,20 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from edgefool.attacks.aim import Aim, aimed_margins
-from edgefool.attacks.attack import Count, IterativeAttack, Positive
+from edgefool.attacks.attack import AbsentValue, Count, IterativeAttack, Positive
 from edgefool.attacks.functional import decide, image_gradient, per_image
 from edgefool.attacks.leaky_gradients import LeakyGradients
 from edgefool.attacks.state import State
 from edgefool.attacks.transforms import RandomTransforms
 from edgefool.classifiers import Ensemble, SafeClassifier
-from edgefool.filters import DetailEnhancement, EnhancementFilter, texture_mask
+from edgefool.filters import DetailEnhancement, EnhancementFilter, face_mask, texture_mask
 from edgefool.images import round_to_8_bits
 
 STRENGTHS = {"subtle": 5.0, "natural": 7.0, "vivid": 15.0}
 """Values of v3 by name; the paper's is 15."""
 
 _MILDEST = STRENGTHS["subtle"]
+_IN_FACES = 0.05  # of the mask elsewhere
 _WITHIN = 0.98  # of τ: L_s stays below it after rounding errors
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -82,6 +83,10 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
         The bound τ on L_s, in squared units of [0, 1] images.
     mask : "texture" or "none"
         M; without it all pixels may change alike.
+    spare_faces : bool
+        Whether M falls to a twentieth in faces, where people see each change, and on skin around them
+        (`edgefool.filters.face_mask`). Their details are enhanced as others are. All else is changed as much as if
+        there were no faces: τ' is multiplied by mean M².
     min_texture : float
         The mean square of M that lets L_s reach τ: a photo that hides less is changed less.
     max_iterations : int
@@ -128,6 +133,7 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
     aim: Aim = "group"
     tau: Positive = 5e-4
     mask: Literal["texture", "none"] = "texture"
+    spare_faces: Annotated[bool, AbsentValue(False)] = False
     min_texture: Share = 0.2
     max_iterations: Count = 30
     patience: Annotated[int, Field(ge=0)] = 0
@@ -172,14 +178,18 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
         target = self.enhancement.smooth(images)
         mask = self._mask(images, target)
         room = mask.square().mean((1, 2, 3))
+        mask, tau = mask / per_image(room.sqrt()), self.tau * (room / self.min_texture).clamp(max=1)
+        if self.spare_faces:
+            mask = mask * (1 - (1 - _IN_FACES) * face_mask(images))
+            tau = tau * mask.square().mean((1, 2, 3))
         return RobustEdgeFoolState.start(
             images,
             decide(classifier, images),
             seeds=torch.tensor([int(seed) for seed in seeds]),
             prepared=self.enhancement.prepare(images),
             target=target,
-            mask=mask / per_image(room.sqrt()),
-            bound=(_WITHIN * self.tau * (room / self.min_texture).clamp(max=1)).sqrt(),
+            mask=mask,
+            bound=(_WITHIN * tau).sqrt(),
             change=torch.zeros_like(images),
             momentum=torch.zeros_like(images),
             average=torch.zeros_like(images),

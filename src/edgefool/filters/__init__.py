@@ -3,6 +3,7 @@
 from edgefool.filters._fcnn_cpu import fcnn
 from edgefool.filters.detail_enhancement import enhance_details
 from edgefool.filters.enhancement_filter import DetailEnhancement, EnhancementFilter
+from edgefool.filters.face_mask import face_mask
 from edgefool.filters.fcnn import FCNN, identity_parameters
 from edgefool.filters.guided_filter import guided_filter
 from edgefool.filters.l0_smoothing import l0_smooth
@@ -14,6 +15,7 @@ __all__ = [
     "DetailEnhancement",
     "EnhancementFilter",
     "enhance_details",
+    "face_mask",
     "fcnn",
     "guided_filter",
     "identity_parameters",

@@ -109,7 +109,7 @@ class Protector:
         ]
         self.strength, self.device = strength, device
         self.ensemble = Ensemble(members)
-        self._attack = RobustEdgeFool(strength=strength, max_iterations=STEPS)  # type: ignore[arg-type]  # a name
+        self._attack = RobustEdgeFool(strength=strength, max_iterations=STEPS, spare_faces=True)  # type: ignore[arg-type]  # a name
         self._bounds = BOUNDS[strength]
 
     def protect_image(self, image: Tensor) -> tuple[Tensor, Outcome]:
