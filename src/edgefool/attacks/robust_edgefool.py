@@ -23,7 +23,7 @@ STRENGTHS = {"subtle": 5.0, "natural": 7.0, "vivid": 15.0}
 """Values of v3 by name; the paper's is 15."""
 
 _MILDEST = STRENGTHS["subtle"]
-_IN_FACES = 0.05  # of the mask elsewhere
+_IN_FACES = 0.3  # of the mask elsewhere; a step moves r by its square
 _WITHIN = 0.98  # of τ: L_s stays below it after rounding errors
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -84,7 +84,7 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
     mask : "texture" or "none"
         M; without it all pixels may change alike.
     spare_faces : bool
-        Whether M falls to a twentieth in faces, where people see each change, and on skin around them
+        Whether M falls to 0.3 in faces, where people see each change, and on skin around them
         (`edgefool.filters.face_mask`). Their details are enhanced as others are. All else is changed as much as if
         there were no faces: τ' is multiplied by mean M².
     min_texture : float
