@@ -12,8 +12,8 @@ from torch import Tensor
 
 from edgefool.protection.in_order import map_in_order, threads_for
 
-STRIP = 2**18
-"""Pixels of a strip, which bounds the memory."""
+STRIP = 2**16
+"""Pixels of a strip, which bounds the memory; larger ones are not faster."""
 
 _ENTRIES = 2**18  # of the tables of functions of [0, 1]; finer ones are slower
 _WHITE = torch.tensor([0.95047, 1.0, 1.08883])  # D65
