@@ -5,8 +5,10 @@ import errno
 import io
 import json
 import os
+import shutil
+import subprocess
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -221,6 +223,37 @@ def images(folder: Path) -> dict[str, bytes]:
     kinds = ("originals", "images", "failures", "structure", "mask")
     paths = [path for kind in kinds for path in (folder / kind).rglob("*") if path.is_file()]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+@dataclass
+class SmallDisk:
+    """A tmpfs in a folder; calling it mounts it, or mounts it anew, with options of mount."""
+
+    folder: Path
+
+    def __call__(self, *options: str) -> Path:
+        """Mount it and return the folder; skip the test where this process may not."""
+        command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(self.folder)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"this process may not mount: {done.stderr.strip()}")
+        return self.folder
+
+    def unmount(self) -> None:
+        """Forget it and all that is on it."""
+        subprocess.run(["umount", str(self.folder)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """Return a disk of the test's own."""
+    if shutil.which("mount") is None:
+        pytest.skip("no mount here")
+    disk = SmallDisk(tmp_path / "disk")
+    disk.folder.mkdir()
+    yield disk
+    while os.path.ismount(disk.folder):
+        disk.unmount()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import errno
 import itertools
 import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -110,30 +109,6 @@ def written(folder):
 # The real thing
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """Return what mounts a tmpfs, or mounts it anew with other options, in a folder."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def mount(*options):
-        command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"this process may not mount: {done.stderr.strip()}")
-        return folder
-
-    if shutil.which("mount") is None:
-        pytest.skip("no mount here")
-    yield mount
-    while os.path.ismount(folder):
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-def unmount(folder: Path) -> None:
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 @pytest.mark.parametrize(("what", "unit"), [("size", 4096), ("nr_inodes", 1)])
 def test_small_tmpfs(disturbed, small_disk, tally, what, unit):
     tally.fault = f"a real tmpfs too small for the run, by {'pages' if what == 'size' else 'files'}"
@@ -149,7 +124,7 @@ def test_small_tmpfs(disturbed, small_disk, tally, what, unit):
         assert os.strerror(errno.ENOSPC) in str(attempt.error)
         small_disk("remount", *(f"{key}={value}" for key, value in plenty.items()))
         judge(tally, disturbed, folder / "run", attempt)
-        unmount(folder)
+        small_disk.unmount()
     assert disturbed.differs(folder / "run") == 0
     assert tally.tries > 15
     assert len(set(done)) >= 4, "it filled up at the same place again and again"
