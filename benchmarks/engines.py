@@ -30,6 +30,7 @@ def engines(net: nn.Module, images: Tensor, file: Path) -> dict[str, Callable[[]
     torch.onnx.export(last, (images,), file, input_names=["images"], dynamo=True, verbose=False)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # on the cores of the others
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     hints = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
     compiled = openvino.compile_model(openvino.convert_model(file), "CPU", hints)
