@@ -60,6 +60,13 @@ def test_each_image_of_a_batch_has_its_own_faces(portrait):
     assert masks[2, 0].flip(1)[FACE].min() > 0.9
 
 
+def test_any_float_type(portrait):
+    images = torch.stack([photo("coffee"), portrait])
+    found, expected = face_mask(images.double().requires_grad_()), face_mask(images)
+    assert (found.dtype, found.requires_grad) == (torch.float64, False)
+    torch.testing.assert_close(found.float(), expected)
+
+
 @pytest.mark.parametrize("shape", [(16, 16), (23, 300), (300, 23), (24, 24), (200, 24)])
 def test_any_size(shape):
     mask = face_mask(torch.rand(2, 3, *shape, dtype=torch.float64))

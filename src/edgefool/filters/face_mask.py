@@ -55,8 +55,8 @@ def face_mask(images: Tensor) -> Tensor:
     >>> face_mask(torch.rand(1, 3, 32, 32)).shape
     torch.Size([1, 1, 32, 32])
     """
-    lab = rgb_to_lab(images.clamp(0, 1).cpu())
-    masks = torch.stack([_mask(image, found) for image, found in zip(images.cpu(), lab, strict=True)])
+    colours = images.detach().float().cpu().clamp(0, 1)
+    masks = torch.stack([_mask(image, lab) for image, lab in zip(colours, rgb_to_lab(colours), strict=True)])
     return masks[:, None].to(images)
 
 
