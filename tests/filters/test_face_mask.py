@@ -30,9 +30,10 @@ def recoloured(image: Tensor, lightness: float = 1.0, a: float = 1.0, b: float =
 
 
 @pytest.mark.parametrize(
-    ("lightness", "a", "b"), [(1, 1, 1), (0.7, 1, 1), (0.45, 0.8, 0.8), (1, 1.8, 1), (1, 0, 0)],
+    ("lightness", "a", "b"),
+    [(1, 1, 1), (0.7, 1, 1), (0.45, 0.8, 0.8), (1, 1.8, 1), (1, 0, 0)],
     ids=["as it is", "brown", "dark", "red", "grey"],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("is_mirrored", [False, True])
 def test_a_face_is_found(portrait, lightness, a, b, is_mirrored):
     image = recoloured(portrait, lightness, a, b)

@@ -84,9 +84,9 @@ class RobustEdgeFool(IterativeAttack[RobustEdgeFoolState]):
     mask : "texture" or "none"
         M; without it all pixels may change alike.
     spare_faces : bool
-        Whether M falls to 0.3 in faces, where people see each change, and on skin around them
-        (`edgefool.filters.face_mask`). Their details are enhanced as others are. All else is changed as much as if
-        there were no faces: τ' is multiplied by mean M².
+        Whether M falls to 0.3 of itself in faces, where people notice every change, and on skin around them
+        (`edgefool.filters.face_mask`). Their details are enhanced like others. The rest is changed as much as if there
+        were no faces: τ' is multiplied by the new mean M².
     min_texture : float
         The mean square of M that lets L_s reach τ: a photo that hides less is changed less.
     max_iterations : int

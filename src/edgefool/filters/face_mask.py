@@ -1,4 +1,4 @@
-"""Where a photo shows faces, in which people see a change at once."""
+"""Where a photo shows faces, in which people notice every change."""
 
 from collections.abc import Iterator
 from functools import cache

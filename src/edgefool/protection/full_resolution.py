@@ -1,6 +1,5 @@
 """A change of lightness that was found at a small size, put onto the full photo."""
 
-from collections import deque
 from functools import cache
 
 import torch
@@ -95,7 +94,8 @@ def add_lightness(pixels: NDArray[uint8], change: NDArray[float32], factor: floa
 
     tops = range(0, height, rows)
     threads = threads_for(len(tops), on_cpu=True)
-    deque(map_in_order(fill, tops, threads, size=lambda _: 1, room=len(tops)), maxlen=0)
+    for _ in map_in_order(fill, tops, threads, size=lambda _: 1, room=len(tops)):
+        pass
     return result
 
 
